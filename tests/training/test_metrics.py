@@ -1,0 +1,292 @@
+"""Scores agree with the evaluators they wrap, with plain loops, and with figures worked out by hand."""
+
+import contextlib
+import copy
+import importlib.util
+import io
+import json
+import math
+import sys
+
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from vitpose.modeling.keypoint_schemas import get_keypoint_schema
+from vitpose.training.metrics import (
+    METRIC_NAMES,
+    coco_keypoint_metrics,
+    oks_matrix,
+    oks_nms,
+    pck,
+    rescore,
+    torso_size,
+)
+
+COCO_SIGMAS = get_keypoint_schema("coco").sigmas
+
+
+def make_ground_truth(num_keypoints=17, *, num_images=6, seed=0):
+    """Small COCO ground truth: medium and large people, one crowd, one person without labelled keypoints."""
+    rng = np.random.default_rng(seed)
+    people = []
+    for number in range(3 * num_images):
+        x, y, side = rng.uniform(0, 200), rng.uniform(0, 200), rng.uniform(40, 200)
+        xy = np.array([x, y]) + rng.uniform(0, side, (num_keypoints, 2))
+        visibility = rng.integers(0, 3, num_keypoints)
+        keypoints = np.column_stack([xy * (visibility > 0)[:, None], visibility])
+        person = {"id": number, "image_id": number % num_images, "category_id": 1, "iscrowd": int(number == 4)}
+        person |= {"bbox": [x, y, side, side], "area": 0.6 * side * side}
+        keypoints *= number not in (4, 5)  # the crowd and one more person have no keypoints
+        person |= {"keypoints": keypoints.ravel().tolist(), "num_keypoints": int((keypoints[:, 2] > 0).sum())}
+        people.append(person)
+    images = [{"id": number, "width": 400, "height": 400} for number in range(num_images)]
+    return {"images": images, "annotations": people, "categories": [{"id": 1, "name": "person"}]}
+
+
+def make_results(truth, *, noise, seed=1):
+    """One result for each annotated person, the labelled points moved by Gaussian noise in pixels."""
+    rng = np.random.default_rng(seed)
+    results = []
+    for person in truth["annotations"]:
+        keypoints = np.reshape(person["keypoints"], (-1, 3)).astype(float)
+        keypoints[:, :2] += rng.normal(0, noise, keypoints[:, :2].shape) if noise else 0
+        result = {"image_id": person["image_id"], "category_id": 1, "score": float(rng.uniform())}
+        results.append(result | {"keypoints": keypoints.ravel().tolist()})
+    return results
+
+
+def reference_metrics(results, truth, sigmas=None):
+    """pycocotools called directly, annotation ids counted from 1."""
+    truth = copy.deepcopy(truth)
+    for number, person in enumerate(truth["annotations"], start=1):
+        person["id"] = number
+    with contextlib.redirect_stdout(io.StringIO()):
+        index = COCO()
+        index.dataset = truth
+        index.createIndex()
+        evaluator = COCOeval(index, index.loadRes(copy.deepcopy(results)), "keypoints")
+        if sigmas is not None:
+            evaluator.params.kpt_oks_sigmas = np.asarray(sigmas)
+        evaluator.evaluate()
+        evaluator.accumulate()
+        evaluator.summarize()
+    return dict(zip(METRIC_NAMES, evaluator.stats.tolist(), strict=True))
+
+
+BACKENDS = [
+    "pycocotools",
+    pytest.param(
+        "faster_coco_eval",
+        marks=pytest.mark.skipif(
+            importlib.util.find_spec("faster_coco_eval") is None, reason="faster-coco-eval is not installed"
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("noise", [0.0, 4.0, 15.0])
+def test_figures_equal_pycocotools(backend, noise):
+    truth = make_ground_truth()
+    results = make_results(truth, noise=noise)
+    measured = coco_keypoint_metrics(results, truth, backend=backend)
+    assert measured == pytest.approx(reference_metrics(results, truth), abs=1e-12)
+    assert tuple(measured) == METRIC_NAMES
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_other_keypoint_counts_use_the_given_sigmas(backend):
+    truth = make_ground_truth(14)
+    results = make_results(truth, noise=6.0)
+    sigmas = np.linspace(0.03, 0.1, 14).tolist()
+    measured = coco_keypoint_metrics(results, truth, sigmas, backend=backend)
+    assert measured == pytest.approx(reference_metrics(results, truth, sigmas), abs=1e-12)
+    assert 0 < measured["AP"] < 1
+
+
+def test_perfect_predictions_score_one_although_an_annotation_has_id_zero():
+    truth = make_ground_truth()
+    assert truth["annotations"][0]["id"] == 0
+    assert coco_keypoint_metrics(make_results(truth, noise=0), truth) == dict.fromkeys(METRIC_NAMES, 1.0)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_no_results_score_zero(backend):
+    assert coco_keypoint_metrics([], make_ground_truth(), backend=backend) == dict.fromkeys(METRIC_NAMES, 0.0)
+
+
+def test_files_nested_keypoints_and_extra_fields_give_the_same_figures_and_inputs_stay_unchanged(tmp_path, capsys):
+    truth = make_ground_truth()
+    results = make_results(truth, noise=5.0)
+    expected = coco_keypoint_metrics(results, truth)
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    assert coco_keypoint_metrics(tmp_path / "results.json", str(tmp_path / "truth.json")) == expected
+    nested = [r | {"keypoints": np.reshape(r["keypoints"], (-1, 3)).tolist(), "bbox": [0, 0, 9, 9]} for r in results]
+    before = copy.deepcopy((nested, truth))
+    assert coco_keypoint_metrics(nested, truth) == expected
+    assert (nested, truth) == before
+    assert capsys.readouterr().out == ""
+
+
+def test_real_annotations_score_one_on_themselves(shared_data):
+    path = shared_data / "coco_mini" / "annotations" / "person_keypoints_val2017.json"
+    truth = json.loads(path.read_text())
+    results = [person | {"score": 1.0} for person in truth["annotations"] if person["num_keypoints"]]
+    measured = coco_keypoint_metrics(results, path)
+    assert measured["AP"] == measured["AR"] == 1.0
+    noisy = make_results(truth, noise=5.0)
+    assert coco_keypoint_metrics(noisy, path) == pytest.approx(reference_metrics(noisy, truth), abs=1e-12)
+
+
+BAD_RESULTS = [
+    ("an image that the ground truth does not hold", {"image_id": 77}, "image_id 77, absent"),
+    ("a category that the ground truth does not hold", {"category_id": 3}, "category_id 3, absent"),
+    ("a point that is not a number", {"keypoints": [math.nan] * 51}, "NaN or infinite"),
+    ("a score that is not a number", {"score": math.nan}, "score that is NaN"),
+    ("points without their scores", {"keypoints": [1.0] * 34}, "3 x 17 = 51 keypoint numbers each, but 0 hold"),
+]
+
+
+@pytest.mark.parametrize(("sentence", "fields", "message"), BAD_RESULTS, ids=[row[0] for row in BAD_RESULTS])
+def test_bad_results_are_named(sentence, fields, message):
+    truth = make_ground_truth()
+    with pytest.raises(ValueError, match=message):
+        coco_keypoint_metrics([make_results(truth, noise=0)[0] | fields], truth)
+
+
+def test_bad_arguments_are_named():
+    truth = make_ground_truth()
+    results = make_results(truth, noise=0)
+    with pytest.raises(ValueError, match="3 x 14 = 42 keypoint numbers"):
+        coco_keypoint_metrics(results, truth, [0.05] * 14)
+    with pytest.raises(ValueError, match="sigmas must be a flat list of positive numbers"):
+        coco_keypoint_metrics(results, truth, [0.05] * 16 + [0.0])
+    with pytest.raises(ValueError, match=r"must be one of \['pycocotools', 'faster_coco_eval'\], got 'cocoapi'"):
+        coco_keypoint_metrics(results, truth, backend="cocoapi")
+    with pytest.raises(ValueError, match=r"lacks \['categories'\]"):
+        coco_keypoint_metrics(results, {"images": [], "annotations": []})
+    with pytest.raises(ValueError, match=r"entry 0 lacks \['score'\]"):
+        coco_keypoint_metrics([{k: v for k, v in results[0].items() if k != "score"}], truth)
+    with pytest.raises(TypeError, match="list of COCO result dicts"):
+        coco_keypoint_metrics(results[0], truth)
+
+
+def test_a_missing_backend_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "faster_coco_eval", None)
+    with pytest.raises(ImportError, match="pip install faster-coco-eval"):
+        coco_keypoint_metrics([], make_ground_truth(), backend="faster_coco_eval")
+
+
+def test_oks_matrix_equals_the_reference_evaluator():
+    truth = make_ground_truth(num_images=1)
+    people = [person for person in truth["annotations"] if person["num_keypoints"]]
+    results = make_results(truth | {"annotations": people}, noise=8.0)
+    points = np.array([np.reshape(result["keypoints"], (17, 3))[:, :2] for result in results])
+    targets = np.array([np.reshape(person["keypoints"], (17, 3)) for person in people])
+    measured = oks_matrix(points, targets, [person["area"] for person in people], sigmas=COCO_SIGMAS)
+    with contextlib.redirect_stdout(io.StringIO()):
+        index = COCO()
+        index.dataset = truth | {"annotations": people}
+        index.createIndex()
+        evaluator = COCOeval(index, index.loadRes(results), "keypoints")
+        evaluator.evaluate()
+    order = np.argsort([-result["score"] for result in results])
+    np.testing.assert_allclose(measured[order], evaluator.ious[0, 1], atol=1e-12)
+
+
+def test_oks_of_a_person_without_labels_is_undefined():
+    assert np.isnan(oks_matrix(np.zeros((2, 17, 2)), np.zeros((1, 17, 3)), [100.0], sigmas=COCO_SIGMAS)).all()
+
+
+def plain_oks_nms(keypoints, scores, areas, threshold):
+    """The same rule, one pair and one keypoint at a time."""
+    remaining, kept = sorted(range(len(scores)), key=lambda i: -scores[i]), []
+    while remaining:
+        best, *remaining = remaining
+        kept.append(best)
+        survivors = []
+        for other in remaining:
+            total = 0.0
+            for (x1, y1), (x2, y2), sigma in zip(keypoints[best], keypoints[other], COCO_SIGMAS, strict=True):
+                area = (areas[best] + areas[other]) / 2
+                total += math.exp(-((x1 - x2) ** 2 + (y1 - y2) ** 2) / (2 * area * (2 * sigma) ** 2))
+            if total / 17 <= threshold:
+                survivors.append(other)
+        remaining = survivors
+    return kept
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.9])
+def test_oks_nms_equals_a_plain_loop(threshold):
+    rng = np.random.default_rng(3)
+    people = rng.uniform(0, 300, (6, 1, 17, 2))
+    keypoints = (people + rng.normal(0, 3, (6, 5, 17, 2))).reshape(30, 17, 2)  # five guesses at each of six people
+    scores, areas = rng.uniform(size=30), rng.uniform(5_000, 20_000, 30)
+    kept = oks_nms(keypoints, scores, areas, sigmas=COCO_SIGMAS, threshold=threshold)
+    assert kept.tolist() == plain_oks_nms(keypoints, scores, areas, threshold)
+    assert 6 <= len(kept) < 30
+
+
+def test_oks_nms_keeps_the_better_of_two_equal_poses_and_accepts_none():
+    same = np.tile(np.arange(34.0).reshape(1, 17, 2), (2, 1, 1))
+    assert oks_nms(same, [0.4, 0.7], [900, 900], sigmas=COCO_SIGMAS).tolist() == [1]
+    assert oks_nms(np.zeros((0, 17, 2)), [], [], sigmas=COCO_SIGMAS).tolist() == []
+    with pytest.raises(ValueError, match=r"areas must have shape \(2\), got \(1,\)"):
+        oks_nms(same, [0.4, 0.7], [900], sigmas=COCO_SIGMAS)
+
+
+def test_rescoring_averages_only_confident_keypoints():
+    peaks = [[0.9, 0.5, 0.1], [0.2, 0.1, 0.0], [1.0, 1.0, 1.0]]
+    np.testing.assert_allclose(rescore([0.5, 0.9, 1.0], peaks), [0.5 * 0.7, 0.0, 1.0])
+
+
+def test_pck_by_hand():
+    targets = np.zeros((3, 2, 3))
+    targets[..., 2] = [[2, 1], [2, 0], [2, 2]]
+    predictions = np.zeros((3, 2, 2))
+    predictions[0, 0] = 6, 8  # 10 px away, on the edge of 0.2 x 50: right
+    predictions[0, 1] = 0, 10.5  # wrong
+    predictions[1, 1] = 500, 0  # not labelled, does not count
+    predictions[2] = 1e6  # the third person has no length to judge by
+    measured = pck(predictions, targets, normalizers=[50, 50, math.nan])
+    assert measured == {"PCK": 2 / 3, "PCK_per_keypoint": [1.0, 0.0], "people": 2, "people_excluded": 1}
+
+
+def test_pck_is_undefined_when_nobody_can_be_judged():
+    measured = pck(np.zeros((1, 2, 2)), np.ones((1, 2, 3)), normalizers=[0.0])
+    assert math.isnan(measured["PCK"]) and measured["people_excluded"] == 1
+
+
+BAD_PCK = [
+    ("another keypoint count", (np.zeros((1, 3, 2)), np.ones((1, 2, 3)), [1.0]), "targets must have shape"),
+    ("a missing length", (np.zeros((2, 2, 2)), np.ones((2, 2, 3)), [1.0]), "one length a person"),
+    ("a negative length", (np.zeros((1, 2, 2)), np.ones((1, 2, 3)), [-1.0]), "normalizers must be lengths"),
+    ("a point that is not a number", (np.full((1, 2, 2), np.nan), np.ones((1, 2, 3)), [1.0]), "must be finite"),
+]
+
+
+@pytest.mark.parametrize(("sentence", "arguments", "message"), BAD_PCK, ids=[row[0] for row in BAD_PCK])
+def test_bad_pck_input_is_named(sentence, arguments, message):
+    predictions, targets, normalizers = arguments
+    with pytest.raises(ValueError, match=message):
+        pck(predictions, targets, normalizers=normalizers)
+
+
+def test_torso_size_takes_the_other_diagonal_where_one_end_is_not_labelled():
+    schema = get_keypoint_schema("lspet")
+    index = schema.keypoints.index
+    targets = np.zeros((3, schema.num_keypoints, 3))
+    targets[:2, index("left_shoulder")] = 0, 0, 2
+    targets[:2, index("right_hip")] = 3, 4, 2
+    targets[0, index("right_shoulder")] = 10, 0, 1
+    targets[0, index("left_hip")] = 10, 12, 2
+    np.testing.assert_array_equal(torso_size(targets, schema), [12.0, 5.0, np.nan])
+
+
+def test_torso_size_names_what_a_schema_lacks():
+    schema = get_keypoint_schema("interhand2d")
+    with pytest.raises(ValueError, match="schema 'interhand2d' has no right_shoulder"):
+        torso_size(np.zeros((1, schema.num_keypoints, 3)), schema)

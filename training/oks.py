@@ -1,0 +1,131 @@
+"""Object keypoint similarity (OKS), suppression of duplicate poses by it, and rescoring of detections.
+
+OKS of two poses with keypoints d_k apart is the mean over keypoints of exp(-d_k^2 / (2 area (2 sigma_k)^2)), where
+`area` is the person's area in square image pixels and sigma_k the spread of human labels (COCO's definition).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+
+def oks_matrix(
+    keypoints: npt.ArrayLike, targets: npt.ArrayLike, areas: npt.ArrayLike, *, sigmas: Sequence[float]
+) -> np.ndarray:
+    """OKS of every pose with every labelled person, as COCO computes it.
+
+    Args:
+        keypoints: `(N, K, 2)` predicted x, y in image pixels.
+        targets: `(M, K, 3)` labelled x, y, visibility in image pixels; visibility 0 means not labelled.
+        areas: `(M,)` areas of the labelled people in square image pixels.
+        sigmas: K label spreads of the keypoint schema.
+
+    Returns:
+        `(N, M)` similarities in [0, 1]; NaN in the columns of people without a labelled keypoint.
+    """
+    points = _finite(keypoints, "keypoints")
+    people = np.asarray(targets, dtype=np.float64)
+    spreads = checked_sigmas(sigmas)
+    _expect_shape(points, "keypoints", (None, len(spreads), 2))
+    _expect_shape(people, "targets", (None, len(spreads), 3))
+    sizes = _checked_areas(areas, len(people))
+    labelled = people[:, :, 2] > 0  # (M, K)
+    similarity = _similarity(points[:, None], people[None, :, :, :2], sizes, spreads)  # (N, M, K)
+    counts = labelled.sum(axis=1)  # (M,)
+    total = np.where(labelled, similarity, 0.0).sum(axis=2)  # (N, M)
+    return np.where(counts > 0, total / np.maximum(counts, 1), np.nan)
+
+
+def oks_nms(
+    keypoints: npt.ArrayLike,
+    scores: npt.ArrayLike,
+    areas: npt.ArrayLike,
+    *,
+    sigmas: Sequence[float],
+    threshold: float = 0.9,
+) -> np.ndarray:
+    """Indices of the poses of one image to keep, best score first (greedy suppression, released configs: 0.9).
+
+    A pose is dropped when its OKS with a better one that is kept exceeds `threshold`; the area of a pair is the mean
+    of the two, which makes the similarity symmetric. Equal scores keep their order.
+
+    Args:
+        keypoints: `(N, K, 2)` x, y in image pixels.
+        scores: `(N,)` scores of the poses, see `rescore`.
+        areas: `(N,)` areas of the poses' boxes in square image pixels.
+        sigmas: K label spreads of the keypoint schema.
+        threshold: similarity in [0, 1] above which two poses are the same person.
+    """
+    if not 0.0 <= threshold <= 1.0:
+        raise ValueError(f"threshold must be a similarity in [0, 1], got {threshold}.")
+    points, ranks = _finite(keypoints, "keypoints"), _finite(scores, "scores")
+    spreads = checked_sigmas(sigmas)
+    _expect_shape(points, "keypoints", (None, len(spreads), 2))
+    sizes = _checked_areas(areas, len(points))
+    _expect_shape(ranks, "scores", (len(points),))
+    pair_areas = (sizes[:, None] + sizes[None]) / 2  # (N, N)
+    duplicates = _similarity(points[:, None], points[None], pair_areas, spreads).mean(axis=2) > threshold  # (N, N)
+    kept: list[int] = []
+    suppressed = np.zeros(len(points), dtype=bool)
+    for index in np.argsort(-ranks, kind="stable"):
+        if not suppressed[index]:
+            kept.append(int(index))
+            suppressed |= duplicates[index]
+    return np.asarray(kept, dtype=np.int64)
+
+
+def rescore(box_scores: npt.ArrayLike, keypoint_scores: npt.ArrayLike, *, threshold: float = 0.2) -> np.ndarray:
+    """Pose scores for ranking: box score times the mean of the keypoint scores above `threshold` (released configs).
+
+    Args:
+        box_scores: `(N,)` scores of the person detector (1 for ground-truth boxes).
+        keypoint_scores: `(N, K)` peak values of the heatmaps.
+        threshold: keypoints at or below it say nothing about the pose; a pose with none above it scores 0.
+    """
+    boxes, peaks = _finite(box_scores, "box_scores"), _finite(keypoint_scores, "keypoint_scores")
+    _expect_shape(peaks, "keypoint_scores", (None, None))
+    _expect_shape(boxes, "box_scores", (len(peaks),))
+    confident = peaks > threshold  # (N, K)
+    total = np.where(confident, peaks, 0.0).sum(axis=1)
+    return boxes * total / np.maximum(confident.sum(axis=1), 1)
+
+
+def _similarity(points: np.ndarray, others: np.ndarray, areas: np.ndarray, sigmas: np.ndarray) -> np.ndarray:
+    """Per-keypoint similarity `(N, M, K)` of broadcastable `(..., K, 2)` points; `areas` is `(M,)` or `(N, M)`."""
+    squared = ((points - others) ** 2).sum(axis=-1)  # (N, M, K)
+    variances = (2 * sigmas) ** 2
+    return np.exp(-squared / variances / (areas[..., None] + np.spacing(1)) / 2)
+
+
+def checked_sigmas(sigmas: Sequence[float]) -> np.ndarray:
+    """Label spreads `(K,)`, one positive number a keypoint, or ValueError."""
+    spreads = _finite(sigmas, "sigmas")
+    if spreads.ndim != 1 or not len(spreads) or (spreads <= 0).any():
+        raise ValueError(f"sigmas must be a flat list of positive numbers, one a keypoint, got {spreads.tolist()}.")
+    return spreads
+
+
+def _checked_areas(areas: npt.ArrayLike, count: int) -> np.ndarray:
+    sizes = _finite(areas, "areas")
+    _expect_shape(sizes, "areas", (count,))
+    if (sizes < 0).any():
+        raise ValueError(f"areas must be at least 0 square pixels, got {sizes.min()}.")
+    return sizes
+
+
+def _finite(values: npt.ArrayLike, name: str) -> np.ndarray:
+    array = np.asarray(values, dtype=np.float64)
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite, got {int((~np.isfinite(array)).sum())} NaN or infinite values.")
+    return array
+
+
+def _expect_shape(array: np.ndarray, name: str, shape: tuple[int | None, ...]) -> None:
+    """Raise unless `array` has this shape; None stands for any length."""
+    fits = array.ndim == len(shape) and all(want in (None, got) for got, want in zip(array.shape, shape, strict=True))
+    if not fits:
+        wanted = ", ".join("any" if want is None else str(want) for want in shape)
+        raise ValueError(f"{name} must have shape ({wanted}), got {array.shape}.")
