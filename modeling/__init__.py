@@ -1,0 +1,1 @@
+"""Configurations, keypoint schemas, the backbone, its decoders, and conversion of checkpoints."""

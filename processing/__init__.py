@@ -1,0 +1,1 @@
+"""Boxes, crops and heatmaps: everything between a photo and the network, and back."""

@@ -1,0 +1,1 @@
+"""Recipes, data, augmentation, optimisation, the training loop and evaluation."""

@@ -1,0 +1,54 @@
+"""ViTPose and ViTPose++ for the Hugging Face ecosystem: train, evaluate, predict, publish.
+
+The public names below are imported on first use.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .modeling.configuration_vitpose import ViTPoseBackboneConfig, ViTPoseConfig
+    from .modeling.keypoint_schemas import KeypointSchema, get_keypoint_schema
+    from .modeling.modeling_vitpose import ViTPoseBackbone, ViTPoseForPoseEstimation
+    from .processing.drawing import draw_poses
+    from .processing.image_processing_vitpose import ViTPoseImageProcessor
+    from .training.metrics import coco_keypoint_metrics
+
+__version__ = "0.1.0.dev0"
+
+__all__ = [
+    "KeypointSchema",
+    "ViTPoseBackbone",
+    "ViTPoseBackboneConfig",
+    "ViTPoseConfig",
+    "ViTPoseForPoseEstimation",
+    "ViTPoseImageProcessor",
+    "__version__",
+    "coco_keypoint_metrics",
+    "draw_poses",
+    "get_keypoint_schema",
+]
+
+_HOMES = {
+    "KeypointSchema": "modeling.keypoint_schemas",
+    "ViTPoseBackbone": "modeling.modeling_vitpose",
+    "ViTPoseBackboneConfig": "modeling.configuration_vitpose",
+    "ViTPoseConfig": "modeling.configuration_vitpose",
+    "ViTPoseForPoseEstimation": "modeling.modeling_vitpose",
+    "ViTPoseImageProcessor": "processing.image_processing_vitpose",
+    "coco_keypoint_metrics": "training.metrics",
+    "draw_poses": "processing.drawing",
+    "get_keypoint_schema": "modeling.keypoint_schemas",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; public names: {', '.join(__all__)}")
+    value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))
