@@ -1,0 +1,92 @@
+"""Multi-head self-attention of a plain Vision Transformer, through transformers' attention interface."""
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from .configuration_vitpose import ViTPoseBackboneConfig
+
+
+def eager_attention(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float,
+    dropout: float = 0.0,
+    **kwargs: object,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """softmax(q k^T * scaling) v, and the softmax itself.
+
+    `query`, `key`, `value` are (B, heads, N, d); the result is (B, N, heads, d) and the weights (B, heads, N, N), as
+    every function of transformers' attention interface returns them.
+    """
+    scores = query @ key.transpose(-2, -1) * scaling
+    if attention_mask is not None:
+        scores = scores + attention_mask
+    weights = nn.functional.dropout(scores.softmax(dim=-1), p=dropout, training=module.training)
+    return (weights @ value).transpose(1, 2).contiguous(), weights
+
+
+class ViTPoseSelfAttention(nn.Module):
+    """Query, key and value projections and the attention between all tokens; parameter names as stock VitPose."""
+
+    is_causal = False
+
+    def __init__(self, config: ViTPoseBackboneConfig) -> None:
+        super().__init__()
+        width = config.hidden_size
+        self.config = config
+        self.head_dim = width // config.num_attention_heads
+        self.scaling = self.head_dim**-0.5
+        self.dropout_prob = config.attention_probs_dropout_prob
+        self.query = nn.Linear(width, width, bias=config.qkv_bias)
+        self.key = nn.Linear(width, width, bias=config.qkv_bias)
+        self.value = nn.Linear(width, width, bias=config.qkv_bias)
+
+    def forward(
+        self, hidden_states: torch.Tensor, *, output_attentions: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """(B, N, C) tokens to (B, N, C), and the (B, heads, N, N) weights where asked for."""
+        heads = (*hidden_states.shape[:-1], -1, self.head_dim)
+        query = self.query(hidden_states).view(heads).transpose(1, 2)  # (B, heads, N, d)
+        key = self.key(hidden_states).view(heads).transpose(1, 2)
+        value = self.value(hidden_states).view(heads).transpose(1, 2)
+
+        attend: Callable = eager_attention
+        # The fused kernels never hold the weights: asking for them means the eager path.
+        if self.config._attn_implementation not in (None, "eager") and not output_attentions:
+            attend = ALL_ATTENTION_FUNCTIONS[self.config._attn_implementation]
+        dropout = self.dropout_prob if self.training else 0.0
+        context, weights = attend(self, query, key, value, None, scaling=self.scaling, dropout=dropout)
+        return context.flatten(-2), weights  # (B, N, heads, d) -> (B, N, C)
+
+
+class ViTPoseSelfOutput(nn.Module):
+    """Output projection of the attention."""
+
+    def __init__(self, config: ViTPoseBackboneConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        return self.dropout(self.dense(hidden_states))
+
+
+class ViTPoseAttention(nn.Module):
+    """Self-attention and its output projection."""
+
+    def __init__(self, config: ViTPoseBackboneConfig) -> None:
+        super().__init__()
+        self.attention = ViTPoseSelfAttention(config)
+        self.output = ViTPoseSelfOutput(config)
+
+    def forward(
+        self, hidden_states: torch.Tensor, *, output_attentions: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        context, weights = self.attention(hidden_states, output_attentions=output_attentions)
+        return self.output(context), weights

@@ -1,0 +1,319 @@
+"""Configuration of ViTPose models: a plain ViT backbone with a decoder, stock-compatible on disk.
+
+`ViTPoseConfig` writes the very `config.json` that transformers' own `VitPoseConfig` reads, with the keypoint schema
+(names, flip pairs, skeleton, OKS sigmas) beside it, so that whatever loads the model knows what it predicts.
+"""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import fields
+from typing import Any, Literal
+
+from transformers.backbone_utils import BackboneConfigMixin
+from transformers.configuration_utils import PreTrainedConfig
+
+from .keypoint_schemas import KeypointSchema, get_keypoint_schema, list_keypoint_schemas
+
+
+Preset = Literal["tiny", "small", "base", "large", "huge"]
+Decoder = Literal["classic", "simple"]
+
+# ViTPose paper, table 1, and the released configs; "tiny" is ours, made for a minute's work on two CPU cores.
+PRESETS: dict[str, dict[str, Any]] = {
+    "tiny": {"hidden_size": 192, "num_hidden_layers": 6, "num_attention_heads": 6, "drop_path_rate": 0.0},
+    "small": {"hidden_size": 384, "num_hidden_layers": 12, "num_attention_heads": 12, "drop_path_rate": 0.1},
+    "base": {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "drop_path_rate": 0.3},
+    "large": {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "drop_path_rate": 0.5},
+    "huge": {"hidden_size": 1280, "num_hidden_layers": 32, "num_attention_heads": 16, "drop_path_rate": 0.55},
+}
+
+# What transformers' own class is called on disk; our files carry these names while it computes the same function.
+STOCK_MODEL_TYPE = "vitpose"
+STOCK_BACKBONE_MODEL_TYPE = "vitpose_backbone"
+STOCK_ARCHITECTURE = "VitPoseForPoseEstimation"
+
+# Entries of configs that carry no information for a plain backbone: older stock files name a backbone to download
+# (always null for VitPose) and repeat the skeleton; transformers adds its own bookkeeping.
+_INERT_KEYS = {
+    *("backbone", "backbone_kwargs", "use_pretrained_backbone", "use_timm_backbone", "edges"),
+    *("model_type", "transformers_version", "stage_names", "problem_type", "_name_or_path"),
+}
+_LIBRARY_KEYS = {
+    *("name_or_path", "attn_implementation", "output_attentions", "output_hidden_states", "torch_dtype", "num_labels"),
+    *("_commit_hash", "_attn_implementation_internal", "_experts_implementation_internal", "experts_implementation"),
+    *("auto_map", "_output_attentions", "_experts_implementation"),
+}
+
+
+def reject_unknown_keys(owner: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Raise a `ValueError` that names the nearest known key for each key nobody reads."""
+    known = sorted(known)
+    unknown = sorted(set(given) - set(known) - _LIBRARY_KEYS)
+    if unknown:
+        nearest = {key: difflib.get_close_matches(key, known, n=1) for key in unknown}
+        hints = ", ".join(f"{key!r}" + (f" (did you mean {near[0]!r}?)" if near else "") for key, near in nearest.items())
+        raise ValueError(f"{owner} does not know {hints}. It takes: {', '.join(k for k in known if k[0] != '_')}.")
+
+
+def _pair(name: str, value: Any) -> list[int]:
+    """`value` as [height, width] in pixels: a single number stands for both."""
+    pair = [value, value] if isinstance(value, int) else list(value)
+    if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
+        raise ValueError(f"{name}: expected a positive number of pixels or (height, width), got {value!r}.")
+    return pair
+
+
+def schema_from_labels(labels: list[str]) -> KeypointSchema:
+    """The schema of a checkpoint that only names its keypoints, as stock files do.
+
+    Names equal to those of a known dataset (`"L_Eye"` counts as `"left_eye"`) give that dataset's schema; other names
+    give a schema whose mirror pairs follow from `left_` and `right_`, without skeleton and without sigmas.
+    """
+    names = [label.lower() for label in labels]
+    names = [{"l": "left", "r": "right"}.get(name[0], name[0]) + name[1:] if name[1:2] == "_" else name for name in names]
+    for known in sorted(list_keypoint_schemas(), key=lambda name: name != "coco"):  # COCO first: others share its names
+        if get_keypoint_schema(known).keypoints == tuple(names):
+            return get_keypoint_schema(known)
+    mirrored = [name.replace("left", "right", 1) for name in names]
+    pairs = [(i, names.index(other)) for i, other in enumerate(mirrored) if other != names[i] and other in names]
+    return KeypointSchema(
+        name="custom",
+        keypoints=tuple(names),
+        flip_pairs=tuple(pairs),
+        upper_body=(),
+        lower_body=(),
+        edges=(),
+        sigmas=None,
+        joint_weights=(1.0,) * len(names),
+    )
+
+
+class ViTPoseBackboneConfig(BackboneConfigMixin, PreTrainedConfig):
+    """Configuration of `ViTPoseBackbone`, a plain Vision Transformer (ViTPose paper, section 3.1).
+
+    Args:
+        image_size: (height, width) of the crops in pixels, multiples of `patch_size`.
+        patch_size: (height, width) of a patch in pixels; patches do not overlap.
+        num_channels: Colour channels of the crops.
+        hidden_size: Width of a token.
+        num_hidden_layers: Number of transformer blocks.
+        num_attention_heads: Heads of each attention; divides `hidden_size`.
+        mlp_ratio: Width of the feed-forward hidden layer over `hidden_size`.
+        hidden_act: Activation of the feed-forward layer.
+        hidden_dropout_prob: Dropout after the embedding and the attention output.
+        attention_probs_dropout_prob: Dropout of the attention weights.
+        drop_path_rate: Stochastic depth of the last block; grows linearly from 0 at the first. Training only.
+        initializer_range: Standard deviation of the truncated normal that weights start from.
+        layer_norm_eps: Epsilon of the layer norms: 1e-12 as stock; the released configs train with 1e-6.
+        qkv_bias: Whether query, key and value projections have a bias.
+        out_features, out_indices: Stages whose feature maps `ViTPoseBackbone` returns: "stem" (0) is the embedding,
+            "stage1" (1) the first block. The last stage if neither is given.
+
+    Raises:
+        ValueError: A keyword is unknown, or a value contradicts another.
+    """
+
+    model_type = "vitpose_plus_backbone"
+
+    image_size: int | list[int] | tuple[int, ...] = (256, 192)
+    patch_size: int | list[int] | tuple[int, ...] = (16, 16)
+    num_channels: int = 3
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    mlp_ratio: int = 4
+    num_experts: int = 1
+    part_features: int = 256
+    hidden_act: str = "gelu"
+    hidden_dropout_prob: float = 0.0
+    attention_probs_dropout_prob: float = 0.0
+    drop_path_rate: float = 0.0
+    initializer_range: float = 0.02
+    layer_norm_eps: float = 1e-12
+    qkv_bias: bool = True
+    _out_features: list[str] | None = None
+    _out_indices: list[int] | None = None
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        kwargs = {key: value for key, value in kwargs.items() if key not in _INERT_KEYS}
+        reject_unknown_keys(
+            type(self).__name__,
+            kwargs,
+            {*(field.name for field in fields(self)), "out_features", "out_indices"},
+        )
+        self.image_size = _pair("image_size", self.image_size)
+        self.patch_size = _pair("patch_size", self.patch_size)
+        self.stage_names = ["stem", *(f"stage{index}" for index in range(1, self.num_hidden_layers + 1))]
+        self.set_output_features_output_indices(
+            out_indices=kwargs.pop("out_indices", None), out_features=kwargs.pop("out_features", None)
+        )
+        super().__post_init__(**kwargs)
+        self._check()
+
+    @property
+    def grid_size(self) -> tuple[int, int]:
+        """(rows, columns) of the patch grid."""
+        return self.image_size[0] // self.patch_size[0], self.image_size[1] // self.patch_size[1]
+
+    def _check(self) -> None:
+        if any(size % patch for size, patch in zip(self.image_size, self.patch_size, strict=True)):
+            nearest = [max(1, round(s / p)) * p for s, p in zip(self.image_size, self.patch_size, strict=True)]
+            raise ValueError(
+                f"image_size {self.image_size} is not a multiple of patch_size {self.patch_size}: the rest of the "
+                f"image would be ignored. Use {nearest}."
+            )
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads {self.num_attention_heads}."
+            )
+        if not 0 <= self.drop_path_rate < 1:
+            raise ValueError(f"drop_path_rate: expected a rate in [0, 1), got {self.drop_path_rate}.")
+        if self.num_experts != 1:
+            raise ValueError(
+                f"num_experts: expected 1, a plain feed-forward layer, got {self.num_experts}. This version of vitpose "
+                "reads dense checkpoints only; transformers' VitPoseForPoseEstimation runs checkpoints with experts."
+            )
+
+
+class ViTPoseConfig(PreTrainedConfig):
+    """Configuration of `ViTPoseForPoseEstimation`: a backbone, a decoder and what the keypoints are.
+
+    Args:
+        backbone_config: A `ViTPoseBackboneConfig`, or the dictionary of one; ViTPose-B by default.
+        initializer_range: Standard deviation of the truncated normal that weights start from.
+        scale_factor: Upsampling from the patch grid to the heatmaps; both decoders of the papers have 4.
+        use_simple_decoder: The "simple" decoder (upsampling and one convolution) or the "classic" one (two
+            deconvolutions), ViTPose paper, section 3.1.
+        keypoint_schemas: One `KeypointSchema` (or its dictionary) a head. Where it is missing, as in stock
+            checkpoints, it follows from the names in `id2label`.
+
+    Raises:
+        ValueError: A keyword is unknown, or a value contradicts another.
+
+    Example:
+
+    ```python
+    >>> from vitpose import ViTPoseConfig
+    >>> config = ViTPoseConfig.from_preset("small", datasets=["coco"], decoder="simple")
+    >>> config.image_size, config.heatmap_size, config.num_labels
+    ((256, 192), (64, 48), 17)
+
+    ```
+    """
+
+    model_type = "vitpose_plus"
+    sub_configs = {"backbone_config": ViTPoseBackboneConfig}
+
+    backbone_config: dict | PreTrainedConfig | None = None
+    initializer_range: float = 0.02
+    scale_factor: int = 4
+    use_simple_decoder: bool = True
+    keypoint_schemas: list | None = None
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        kwargs = {key: value for key, value in kwargs.items() if key not in _INERT_KEYS}
+        reject_unknown_keys(type(self).__name__, kwargs, (field.name for field in fields(self)))
+        if self.backbone_config is None or isinstance(self.backbone_config, dict):
+            self.backbone_config = ViTPoseBackboneConfig(**(self.backbone_config or {}))
+        self._set_schemas(kwargs.pop("num_labels", None))
+        super().__post_init__(**kwargs)
+        self._check()
+
+    @classmethod
+    def from_preset(
+        cls,
+        preset: Preset,
+        *,
+        datasets: Iterable[str | KeypointSchema] = ("coco",),
+        decoder: Decoder = "classic",
+        **backbone: Any,
+    ) -> "ViTPoseConfig":
+        """The configuration of a published size for the keypoints of a dataset.
+
+        Args:
+            preset: Size of the backbone, ViTPose paper, table 1.
+            datasets: Name of the dataset's keypoint schema, or the schema itself, in a list of one.
+            decoder: Head of the model.
+            backbone: Fields of `ViTPoseBackboneConfig` to set differently, such as `image_size=(384, 288)`.
+        """
+        if preset not in PRESETS:
+            raise ValueError(f"preset: expected one of {', '.join(PRESETS)}, got {preset!r}.")
+        if decoder not in ("classic", "simple"):
+            raise ValueError(f"decoder: expected 'classic' or 'simple', got {decoder!r}.")
+        if isinstance(datasets, str):
+            raise TypeError(f"datasets: expected a list of names such as [{datasets!r}], got the string {datasets!r}.")
+        schemas = [get_keypoint_schema(name) if isinstance(name, str) else name for name in datasets]
+        return cls(
+            backbone_config=ViTPoseBackboneConfig(**{**PRESETS[preset], **backbone}),
+            use_simple_decoder=decoder == "simple",
+            keypoint_schemas=[schema.to_dict() for schema in schemas],
+        )
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) of a crop in pixels."""
+        height, width = self.backbone_config.image_size
+        return height, width
+
+    @property
+    def heatmap_size(self) -> tuple[int, int]:
+        """(height, width) of a heatmap in heatmap pixels."""
+        rows, columns = self.backbone_config.grid_size
+        return rows * self.scale_factor, columns * self.scale_factor
+
+    def get_schema(self, dataset_index: int = 0) -> KeypointSchema:
+        """The keypoint schema of one head."""
+        return KeypointSchema.from_dict(self.keypoint_schemas[dataset_index])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The configuration as transformers' `VitPoseConfig` reads it, with `keypoint_schemas` beside."""
+        values = super().to_dict()
+        values["model_type"] = STOCK_MODEL_TYPE
+        if isinstance(values.get("backbone_config"), dict):
+            values["backbone_config"]["model_type"] = STOCK_BACKBONE_MODEL_TYPE
+        if values.get("architectures"):
+            values["architectures"] = [STOCK_ARCHITECTURE]
+        return values
+
+    @classmethod
+    def get_config_dict(cls, *args: Any, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """A saved configuration as a dictionary, stock files included, under our own model type."""
+        values, kwargs = super().get_config_dict(*args, **kwargs)
+        if values.get("model_type", STOCK_MODEL_TYPE) not in (STOCK_MODEL_TYPE, cls.model_type):
+            raise ValueError(
+                f"{args[0] if args else 'This folder'} holds a {values['model_type']!r} model; expected "
+                f"{STOCK_MODEL_TYPE!r} or {cls.model_type!r}. Load it with transformers' AutoModel."
+            )
+        return {**values, "model_type": cls.model_type}, kwargs
+
+    def _set_schemas(self, num_labels: int | None) -> None:
+        """Settle the schemas as dictionaries, and the labels that transformers keeps beside them."""
+        if self.keypoint_schemas is None:
+            labels = self.id2label or {index: f"keypoint_{index}" for index in range(num_labels or 17)}
+            labels = {int(index): name for index, name in labels.items()}
+            named = labels if self.id2label or num_labels not in (None, 17) else None
+            schema = schema_from_labels([named[i] for i in sorted(named)]) if named else get_keypoint_schema("coco")
+            self.keypoint_schemas = [schema.to_dict()]
+            self.id2label = self.id2label or dict(enumerate(schema.keypoints))
+        self.keypoint_schemas = [
+            schema.to_dict() if isinstance(schema, KeypointSchema) else KeypointSchema.from_dict(schema).to_dict()
+            for schema in self.keypoint_schemas
+        ]
+        if self.id2label is None and self.keypoint_schemas:
+            self.id2label = dict(enumerate(self.keypoint_schemas[0]["keypoints"]))
+        self.label2id = {name: index for index, name in (self.id2label or {}).items()}
+
+    def _check(self) -> None:
+        if len(self.keypoint_schemas) != 1:
+            names = [schema["name"] for schema in self.keypoint_schemas]
+            raise ValueError(
+                f"keypoint_schemas: expected one schema, the model has one head, got {len(names)}: {names}. "
+                "Make one model a dataset."
+            )
+        if self.num_labels != self.get_schema().num_keypoints:
+            raise ValueError(
+                f"id2label names {self.num_labels} keypoints and the schema {self.keypoint_schemas[0]['name']!r} "
+                f"{self.get_schema().num_keypoints}: give one of them, or make them agree."
+            )
+        if self.scale_factor != 4:
+            raise ValueError(f"scale_factor: expected 4, as both decoders upsample fourfold, got {self.scale_factor}.")

@@ -1,0 +1,165 @@
+"""Initial weights for the backbone from DINOv2 and MAE checkpoints (ViTPose paper, section 3.3).
+
+Each foreign format is a table of renamings; what remains after it must match the backbone exactly, or an error names
+the keys. Formats: DINOv2 as transformers' `Dinov2Model` names it, MAE as transformers' `ViTMAEModel` and
+`ViTMAEForPreTraining` name it, and MAE as its authors published it.
+"""
+
+import math
+import re
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch.nn import functional as F
+
+from .modeling_vitpose import ViTPoseForPoseEstimation
+
+
+StateDict = dict[str, torch.Tensor]
+
+POSITIONS = "embeddings.position_embeddings"
+PATCH_KERNEL = "embeddings.patch_embeddings.projection.weight"
+
+# Parts of a pre-training checkpoint that a pose backbone has no use for; class tokens, mask tokens, MAE's decoder.
+_UNUSED = re.compile(r"(embeddings\.)?(cls_token|mask_token|register_tokens)$|decoder[._]|mask_token$|head\.|fc_norm\.")
+
+_TRANSFORMERS_NAMES = [
+    (r"^(vit|dinov2)\.", ""),
+    (r"\.intermediate\.dense\.", ".mlp.fc1."),
+    (r"(layer\.\d+)\.output\.dense\.", r"\1.mlp.fc2."),
+    (r"\.norm1\.", ".layernorm_before."),
+    (r"\.norm2\.", ".layernorm_after."),
+]
+
+_MAE_AUTHORS_NAMES = [
+    (r"^pos_embed$", POSITIONS),
+    (r"^patch_embed\.proj\.", "embeddings.patch_embeddings.projection."),
+    (r"^norm\.", "layernorm."),
+    (r"^blocks\.", "encoder.layer."),
+    (r"\.norm1\.", ".layernorm_before."),
+    (r"\.norm2\.", ".layernorm_after."),
+    (r"\.attn\.proj\.", ".attention.output.dense."),
+]
+
+
+def load_pretrained_backbone(model: ViTPoseForPoseEstimation, path: str | Path) -> None:
+    """Start the backbone of `model` from a DINOv2 or MAE checkpoint, in place.
+
+    Patch kernels are zero-padded to the model's patch size, the square position grid is resized (bicubic) to the
+    model's with the class token's row kept as row 0, and DINOv2's LayerScale is folded into the projections before it.
+
+    Args:
+        model: The model; its decoder stays as it is.
+        path: A `.safetensors` file, a folder that holds `model.safetensors`, or a `.pth` file of tensors alone.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is of another width or depth than the model, or has missing or unexpected keys; the
+            message names them.
+    """
+    weights = convert_backbone_weights(read_weights(path))
+    target = model.backbone.state_dict()
+    if POSITIONS in weights:
+        weights[POSITIONS] = resize_positions(weights[POSITIONS], model.backbone.config.grid_size)
+    if PATCH_KERNEL in weights:
+        weights[PATCH_KERNEL] = pad_patch_kernel(weights[PATCH_KERNEL], target[PATCH_KERNEL].shape[-2:])
+    _check_keys(weights, target, path)
+    model.backbone.load_state_dict({key: value.to(target[key].dtype) for key, value in weights.items()})
+
+
+def read_weights(path: str | Path) -> StateDict:
+    """The tensors of a checkpoint file, by name; never runs code stored in the file."""
+    path = Path(path)
+    file = path / "model.safetensors" if path.is_dir() else path
+    if not file.is_file():
+        raise FileNotFoundError(f"No checkpoint at {file}: expected a .safetensors or .pth file, or a folder with one.")
+    if file.suffix == ".safetensors":
+        return load_file(file)
+    content = torch.load(file, map_location="cpu", weights_only=True)
+    return content.get("model", content.get("state_dict", content))
+
+
+def convert_backbone_weights(weights: StateDict) -> StateDict:
+    """Rename a DINOv2 or MAE state dict to the names of `ViTPoseBackbone`, in float32."""
+    weights = {key: value.float() for key, value in weights.items()}
+    if any(key.startswith("blocks.") for key in weights):
+        weights = _rename(weights, _MAE_AUTHORS_NAMES)
+        weights = _split_qkv(weights)
+    else:
+        weights = _rename(weights, _TRANSFORMERS_NAMES)
+    weights = {key: value for key, value in weights.items() if not _UNUSED.match(key)}
+    return _fold_layer_scale(weights)
+
+
+def resize_positions(positions: torch.Tensor, grid_size: tuple[int, int]) -> torch.Tensor:
+    """Resize a (1, 1 + n * n, C) position table to (1, 1 + rows * columns, C); row 0 passes unchanged."""
+    side = math.isqrt(positions.shape[1] - 1)
+    if side * side != positions.shape[1] - 1:
+        raise ValueError(f"Expected a position table of 1 + n * n rows, got shape {tuple(positions.shape)}.")
+    grid = positions[:, 1:].unflatten(1, (side, side)).permute(0, 3, 1, 2)  # (1, C, n, n)
+    grid = F.interpolate(grid, size=grid_size, mode="bicubic", align_corners=False)
+    return torch.cat([positions[:, :1], grid.flatten(2).transpose(1, 2)], dim=1)
+
+
+def pad_patch_kernel(kernel: torch.Tensor, size: torch.Size | tuple[int, int]) -> torch.Tensor:
+    """Surround a (C, 3, h, w) patch kernel with zeros to (C, 3, *size), as the released ViTPose-H does."""
+    rows, columns = size[0] - kernel.shape[2], size[1] - kernel.shape[3]
+    if min(rows, columns) < 0 or rows % 2 or columns % 2:
+        raise ValueError(
+            f"A patch kernel of {tuple(kernel.shape[2:])} pixels cannot be padded evenly to {tuple(size)}: "
+            "choose a patch_size that is larger by an even number."
+        )
+    return F.pad(kernel, (columns // 2, columns // 2, rows // 2, rows // 2))
+
+
+def _rename(weights: StateDict, table: list[tuple[str, str]]) -> StateDict:
+    renamed = {}
+    for key, value in weights.items():
+        for pattern, replacement in table:
+            key = re.sub(pattern, replacement, key)
+        renamed[key] = value
+    return renamed
+
+
+def _split_qkv(weights: StateDict) -> StateDict:
+    """Split each `attn.qkv` (3C rows: query, key, value in that order) into the three projections."""
+    split = {}
+    for key, value in weights.items():
+        match = re.match(r"(.*)\.attn\.qkv\.(weight|bias)$", key)
+        if match is None:
+            split[key] = value
+            continue
+        for name, part in zip(("query", "key", "value"), value.chunk(3), strict=True):
+            split[f"{match[1]}.attention.attention.{name}.{match[2]}"] = part
+    return split
+
+
+def _fold_layer_scale(weights: StateDict) -> StateDict:
+    """Multiply each LayerScale vector into the projection before it: scale * (W x + b) = (scale W) x + scale b."""
+    folded = dict(weights)
+    for key in weights:
+        match = re.match(r"(.*)\.layer_scale([12])\.lambda1$", key)
+        if match is None:
+            continue
+        scale = folded.pop(key)
+        projection = f"{match[1]}.attention.output.dense" if match[2] == "1" else f"{match[1]}.mlp.fc2"
+        folded[f"{projection}.weight"] = folded[f"{projection}.weight"] * scale[:, None]
+        folded[f"{projection}.bias"] = folded[f"{projection}.bias"] * scale
+    return folded
+
+
+def _check_keys(weights: StateDict, target: StateDict, path: str | Path) -> None:
+    missing = sorted(target.keys() - weights.keys())
+    unexpected = sorted(weights.keys() - target.keys())
+    misshapen = [
+        f"{key}: {tuple(weights[key].shape)} in the file, {tuple(target[key].shape)} in the model"
+        for key in sorted(target.keys() & weights.keys())
+        if weights[key].shape != target[key].shape
+    ]
+    if missing or unexpected or misshapen:
+        raise ValueError(
+            f"{path} does not fit the model's backbone. Missing keys: {missing or 'none'}. Unexpected keys: "
+            f"{unexpected or 'none'}. Other shapes: {misshapen or 'none'}. Choose the preset, and the options of the "
+            "backbone, that the checkpoint was made with."
+        )
