@@ -1,0 +1,258 @@
+"""Pictures of poses: skeletons over a photo, and sheets of several photos.
+
+Strokes are drawn enlarged on a transparent layer over each person's own region and reduced, which gives them smooth
+edges and sub-pixel positions with nothing but Pillow.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from vitpose.modeling.keypoint_schemas import KeypointSchema
+
+Side = Literal["left", "right", "centre"]
+Colour = tuple[int, int, int]
+
+SIDE_COLOURS: dict[Side, Colour] = {"left": (56, 182, 255), "right": (255, 136, 40), "centre": (178, 240, 92)}
+OUTLINE_COLOUR: Colour = (18, 20, 26)
+BOX_COLOUR: Colour = (245, 245, 245)
+SHEET_COLOUR: Colour = (250, 250, 248)
+MAX_LAYER_PIXELS = 16_000_000  # bounds the memory of an enlarged layer to 64 MB
+SURE_SCORE = 0.7  # drawn without transparency from here on
+
+
+def draw_poses(
+    image: Image.Image,
+    people: Sequence[Mapping[str, Any]],
+    schema: KeypointSchema,
+    *,
+    min_score: float = 0.2,
+    boxes: bool = False,
+) -> Image.Image:
+    """Draw the skeletons of people over a photo; the photo itself stays unchanged.
+
+    Left limbs are blue, right limbs orange (the person's own left and right, read from the keypoint names), the rest
+    green. Strokes grow with the person and fade with the score.
+
+    Args:
+        image: photo in any mode.
+        people: dicts with `keypoints` `(K, 2)` x, y in image pixels (0, 0 is the centre of the first pixel), `scores`
+            `(K,)` and, where boxes are drawn, `bbox` `(4,)` as x1, y1, x2, y2; tensors or arrays.
+        schema: names and edges of the K keypoints.
+        min_score: keypoints below it, and their edges, are not drawn.
+        boxes: draw each person's `bbox` as well.
+
+    Returns:
+        A new RGB image of the same size.
+    """
+    if not isinstance(image, Image.Image):
+        raise TypeError(f"image must be a PIL image, got {type(image).__name__}; use PIL.Image.fromarray for arrays.")
+    canvas = image.convert("RGB")
+    canvas = canvas.copy() if canvas is image else canvas
+    for number, person in enumerate(people):
+        points, scores = _checked_person(person, schema, number, min_score)
+        if boxes:
+            _draw_box(canvas, _checked_box(person, number))
+        if (scores >= min_score).any():
+            _draw_person(canvas, points, scores, schema, min_score)
+    return canvas
+
+
+def contact_sheet(
+    images: Sequence[Image.Image],
+    *,
+    columns: int,
+    captions: Sequence[str] | None = None,
+    tile: tuple[int, int] = (256, 192),
+    gap: int = 8,
+) -> Image.Image:
+    """Images in rows of equal tiles, each fitted into its tile and centred, with a caption below.
+
+    Args:
+        images: one or more images of any size.
+        columns: tiles in a row; a sheet of fewer images is narrower.
+        captions: one line for each image; None leaves no room for them.
+        tile: (height, width) of a tile in pixels, without its caption.
+        gap: pixels between tiles and around the sheet.
+    """
+    if not images or columns < 1:
+        raise ValueError(f"a sheet needs images and at least one column, got {len(images)} images, {columns} columns.")
+    if captions is not None and len(captions) != len(images):
+        raise ValueError(f"expected one caption an image, got {len(captions)} for {len(images)} images.")
+    height, width = tile
+    font = ImageFont.load_default(max(11, height // 18))
+    caption_height = 0 if captions is None else round(1.6 * font.size)
+    columns = min(columns, len(images))
+    rows = math.ceil(len(images) / columns)
+    row_height, column_width = height + caption_height + gap, width + gap
+    sheet = Image.new("RGB", (columns * column_width + gap, rows * row_height + gap), SHEET_COLOUR)
+    pen = ImageDraw.Draw(sheet)
+    for number, image in enumerate(images):
+        top, left = gap + number // columns * row_height, gap + number % columns * column_width
+        fitted = _fitted(image, tile)
+        sheet.paste(fitted, (left + (width - fitted.width) // 2, top + (height - fitted.height) // 2))
+        if captions is not None:
+            middle = (left + width / 2, top + height + caption_height / 2)
+            pen.text(middle, captions[number], fill=OUTLINE_COLOUR, font=font, anchor="mm")
+    return sheet
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """Transparent layer over a region of the photo, `zoom` times enlarged; draws in image pixels."""
+
+    pixels: Image.Image
+    origin: tuple[int, int]  # left, top of the region in image pixels
+    zoom: int
+
+    @classmethod
+    def over(cls, canvas: Image.Image, corners: np.ndarray, margin: float) -> _Layer | None:
+        """Layer over the part of the canvas that holds all corners `(n, 2)`; None when there is no such part."""
+        low = np.clip(np.floor(corners.min(axis=0) - margin), 0, canvas.size).astype(int)
+        high = np.clip(np.ceil(corners.max(axis=0) + margin) + 1, 0, canvas.size).astype(int)
+        width, height = (high - low).tolist()
+        if width <= 0 or height <= 0:
+            return None
+        zoom = max(1, min(4, math.isqrt(MAX_LAYER_PIXELS // (width * height))))
+        return cls(Image.new("RGBA", (width * zoom, height * zoom)), (int(low[0]), int(low[1])), zoom)
+
+    def at(self, point: np.ndarray) -> np.ndarray:
+        """Layer coordinates of an image pixel's centre."""
+        return (point - self.origin + 0.5) * self.zoom - 0.5
+
+    def disc(self, centre: np.ndarray, radius: float, fill: tuple[int, ...]) -> None:
+        (x, y), r = self.at(centre).tolist(), radius * self.zoom
+        ImageDraw.Draw(self.pixels).ellipse((x - r, y - r, x + r, y + r), fill=fill)
+
+    def stroke(self, start: np.ndarray, end: np.ndarray, radius: float, fill: tuple[int, ...]) -> None:
+        """Line with round ends."""
+        direction = end - start
+        length = float(np.linalg.norm(direction))
+        if length > 0:
+            across = np.array([-direction[1], direction[0]]) * (radius / length)
+            corners = (start + across, end + across, end - across, start - across)
+            ImageDraw.Draw(self.pixels).polygon([tuple(self.at(corner).tolist()) for corner in corners], fill=fill)
+        self.disc(start, radius, fill)
+        self.disc(end, radius, fill)
+
+    def merge_into(self, canvas: Image.Image) -> None:
+        reduced = self.pixels.reduce(self.zoom) if self.zoom > 1 else self.pixels
+        canvas.paste(reduced, self.origin, mask=reduced)
+
+
+def _draw_person(
+    canvas: Image.Image, points: np.ndarray, scores: np.ndarray, schema: KeypointSchema, min_score: float
+) -> None:
+    """Outlines first, limbs over them, joints on top."""
+    shown = scores >= min_score  # (K,)
+    extent = float(np.linalg.norm(np.ptp(points[shown], axis=0)))
+    thickness = float(np.clip(0.02 * extent, 1.2, 0.012 * math.hypot(*canvas.size) + 1.2))
+    outline = max(0.6, 0.22 * thickness)
+    layer = _Layer.over(canvas, points[shown], 2 * thickness + outline)
+    if layer is None:
+        return
+    sides = [keypoint_side(name) for name in schema.keypoints]
+    opacity = _opacity(scores, min_score)  # (K,)
+    edges = [(a, b) for a, b in schema.edges if shown[a] and shown[b]]
+    radii = {(a, b): _edge_radius(points[a], points[b], thickness) for a, b in edges}
+    joints = _joint_radii(len(points), radii, thickness)  # (K,)
+    for a, b in edges:
+        ink = (*OUTLINE_COLOUR, int(min(opacity[a], opacity[b])))
+        layer.stroke(points[a], points[b], radii[a, b] + outline, ink)
+    for index in np.flatnonzero(shown):
+        layer.disc(points[index], joints[index] + outline, (*OUTLINE_COLOUR, int(opacity[index])))
+    for a, b in edges:
+        ink = (*SIDE_COLOURS[_edge_side(sides[a], sides[b])], int(min(opacity[a], opacity[b])))
+        layer.stroke(points[a], points[b], radii[a, b], ink)
+    for index in np.flatnonzero(shown):
+        layer.disc(points[index], joints[index], (*SIDE_COLOURS[sides[index]], int(opacity[index])))
+    layer.merge_into(canvas)
+
+
+def _draw_box(canvas: Image.Image, box_xyxy: np.ndarray) -> None:
+    (x1, y1), (x2, y2) = box_xyxy.reshape(2, 2)
+    corners = np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]])
+    radius = max(0.5, 0.0012 * math.hypot(*canvas.size))
+    layer = _Layer.over(canvas, corners, 4 * radius)
+    if layer is None:
+        return
+    for width, colour in ((2 * radius, OUTLINE_COLOUR), (radius, BOX_COLOUR)):
+        for start, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+            layer.stroke(start, end, width, (*colour, 255))
+    layer.merge_into(canvas)
+
+
+def keypoint_side(name: str) -> Side:
+    """Side of the body that a keypoint's name tells: `left_knee`, `L_Knee`, ... or centre where it tells none."""
+    match = re.match(r"(left|right|l_|r_)", name.lower())
+    if match is None:
+        return "centre"
+    return "left" if match[0].startswith("l") else "right"
+
+
+def _edge_side(a: Side, b: Side) -> Side:
+    """A limb from the middle outwards belongs to its outer side; one across the body to neither."""
+    if "centre" in (a, b):
+        return b if a == "centre" else a
+    return a if a == b else "centre"
+
+
+def _edge_radius(start: np.ndarray, end: np.ndarray, thickness: float) -> float:
+    """Half the stroke's width, less for short edges such as those of fingers and faces."""
+    length = float(np.linalg.norm(end - start))
+    return min(thickness / 2, max(0.5, 0.12 * length))
+
+
+def _joint_radii(count: int, edge_radii: Mapping[tuple[int, int], float], thickness: float) -> np.ndarray:
+    """Discs a little wider than their widest limb; keypoints without limbs are small dots. `(K,)`"""
+    radii = np.full(count, max(0.6, 0.2 * thickness))
+    for edge, radius in edge_radii.items():
+        for index in edge:
+            radii[index] = max(radii[index], 1.4 * radius)
+    return radii
+
+
+def _opacity(scores: np.ndarray, min_score: float) -> np.ndarray:
+    """Alpha `(K,)` from a third at `min_score` to full at `SURE_SCORE`."""
+    sureness = np.clip((scores - min_score) / max(SURE_SCORE - min_score, 1e-6), 0, 1)
+    return np.round(85 + 170 * sureness)
+
+
+def _fitted(image: Image.Image, tile: tuple[int, int]) -> Image.Image:
+    scale = min(tile[0] / image.height, tile[1] / image.width)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+
+
+def _checked_person(
+    person: Mapping[str, Any], schema: KeypointSchema, number: int, min_score: float
+) -> tuple[np.ndarray, np.ndarray]:
+    points, scores = _array(person["keypoints"]), _array(person["scores"])
+    count = schema.num_keypoints
+    if points.shape != (count, 2) or scores.shape != (count,):
+        raise ValueError(
+            f"person {number}: schema {schema.name!r} needs keypoints ({count}, 2) and scores ({count},), "
+            f"got {points.shape} and {scores.shape}."
+        )
+    if np.isnan(scores).any() or not np.isfinite(points[scores >= min_score]).all():
+        raise ValueError(f"person {number}: scores and the keypoints to draw must be finite, got NaN or infinite.")
+    return points, scores
+
+
+def _checked_box(person: Mapping[str, Any], number: int) -> np.ndarray:
+    box = _array(person["bbox"]) if "bbox" in person else np.empty(0)
+    if box.shape != (4,) or not np.isfinite(box).all():
+        raise ValueError(f"person {number}: boxes=True needs a finite `bbox` of x1, y1, x2, y2, got {box.tolist()}.")
+    return box
+
+
+def _array(values: Any) -> np.ndarray:
+    return np.asarray(values.detach().cpu() if isinstance(values, torch.Tensor) else values, dtype=np.float64)
