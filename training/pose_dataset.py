@@ -1,0 +1,178 @@
+"""Samples for training and evaluation: one person, cropped, as tensors; and the order in which an epoch visits them."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+from transformers.utils.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+
+from vitpose.modeling.keypoint_schemas import KeypointSchema
+from vitpose.processing.geometry_vitpose import crop_to_image_matrices, invert_matrices, sample_crops, transform_points
+
+from .augmentation import Augmentation, Crop, box_crop, rng_for, sample_crop
+from .image_reading import read_image
+
+
+class PoseDataset(Dataset):
+    """Crops of people, each a pure function of (seed, epoch, index).
+
+    A sample is asked for by a pair (epoch, index), as [`EpochSampler`] gives them; so the epoch reaches every worker
+    with the request itself. A plain index means epoch 0.
+
+    Args:
+        people: Anything with `len()` and `[index]` whose rows have the columns of `vitpose.training.readers`.
+        schema: The keypoints of these people.
+        crop_size: Height and width of the crops in pixels.
+        augmentation: Random changes for training; None crops the box alone, as in evaluation.
+        seed: Seed of the augmentation.
+        padding: Factor on the box's sides (released configs: 1.25).
+        image_mean: Mean of each colour channel on a scale of 0 to 1.
+        image_std: Standard deviation of each colour channel on a scale of 0 to 1.
+
+    Raises:
+        ValueError: A row has another number of keypoints than the schema.
+        ImageReadError: An image cannot be read; the message names the file and the row.
+    """
+
+    def __init__(
+        self,
+        people: Any,
+        *,
+        schema: KeypointSchema,
+        crop_size: tuple[int, int],
+        augmentation: Augmentation | None,
+        seed: int = 0,
+        padding: float = 1.25,
+        image_mean: Sequence[float] = IMAGENET_DEFAULT_MEAN,
+        image_std: Sequence[float] = IMAGENET_DEFAULT_STD,
+    ) -> None:
+        self.people = people
+        self.schema = schema
+        self.crop_size = tuple(crop_size)
+        self.augmentation = augmentation
+        self.seed = seed
+        self.padding = padding
+        self._mean = 255 * torch.tensor(image_mean)[:, None, None]  # (3, 1, 1) on the scale of the pixels
+        self._std = 255 * torch.tensor(image_std)[:, None, None]
+
+    def __len__(self) -> int:
+        return len(self.people)
+
+    def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
+        """One person.
+
+        Returns:
+            A dictionary of
+            - `pixel_values`: float32 `(3, height, width)`, normalised.
+            - `keypoints_crop`: float32 `(num_keypoints, 2)` in crop pixels, 0 where not labelled. In a mirrored crop
+              left and right keypoints have changed places.
+            - `visibility`: float32 `(num_keypoints,)`, 0 not labelled, 1 hidden, 2 visible.
+            - `matrix`: float64 `(2, 3)`, from crop to image pixels.
+            - `center`, `size`: float64 `(2,)`, the crop's footprint in image pixels.
+            - `index`, `image_id`, `person_id`: int.
+        """
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        row = self.people[index]
+        keypoints = self._keypoints(row, index)  # (k, 3)
+        crop = self._crop(row, keypoints, epoch, index)
+        matrix = _crop_matrix(crop, self.crop_size)  # (1, 2, 3)
+        image = read_image(row["image"], row=index, size=(row["width"], row["height"]))
+        pixels = sample_crops(image, matrix, crop_size=self.crop_size)[0]
+        keypoints_crop, visibility = self._keypoints_in_crop(keypoints, matrix, crop.flip)
+        return {
+            "pixel_values": pixels.sub_(self._mean).div_(self._std),
+            "keypoints_crop": keypoints_crop,
+            "visibility": visibility,
+            "matrix": matrix[0],
+            "center": crop.center,
+            "size": crop.size,
+            "index": index,
+            "image_id": int(row["image_id"]),
+            "person_id": int(row["person_id"]),
+        }
+
+    def _keypoints(self, row: dict[str, Any], index: int) -> Tensor:
+        keypoints = torch.as_tensor(np.asarray(row["keypoints"], dtype=np.float64))
+        expected = (self.schema.num_keypoints, 3)
+        if keypoints.shape != expected:
+            raise ValueError(
+                f"Row {index} has keypoints of shape {tuple(keypoints.shape)}, the schema {self.schema.name!r} "
+                f"expects {expected}. Read the data with its own schema."
+            )
+        return keypoints
+
+    def _crop(self, row: dict[str, Any], keypoints: Tensor, epoch: int, index: int) -> Crop:
+        box_xywh = torch.as_tensor(np.asarray(row["bbox"], dtype=np.float64))
+        if self.augmentation is None:
+            return box_crop(box_xywh, crop_size=self.crop_size, padding=self.padding)
+        return sample_crop(
+            self.augmentation,
+            box_xywh,
+            keypoints,
+            schema=self.schema,
+            crop_size=self.crop_size,
+            padding=self.padding,
+            rng=rng_for(self.seed, epoch, index),
+        )
+
+    def _keypoints_in_crop(self, keypoints: Tensor, matrix: Tensor, flip: bool) -> tuple[Tensor, Tensor]:
+        if flip:
+            keypoints = keypoints[list(self.schema.flip_index)]
+        keypoints_crop = transform_points(keypoints[None, :, :2], invert_matrices(matrix))[0]  # (k, 2)
+        visibility = keypoints[:, 2]
+        keypoints_crop = keypoints_crop.masked_fill(visibility[:, None] == 0, 0.0)
+        return keypoints_crop.float(), visibility.float()
+
+
+def _crop_matrix(crop: Crop, crop_size: tuple[int, int]) -> Tensor:
+    return crop_to_image_matrices(
+        crop.center[None],
+        crop.size[None],
+        crop_size=crop_size,
+        rotations=crop.center.new_tensor([crop.rotation]),
+        flips=torch.tensor([crop.flip]),
+    )
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """The order of an epoch, a pure function of (seed, epoch); yields pairs (epoch, index) for [`PoseDataset`].
+
+    Args:
+        num_samples: Number of samples in an epoch.
+        seed: Seed of the order.
+        shuffle: False visits the samples in their own order.
+    """
+
+    def __init__(self, num_samples: int, *, seed: int, shuffle: bool = True) -> None:
+        self.num_samples = num_samples
+        self.seed = seed
+        self.shuffle = shuffle
+        self.epoch = 0
+        self._start = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Go to an epoch, to its first sample; being told the present epoch again changes nothing."""
+        if epoch != self.epoch:
+            self.epoch, self._start = epoch, 0
+
+    def skip(self, num_samples: int) -> None:
+        """Start the present epoch after its first `num_samples` samples: where a run broke off, nothing is loaded twice.
+
+        The samples are counted over all processes. The next epoch is whole again.
+        """
+        if not 0 <= num_samples <= self.num_samples:
+            raise ValueError(f"Cannot skip {num_samples} samples of an epoch of {self.num_samples}.")
+        self._start = num_samples
+
+    def __len__(self) -> int:
+        return self.num_samples - self._start
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = np.arange(self.num_samples)
+        if self.shuffle:
+            order = np.random.default_rng((self.seed, self.epoch)).permutation(self.num_samples)
+        for index in order[self._start :].tolist():
+            yield self.epoch, index
