@@ -23,6 +23,7 @@ Colour = tuple[int, int, int]
 
 SIDE_COLOURS: dict[Side, Colour] = {"left": (56, 182, 255), "right": (255, 136, 40), "centre": (178, 240, 92)}
 OUTLINE_COLOUR: Colour = (18, 20, 26)
+CORE_COLOUR: Colour = (255, 255, 255)
 BOX_COLOUR: Colour = (245, 245, 245)
 SHEET_COLOUR: Colour = (250, 250, 248)
 MAX_LAYER_PIXELS = 16_000_000  # bounds the memory of an enlarged layer to 64 MB
@@ -154,7 +155,7 @@ def _draw_person(
     """Outlines first, limbs over them, joints on top."""
     shown = scores >= min_score  # (K,)
     extent = float(np.linalg.norm(np.ptp(points[shown], axis=0)))
-    thickness = float(np.clip(0.02 * extent, 1.2, 0.012 * math.hypot(*canvas.size) + 1.2))
+    thickness = float(np.clip(0.018 * extent, 1.2, 0.012 * math.hypot(*canvas.size) + 1.2))
     outline = max(0.6, 0.22 * thickness)
     layer = _Layer.over(canvas, points[shown], 2 * thickness + outline)
     if layer is None:
@@ -174,6 +175,7 @@ def _draw_person(
         layer.stroke(points[a], points[b], radii[a, b], ink)
     for index in np.flatnonzero(shown):
         layer.disc(points[index], joints[index], (*SIDE_COLOURS[sides[index]], int(opacity[index])))
+        layer.disc(points[index], 0.5 * joints[index], (*CORE_COLOUR, int(opacity[index])))
     layer.merge_into(canvas)
 
 
@@ -216,7 +218,7 @@ def _joint_radii(count: int, edge_radii: Mapping[tuple[int, int], float], thickn
     radii = np.full(count, max(0.6, 0.2 * thickness))
     for edge, radius in edge_radii.items():
         for index in edge:
-            radii[index] = max(radii[index], 1.4 * radius)
+            radii[index] = max(radii[index], 1.5 * radius)
     return radii
 
 

@@ -107,44 +107,56 @@ def sample_crops(image: Tensor, matrices: Tensor, *, crop_size: tuple[int, int])
     Returns:
         `(num_people, channels, crop_height, crop_width)` float32 in the image's range of values, on its device.
     """
-    matrices = matrices.detach().double()  # the shift to the region below would cost float32 its sub-pixel digits
-    left, top, right, bottom = _sampled_region(matrices, crop_size, image.shape[-2:])
-    if left >= right or top >= bottom:  # nobody, or everybody wholly outside
-        return image.new_zeros((len(matrices), image.shape[0], *crop_size), dtype=torch.float32)
-    region = image[:, top:bottom, left:right].float()
-    shift = matrices.new_tensor([left, top])
-    matrices = torch.cat([matrices[:, :, :2], matrices[:, :, 2:] - shift[:, None]], dim=-1)
-    grid = _sampling_grid(matrices.to(image.device), crop_size, region.shape[-2:])
-    region = region.expand(len(matrices), -1, -1, -1)  # (n, c, h, w) without a copy
-    return F.grid_sample(region, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    matrices = matrices.detach().double()  # moving the origin to a region would cost float32 its sub-pixel digits
+    regions = _sampled_regions(matrices, crop_size, image.shape[-2:])  # (n, 4)
+    shared = torch.cat([regions[:, :2].amin(0), regions[:, 2:].amax(0)])[None] if len(regions) else regions  # (1, 4)
+    if 2 * _areas(regions).sum() >= _areas(shared).sum():
+        return _sample_region(image, matrices, shared, crop_size)
+    # People far apart in a large photo: only the pixels around each one become floats, not all those between them.
+    people = zip(matrices.split(1), regions.split(1), strict=True)
+    return torch.cat([_sample_region(image, matrix, region, crop_size) for matrix, region in people])
 
 
-def _sampled_region(
-    matrices: Tensor, crop_size: tuple[int, int], image_size: tuple[int, int]
-) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom (exclusive) of the part of the image that any crop touches."""
+def _sampled_regions(matrices: Tensor, crop_size: tuple[int, int], image_size: tuple[int, int]) -> Tensor:
+    """The part of the image that each crop touches: left, top, right, bottom (exclusive), `(n, 4)` whole numbers."""
     height, width = crop_size
     corners = matrices.new_tensor([[0, 0], [width - 1, 0], [0, height - 1], [width - 1, height - 1]])
-    corners = transform_points(corners.expand(len(matrices), -1, -1), matrices).flatten(0, 1)  # (n * 4, 2)
-    if not len(corners):
-        return 0, 0, 0, 0
+    corners = transform_points(corners.expand(len(matrices), -1, -1), matrices)  # (n, 4, 2)
     limits = corners.new_tensor([image_size[1], image_size[0]])
-    first = (corners.amin(0).floor() - 1).clamp(min=0).minimum(limits)  # one pixel of margin for rounding
-    last = (corners.amax(0).ceil() + 2).clamp(min=0).minimum(limits)
-    left, top, right, bottom = torch.cat([first, last]).long().tolist()
-    return left, top, right, bottom
+    first = (corners.amin(1).floor() - 1).clamp(min=0).minimum(limits)  # one pixel of margin for rounding
+    last = (corners.amax(1).ceil() + 2).clamp(min=0).minimum(limits)
+    return torch.cat([first, last], dim=1)
+
+
+def _areas(regions: Tensor) -> Tensor:
+    return (regions[:, 2] - regions[:, 0]) * (regions[:, 3] - regions[:, 1])
+
+
+def _sample_region(image: Tensor, matrices: Tensor, region: Tensor, crop_size: tuple[int, int]) -> Tensor:
+    """Crops `(n, c, h, w)` of people whose crops touch the image only within the region `(1, 4)`."""
+    left, top, right, bottom = region[0].long().tolist() if len(region) else (0, 0, 0, 0)
+    if left >= right or top >= bottom:  # nobody, or wholly outside the image
+        return torch.zeros((len(matrices), image.shape[0], *crop_size), device=image.device)
+    pixels = image[:, top:bottom, left:right].float()
+    shift = matrices.new_tensor([left, top])
+    matrices = torch.cat([matrices[:, :, :2], (matrices[:, :, 2] - shift)[:, :, None]], dim=-1)
+    grid = _sampling_grid(matrices, crop_size, pixels.shape[-2:]).to(image.device)
+    pixels = pixels.expand(len(matrices), -1, -1, -1)  # (n, c, region_h, region_w) without a copy
+    return F.grid_sample(pixels, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
 def _sampling_grid(matrices: Tensor, crop_size: tuple[int, int], region_size: tuple[int, int]) -> Tensor:
-    """Normalised sampling positions `(n, crop_height, crop_width, 2)` float32; outside points lie far away."""
-    size = matrices.new_tensor([region_size[1], region_size[0]])  # (2,)
+    """Normalised sampling positions `(n, crop_height, crop_width, 2)` float32; points outside lie far away."""
+    upright = not matrices[:, [0, 1], [1, 0]].any()  # then x is the same in all rows, and y in all columns
+    size = matrices.new_tensor([region_size[1], region_size[0]])[:, None]  # (2, 1)
     # grid_sample's frame without align_corners: pixel p lies at (2 p + 1) / size - 1.
-    linear = matrices[:, :, :2] * 2 / size[:, None]  # (n, 2, 2)
-    offset = (matrices[:, :, 2] * 2 + 1) / size - 1  # (n, 2)
-    rows = torch.arange(crop_size[0], device=matrices.device, dtype=matrices.dtype)
-    columns = torch.arange(crop_size[1], device=matrices.device, dtype=matrices.dtype)
-    along_rows = rows[:, None] * linear[:, None, :, 1] + offset[:, None]  # (n, h, 2)
-    along_columns = columns[:, None] * linear[:, None, :, 0]  # (n, w, 2)
-    grid = along_rows.float()[:, :, None] + along_columns.float()[:, None]  # (n, h, w, 2)
-    limit = 1 - (1 - 2 * _BORDER_TOLERANCE_PX) / size.float()
-    return grid.masked_fill_(grid.abs() > limit, _FAR_OUTSIDE)
+    matrices = matrices * 2 / size + matrices.new_tensor([0, 0, 1]) * (1 / size - 1)
+    rows = torch.arange(crop_size[0], dtype=torch.float32, device=matrices.device)[:, None]  # (h, 1)
+    columns = torch.arange(crop_size[1], dtype=torch.float32, device=matrices.device)  # (w,)
+    x_columns, x_rows, x, y_columns, y_rows, y = matrices.float().flatten(1)[:, :, None, None].unbind(1)  # (n, 1, 1)
+    x, y = x + x_columns * columns, y + y_rows * rows  # (n, 1, w), (n, h, 1)
+    if not upright:
+        x, y = x + x_rows * rows, y + y_columns * columns  # (n, h, w) each
+    limit = 1 - (1 - 2 * _BORDER_TOLERANCE_PX) / size.flatten().float()
+    x, y = (axis.masked_fill(axis.abs() > bound, _FAR_OUTSIDE) for axis, bound in zip((x, y), limit, strict=True))
+    return torch.stack(torch.broadcast_tensors(x, y), dim=-1)
