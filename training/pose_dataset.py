@@ -159,7 +159,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
             self.epoch, self._start = epoch, 0
 
     def skip(self, num_samples: int) -> None:
-        """Start the present epoch after its first `num_samples` samples: where a run broke off, nothing is loaded twice.
+        """Start the present epoch after its first `num_samples` samples, without loading them: to resume a run.
 
         The samples are counted over all processes. The next epoch is whole again.
         """
@@ -173,6 +173,8 @@ class EpochSampler(Sampler[tuple[int, int]]):
     def __iter__(self) -> Iterator[tuple[int, int]]:
         order = np.arange(self.num_samples)
         if self.shuffle:
-            order = np.random.default_rng((self.seed, self.epoch)).permutation(self.num_samples)
+            # The spawn key keeps this stream apart from those of the samples, see rng_for.
+            entropy = np.random.SeedSequence((self.seed, self.epoch), spawn_key=(0,))
+            order = np.random.default_rng(entropy).permutation(self.num_samples)
         for index in order[self._start :].tolist():
             yield self.epoch, index

@@ -1,0 +1,172 @@
+"""The one form in which training and evaluation take annotated people, and the checks that bring data into it.
+
+| column | type | meaning |
+|---|---|---|
+| image | `datasets.Image(decode=False)` | `{"bytes", "path"}`, decoded when the person is cropped |
+| image_id, person_id | int64 | people of one photo share its image_id; person_id is the annotation's |
+| width, height | int64 | of the photo, in pixels |
+| bbox | 4 float64 | left, top, width, height in image pixels |
+| area | float64 | of the person in square pixels, the scale of OKS |
+| iscrowd | int8 | always 0: crowds are left out |
+| keypoints | K x 3 float64 | x, y in image pixels and v: 0 not labelled (then x = y = 0), 1 hidden, 2 visible |
+"""
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import datasets
+import numpy as np
+from datasets import Dataset, Features, List, Value
+
+from vitpose.modeling.keypoint_schemas import KeypointSchema
+
+logger = logging.getLogger(__name__)
+
+PEOPLE_FEATURES = Features(
+    {
+        "image": datasets.Image(decode=False),
+        "image_id": Value("int64"),
+        "person_id": Value("int64"),
+        "width": Value("int64"),
+        "height": Value("int64"),
+        "bbox": List(Value("float64")),
+        "area": Value("float64"),
+        "iscrowd": Value("int8"),
+        "keypoints": List(List(Value("float64"))),
+    }
+)
+_SHOWN = 5  # a message names this many offenders; the log of a large dataset stays readable
+
+
+def checked_columns(
+    columns: dict[str, Any], schema: KeypointSchema, *, where: Callable[[int], str]
+) -> dict[str, np.ndarray]:
+    """Turn the columns (all but image) into arrays of the common form.
+
+    An absent area becomes that of the box. Whatever stands in the place of an unlabelled keypoint becomes 0.
+
+    Args:
+        columns: Lists of equal length; keypoints may be K x [x, y, v] or flat, as COCO stores them.
+        schema: The keypoints these people must have.
+        where: Says in words where a row comes from.
+
+    Raises:
+        ValueError: A row has other keypoints than the schema, or numbers that cannot be.
+    """
+    boxes = _number_table(columns["bbox"], 4, "bbox = [x, y, width, height]", where)  # (n, 4)
+    count = schema.num_keypoints
+    content = f"the {count} keypoints [x, y, v] of the schema {schema.name!r}"
+    keypoints = _number_table(columns["keypoints"], 3 * count, content, where).reshape(-1, count, 3)
+    box_areas = boxes[:, 2] * boxes[:, 3]
+    area = np.array(columns.get("area", [None] * len(boxes)), dtype=np.float64)
+    area = np.where(np.isnan(area), box_areas, area)
+
+    _refuse(~np.isfinite(boxes).all(1), "a box that is not finite", boxes, where)
+    _refuse((boxes[:, 2:] < 0).any(1), "a box [x, y, width, height] of negative size", boxes, where)
+    _refuse(~(area >= 0), "an area that is negative", area, where)
+    flags = keypoints[..., 2]
+    _refuse(~np.isin(flags, (0, 1, 2)).all(1), "a visibility other than 0, 1 or 2", flags, where)
+    keypoints[flags == 0] = 0
+    _refuse(~np.isfinite(keypoints).all((1, 2)), "a labelled keypoint that is not finite", keypoints, where)
+    return {**columns, "bbox": boxes, "area": area, "keypoints": keypoints}
+
+
+def _number_table(values: Sequence[Any], width: int, content: str, where: Callable[[int], str]) -> np.ndarray:
+    """Stack rows of `width` numbers, nested or flat, into `(len(values), width)`."""
+    table = np.empty((len(values), width))
+    for row, value in enumerate(values):
+        try:
+            numbers = np.asarray(value, dtype=np.float64).ravel()
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{where(row)}: expected numbers for {content}, got {value!r}.") from error
+        if numbers.size != width:
+            raise ValueError(f"{where(row)}: expected {width} numbers for {content}, got {numbers.size}.")
+        table[row] = numbers
+    return table
+
+
+def _refuse(bad: np.ndarray, problem: str, values: np.ndarray, where: Callable[[int], str]) -> None:
+    rows = np.flatnonzero(bad)
+    if len(rows):
+        more = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
+        raise ValueError(f"{where(rows[0])}{more}: {problem}: {values[rows[0]].tolist()}. Correct or remove it.")
+
+
+def usable_rows(columns: dict[str, Any], *, min_keypoints: int, source: str) -> np.ndarray:
+    """Rows to train and evaluate on, with the number of the others in the log.
+
+    Left out are crowds, people with fewer than `min_keypoints` labelled keypoints, and people whose box covers no part
+    of the image (a crop of it would be black).
+
+    Raises:
+        ValueError: Nobody is left.
+    """
+    left, top, width, height = columns["bbox"].T  # (n,) each
+    inside_x = np.minimum(left + width, columns["width"]) > np.maximum(left, 0)
+    inside_y = np.minimum(top + height, columns["height"]) > np.maximum(top, 0)
+    crowd = np.asarray(columns["iscrowd"]) != 0
+    sparse = ~crowd & ((columns["keypoints"][..., 2] > 0).sum(1) < min_keypoints)
+    outside = ~crowd & ~sparse & ~(inside_x & inside_y)
+    kept = np.flatnonzero(~(crowd | sparse | outside))
+    logger.info(
+        "%s: %d people; left out %d crowds and %d people with fewer than %d labelled keypoints.",
+        *(source, len(kept), crowd.sum(), sparse.sum(), min_keypoints),
+    )
+    if outside.any():
+        ids = [columns["person_id"][row] for row in np.flatnonzero(outside)]
+        message = "%s: left out %d people whose box covers no part of the image, person_id %s."
+        logger.warning(message, source, len(ids), _shown(ids))
+    if not len(kept):
+        raise ValueError(f"{source} has nobody with at least {min_keypoints} labelled keypoints among {len(crowd)}.")
+    return kept
+
+
+def check_files_exist(paths: Iterable[str]) -> None:
+    """Raise a ValueError that names missing files. One listing a folder, so that 100,000 files take no time."""
+    listings: dict[str, set[str]] = {}
+    missing = []
+    for path in dict.fromkeys(paths):
+        folder, name = os.path.split(path)
+        if folder not in listings:
+            listings[folder] = set(os.listdir(folder or ".")) if os.path.isdir(folder or ".") else set()
+        if name not in listings[folder]:
+            missing.append(path)
+    if missing:
+        raise ValueError(f"{len(missing)} annotated images are missing: {_shown(missing)}. Check the image folder.")
+
+
+def _shown(values: Sequence[Any]) -> str:
+    more = f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else ""
+    return ", ".join(str(value) for value in values[:_SHOWN]) + more
+
+
+def to_coco_annotations(people: Any, schema: KeypointSchema) -> dict[str, Any]:
+    """COCO ground truth for pycocotools from people in the common columns.
+
+    Args:
+        people: A dataset of [`read_people`] or [`read_coco`], or any sequence of such rows.
+        schema: The keypoints of these people.
+    """
+    numbers = [name for name in PEOPLE_FEATURES if name != "image"]
+    rows = people.select_columns(numbers) if isinstance(people, Dataset) else people
+    images, annotations = {}, []
+    for index in range(len(rows)):
+        row = rows[index]
+        images[row["image_id"]] = {"id": row["image_id"], "width": row["width"], "height": row["height"]}
+        keypoints = np.asarray(row["keypoints"], dtype=np.float64)  # (k, 3)
+        annotation = {
+            "id": index + 1,  # not the person_id: pycocotools takes the id 0 for "no match"
+            "image_id": row["image_id"],
+            "category_id": 1,
+            "bbox": list(row["bbox"]),
+            "area": row["area"],
+            "iscrowd": row["iscrowd"],
+            "keypoints": keypoints.ravel().tolist(),
+            "num_keypoints": int((keypoints[:, 2] > 0).sum()),
+        }
+        annotations.append(annotation)
+    skeleton = [[first + 1, second + 1] for first, second in schema.edges]  # COCO counts keypoints from 1
+    category = {"id": 1, "name": "person", "keypoints": list(schema.keypoints), "skeleton": skeleton}
+    return {"images": list(images.values()), "annotations": annotations, "categories": [category]}
