@@ -56,14 +56,14 @@ def draw_poses(
     """
     if not isinstance(image, Image.Image):
         raise TypeError(f"image must be a PIL image, got {type(image).__name__}; use PIL.Image.fromarray for arrays.")
-    canvas = image.convert("RGB")
-    canvas = canvas.copy() if canvas is image else canvas
+    canvas = image.convert("RGB")  # a copy, whatever the mode
+    diagonal = math.hypot(*canvas.size)
     for number, person in enumerate(people):
         points, scores = _checked_person(person, schema, number, min_score)
         if boxes:
-            _draw_box(canvas, _checked_box(person, number))
+            _draw(canvas, _box_strokes(_checked_box(person, number), diagonal))
         if (scores >= min_score).any():
-            _draw_person(canvas, points, scores, schema, min_score)
+            _draw(canvas, _skeleton_strokes(points, scores, schema, min_score=min_score, diagonal=diagonal))
     return canvas
 
 
@@ -106,9 +106,26 @@ def contact_sheet(
     return sheet
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class _Stroke:
+    """Line with round ends in image pixels; a disc where start and end are one point `(2,)`."""
+
+    start: np.ndarray
+    end: np.ndarray
+    radius: float
+    colour: Colour
+    opacity: int = 255
+    core: float = 0.0  # radius of the white disc at the start, none at 0
+
+    @property
+    def outline(self) -> float:
+        """Radius of the dark stroke underneath."""
+        return self.radius + max(0.5, 0.44 * self.radius)
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Layer:
-    """Transparent layer over a region of the photo, `zoom` times enlarged; draws in image pixels."""
+    """Transparent layer over a region of the photo, `zoom` times enlarged."""
 
     pixels: Image.Image
     origin: tuple[int, int]  # left, top of the region in image pixels
@@ -123,73 +140,72 @@ class _Layer:
         if width <= 0 or height <= 0:
             return None
         zoom = max(1, min(4, math.isqrt(MAX_LAYER_PIXELS // (width * height))))
-        return cls(Image.new("RGBA", (width * zoom, height * zoom)), (int(low[0]), int(low[1])), zoom)
+        pixels = Image.new("RGBA", (width * zoom, height * zoom))
+        return cls(pixels=pixels, origin=(int(low[0]), int(low[1])), zoom=zoom)
 
-    def at(self, point: np.ndarray) -> np.ndarray:
-        """Layer coordinates of an image pixel's centre."""
-        return (point - self.origin + 0.5) * self.zoom - 0.5
-
-    def disc(self, centre: np.ndarray, radius: float, fill: tuple[int, ...]) -> None:
-        (x, y), r = self.at(centre).tolist(), radius * self.zoom
-        ImageDraw.Draw(self.pixels).ellipse((x - r, y - r, x + r, y + r), fill=fill)
-
-    def stroke(self, start: np.ndarray, end: np.ndarray, radius: float, fill: tuple[int, ...]) -> None:
-        """Line with round ends."""
-        direction = end - start
-        length = float(np.linalg.norm(direction))
+    def line(self, start: np.ndarray, end: np.ndarray, radius: float, fill: tuple[int, ...]) -> None:
+        pen, (a, b), r = ImageDraw.Draw(self.pixels), self._enlarged(np.stack([start, end])), radius * self.zoom
+        length = float(np.linalg.norm(b - a))
         if length > 0:
-            across = np.array([-direction[1], direction[0]]) * (radius / length)
-            corners = (start + across, end + across, end - across, start - across)
-            ImageDraw.Draw(self.pixels).polygon([tuple(self.at(corner).tolist()) for corner in corners], fill=fill)
-        self.disc(start, radius, fill)
-        self.disc(end, radius, fill)
+            across = np.array([a[1] - b[1], b[0] - a[0]]) * (r / length)
+            pen.polygon([tuple(corner) for corner in (a + across, b + across, b - across, a - across)], fill=fill)
+        for x, y in (a, b):
+            pen.ellipse((round(x - r), round(y - r), round(x + r), round(y + r)), fill=fill)  # floats would be cut off
 
     def merge_into(self, canvas: Image.Image) -> None:
         reduced = self.pixels.reduce(self.zoom) if self.zoom > 1 else self.pixels
         canvas.paste(reduced, self.origin, mask=reduced)
 
+    def _enlarged(self, points: np.ndarray) -> np.ndarray:
+        """Layer coordinates of the centres of image pixels."""
+        return (points - self.origin + 0.5) * self.zoom - 0.5
 
-def _draw_person(
-    canvas: Image.Image, points: np.ndarray, scores: np.ndarray, schema: KeypointSchema, min_score: float
-) -> None:
-    """Outlines first, limbs over them, joints on top."""
+
+def _draw(canvas: Image.Image, strokes: Sequence[_Stroke]) -> None:
+    """All outlines first, so that limbs meet without a seam, then the colours, then the white cores of the joints."""
+    corners = np.concatenate([[stroke.start, stroke.end] for stroke in strokes])
+    layer = _Layer.over(canvas, corners, max(stroke.outline for stroke in strokes))
+    if layer is None:
+        return
+    for stroke in strokes:
+        layer.line(stroke.start, stroke.end, stroke.outline, (*OUTLINE_COLOUR, stroke.opacity))
+    for stroke in strokes:
+        layer.line(stroke.start, stroke.end, stroke.radius, (*stroke.colour, stroke.opacity))
+    for stroke in strokes:
+        if stroke.core:
+            layer.line(stroke.start, stroke.start, stroke.core, (*CORE_COLOUR, stroke.opacity))
+    layer.merge_into(canvas)
+
+
+def _box_strokes(box_xyxy: np.ndarray, diagonal: float) -> list[_Stroke]:
+    x1, y1, x2, y2 = box_xyxy
+    corners = np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]])
+    sides = zip(corners, np.roll(corners, -1, axis=0), strict=True)
+    return [_Stroke(start=a, end=b, radius=max(0.5, 0.0012 * diagonal), colour=BOX_COLOUR) for a, b in sides]
+
+
+def _skeleton_strokes(
+    points: np.ndarray, scores: np.ndarray, schema: KeypointSchema, *, min_score: float, diagonal: float
+) -> list[_Stroke]:
+    """Limbs, then joints: discs a little wider than their widest limb, small dots where there is none."""
     shown = scores >= min_score  # (K,)
     extent = float(np.linalg.norm(np.ptp(points[shown], axis=0)))
-    thickness = float(np.clip(0.018 * extent, 1.2, 0.012 * math.hypot(*canvas.size) + 1.2))
-    outline = max(0.6, 0.22 * thickness)
-    layer = _Layer.over(canvas, points[shown], 2 * thickness + outline)
-    if layer is None:
-        return
+    thickness = float(np.clip(0.018 * extent, 1.2, 0.012 * diagonal + 1.2))
     sides = [keypoint_side(name) for name in schema.keypoints]
     opacity = _opacity(scores, min_score)  # (K,)
-    edges = [(a, b) for a, b in schema.edges if shown[a] and shown[b]]
-    radii = {(a, b): _edge_radius(points[a], points[b], thickness) for a, b in edges}
-    joints = _joint_radii(len(points), radii, thickness)  # (K,)
-    for a, b in edges:
-        ink = (*OUTLINE_COLOUR, int(min(opacity[a], opacity[b])))
-        layer.stroke(points[a], points[b], radii[a, b] + outline, ink)
+    joint_radii = np.full(len(points), max(0.6, 0.18 * thickness))  # (K,)
+    strokes = []
+    for a, b in schema.edges:
+        if shown[a] and shown[b]:
+            radius, colour = _limb_radius(points[a], points[b], thickness), SIDE_COLOURS[_limb_side(sides[a], sides[b])]
+            alpha = int(min(opacity[a], opacity[b]))
+            strokes.append(_Stroke(start=points[a], end=points[b], radius=radius, colour=colour, opacity=alpha))
+            joint_radii[[a, b]] = np.maximum(joint_radii[[a, b]], 1.5 * radius)
     for index in np.flatnonzero(shown):
-        layer.disc(points[index], joints[index] + outline, (*OUTLINE_COLOUR, int(opacity[index])))
-    for a, b in edges:
-        ink = (*SIDE_COLOURS[_edge_side(sides[a], sides[b])], int(min(opacity[a], opacity[b])))
-        layer.stroke(points[a], points[b], radii[a, b], ink)
-    for index in np.flatnonzero(shown):
-        layer.disc(points[index], joints[index], (*SIDE_COLOURS[sides[index]], int(opacity[index])))
-        layer.disc(points[index], 0.5 * joints[index], (*CORE_COLOUR, int(opacity[index])))
-    layer.merge_into(canvas)
-
-
-def _draw_box(canvas: Image.Image, box_xyxy: np.ndarray) -> None:
-    (x1, y1), (x2, y2) = box_xyxy.reshape(2, 2)
-    corners = np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]])
-    radius = max(0.5, 0.0012 * math.hypot(*canvas.size))
-    layer = _Layer.over(canvas, corners, 4 * radius)
-    if layer is None:
-        return
-    for width, colour in ((2 * radius, OUTLINE_COLOUR), (radius, BOX_COLOUR)):
-        for start, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-            layer.stroke(start, end, width, (*colour, 255))
-    layer.merge_into(canvas)
+        point, radius, alpha = points[index], float(joint_radii[index]), int(opacity[index])
+        disc = {"radius": radius, "colour": SIDE_COLOURS[sides[index]], "opacity": alpha, "core": radius / 2}
+        strokes.append(_Stroke(start=point, end=point, **disc))
+    return strokes
 
 
 def keypoint_side(name: str) -> Side:
@@ -200,26 +216,17 @@ def keypoint_side(name: str) -> Side:
     return "left" if match[0].startswith("l") else "right"
 
 
-def _edge_side(a: Side, b: Side) -> Side:
+def _limb_side(a: Side, b: Side) -> Side:
     """A limb from the middle outwards belongs to its outer side; one across the body to neither."""
     if "centre" in (a, b):
         return b if a == "centre" else a
     return a if a == b else "centre"
 
 
-def _edge_radius(start: np.ndarray, end: np.ndarray, thickness: float) -> float:
+def _limb_radius(start: np.ndarray, end: np.ndarray, thickness: float) -> float:
     """Half the stroke's width, less for short edges such as those of fingers and faces."""
     length = float(np.linalg.norm(end - start))
     return min(thickness / 2, max(0.5, 0.12 * length))
-
-
-def _joint_radii(count: int, edge_radii: Mapping[tuple[int, int], float], thickness: float) -> np.ndarray:
-    """Discs a little wider than their widest limb; keypoints without limbs are small dots. `(K,)`"""
-    radii = np.full(count, max(0.6, 0.2 * thickness))
-    for edge, radius in edge_radii.items():
-        for index in edge:
-            radii[index] = max(radii[index], 1.5 * radius)
-    return radii
 
 
 def _opacity(scores: np.ndarray, min_score: float) -> np.ndarray:

@@ -1,0 +1,166 @@
+"""Drawn poses lie where the keypoints are, tell left from right, fade with the score and leave the photo alone."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage import data
+
+from vitpose.modeling.keypoint_schemas import get_keypoint_schema, list_keypoint_schemas
+from vitpose.processing.drawing import SIDE_COLOURS, contact_sheet, draw_poses, keypoint_side
+
+COCO = get_keypoint_schema("coco")
+
+
+@pytest.fixture(scope="module")
+def photo():
+    return Image.fromarray(data.astronaut())
+
+
+def make_person(schema=COCO, *, score=1.0, low=100.0, high=400.0):
+    points = np.random.default_rng(0).uniform(low, high, (schema.num_keypoints, 2))
+    return {"keypoints": points, "scores": np.full(schema.num_keypoints, score), "bbox": [90.0, 90.0, 410.0, 410.0]}
+
+
+def only(name, x, y, *, score=1.0):
+    """A person with one keypoint that is sure."""
+    points, scores = np.zeros((17, 2)), np.zeros(17)
+    points[COCO.keypoints.index(name)] = x, y
+    scores[COCO.keypoints.index(name)] = score
+    return {"keypoints": points, "scores": scores}
+
+
+def changed(before, after):
+    """How much each pixel changed, `(h, w)`."""
+    return np.abs(np.asarray(after, dtype=float) - np.asarray(before.convert("RGB"), dtype=float)).sum(axis=2)
+
+
+@pytest.mark.parametrize("name", list_keypoint_schemas())
+def test_every_schema_is_drawn_with_arrays_and_tensors_alike(name, photo):
+    person = make_person(get_keypoint_schema(name))
+    tensors = {key: torch.as_tensor(np.asarray(value)) for key, value in person.items()}
+    drawn = draw_poses(photo, [person], get_keypoint_schema(name), boxes=True)
+    assert drawn.size == photo.size and drawn.mode == "RGB"
+    assert changed(photo, drawn).any()
+    assert drawn.tobytes() == draw_poses(photo, [tensors], get_keypoint_schema(name), boxes=True).tobytes()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "P", "1"])
+def test_the_photo_stays_as_it_was(photo, mode):
+    image = photo.convert(mode)
+    before = image.tobytes()
+    draw_poses(image, [make_person()], COCO)
+    assert image.tobytes() == before
+
+
+def test_a_keypoint_is_centred_on_its_pixel_to_a_tenth():
+    dark = Image.new("RGB", (64, 48))
+    for x, y in [(20.0, 30.0), (20.5, 30.25)]:
+        weight = changed(dark, draw_poses(dark, [only("nose", x, y)], COCO))
+        rows, columns = np.mgrid[:48, :64]
+        assert (weight * columns).sum() / weight.sum() == pytest.approx(x, abs=0.1)
+        assert (weight * rows).sum() / weight.sum() == pytest.approx(y, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "side"),
+    [
+        ("left_knee", "left"),
+        ("right_big_toe", "right"),
+        ("L_F_Paw", "left"),
+        ("R_Eye", "right"),
+        ("nose", "centre"),
+        ("lip", "centre"),
+        ("right", "right"),
+    ],
+)
+def test_sides_come_from_the_names(name, side):
+    assert keypoint_side(name) == side
+
+
+@pytest.mark.parametrize(("end", "side"), [("knee", "left"), ("knee", "right")])
+def test_limbs_have_the_colour_of_their_side(end, side):
+    grey = Image.new("RGB", (200, 200), (128, 128, 128))
+    person = only(f"{side}_hip", 100, 20)
+    other = only(f"{side}_{end}", 100, 180)
+    both = {key: person[key] + other[key] for key in person}
+    assert draw_poses(grey, [both], COCO).getpixel((100, 100)) == SIDE_COLOURS[side]
+
+
+def test_low_scores_fade_and_scores_below_the_minimum_vanish():
+    grey = Image.new("RGB", (64, 64), (128, 128, 128))
+    sure, unsure, absent = (
+        changed(grey, draw_poses(grey, [only("nose", 32, 32, score=s)], COCO)).sum() for s in (1, 0.3, 0.1)
+    )
+    assert sure > 1.5 * unsure > 0
+    assert absent == 0
+
+
+def test_strokes_grow_with_the_person():
+    grey = Image.new("RGB", (512, 512), (128, 128, 128))
+    large, small = make_person(low=50, high=450), make_person(low=230, high=270)
+    areas = [(changed(grey, draw_poses(grey, [person], COCO)) > 0).sum() for person in (large, small)]
+    assert areas[0] > 10 * areas[1]
+
+
+def test_points_outside_the_photo_are_cut_at_its_edge(photo):
+    person = make_person()
+    person["keypoints"] = person["keypoints"] * 50 - 4000
+    assert draw_poses(photo, [person], COCO).size == photo.size
+    person["keypoints"] = person["keypoints"] * 0 - 1e9
+    assert draw_poses(photo, [person], COCO).tobytes() == photo.tobytes()
+
+
+def test_nobody_leaves_the_photo_unchanged(photo):
+    assert draw_poses(photo, [], COCO).tobytes() == photo.tobytes()
+
+
+def test_hidden_keypoints_may_have_no_coordinates(photo):
+    person = make_person()
+    person["keypoints"][3], person["scores"][3] = np.nan, 0.0
+    draw_poses(photo, [person], COCO)
+
+
+BAD_PEOPLE = [
+    (
+        "other keypoint counts than the schema's",
+        {"keypoints": np.zeros((14, 2))},
+        r"needs keypoints \(17, 2\).*got \(14, 2\)",
+    ),
+    ("a sure keypoint without coordinates", {"keypoints": np.full((17, 2), np.nan)}, "must be finite"),
+    ("a score that is not a number", {"scores": np.full(17, np.nan)}, "must be finite"),
+    ("a box of five numbers", {"bbox": [0, 0, 1, 1, 1]}, "finite `bbox` of x1, y1, x2, y2"),
+]
+
+
+@pytest.mark.parametrize(("sentence", "fields", "message"), BAD_PEOPLE, ids=[row[0] for row in BAD_PEOPLE])
+def test_bad_people_are_named(sentence, fields, message, photo):
+    with pytest.raises(ValueError, match=f"person 1: .*{message}"):
+        draw_poses(photo, [make_person(), make_person() | fields], COCO, boxes=True)
+
+
+def test_an_array_is_refused_with_the_remedy():
+    with pytest.raises(TypeError, match=r"PIL\.Image\.fromarray"):
+        draw_poses(data.astronaut(), [], COCO)
+
+
+def test_sheet_has_equal_tiles_and_keeps_proportions(photo):
+    red = Image.new("RGB", (100, 50), (255, 0, 0))
+    sheet = contact_sheet([photo, red, photo], columns=2, tile=(60, 80), gap=10)
+    assert sheet.size == (2 * 90 + 10, 2 * 70 + 10)
+    reds = np.all(np.asarray(sheet) == (255, 0, 0), axis=2)
+    assert reds.sum() == 80 * 40
+    assert contact_sheet([red], columns=4, tile=(60, 80), captions=["OKS 0.93"]).height > 60 + 2 * 8
+
+
+def test_sheet_refuses_captions_that_do_not_fit(photo):
+    with pytest.raises(ValueError, match="got 1 for 2 images"):
+        contact_sheet([photo, photo], columns=2, captions=["one"])
+    with pytest.raises(ValueError, match="needs images"):
+        contact_sheet([], columns=2)
+
+
+def test_real_people_are_drawn(shared_data):
+    image = Image.open(shared_data / "photos" / "messi5.jpg")
+    drawn = draw_poses(image, [make_person(low=60, high=300)], COCO)
+    assert drawn.size == image.size and changed(image, drawn).any()
