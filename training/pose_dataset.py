@@ -144,14 +144,19 @@ class EpochSampler(Sampler[tuple[int, int]]):
         num_samples: Number of samples in an epoch.
         seed: Seed of the order.
         shuffle: False visits the samples in their own order.
+        multiple_of: An epoch is filled up with its own first samples to a multiple of this. With the batch size times
+            the number of processes, every process gets full batches, and the same ones after [`skip`].
     """
 
-    def __init__(self, num_samples: int, *, seed: int, shuffle: bool = True) -> None:
+    def __init__(self, num_samples: int, *, seed: int, shuffle: bool = True, multiple_of: int = 1) -> None:
+        if num_samples < 1 or multiple_of < 1:
+            raise ValueError(f"Expected num_samples and multiple_of of at least 1, got {num_samples}, {multiple_of}.")
         self.num_samples = num_samples
         self.seed = seed
         self.shuffle = shuffle
         self.epoch = 0
         self._start = 0
+        self._length = -(-num_samples // multiple_of) * multiple_of  # rounded up
 
     def set_epoch(self, epoch: int) -> None:
         """Go to an epoch, to its first sample; being told the present epoch again changes nothing."""
@@ -163,12 +168,12 @@ class EpochSampler(Sampler[tuple[int, int]]):
 
         The samples are counted over all processes. The next epoch is whole again.
         """
-        if not 0 <= num_samples <= self.num_samples:
-            raise ValueError(f"Cannot skip {num_samples} samples of an epoch of {self.num_samples}.")
+        if not 0 <= num_samples <= self._length:
+            raise ValueError(f"Cannot skip {num_samples} samples: expected 0 to {self._length}, the epoch's length.")
         self._start = num_samples
 
     def __len__(self) -> int:
-        return self.num_samples - self._start
+        return self._length - self._start
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         order = np.arange(self.num_samples)
@@ -176,5 +181,5 @@ class EpochSampler(Sampler[tuple[int, int]]):
             # The spawn key keeps this stream apart from those of the samples, see rng_for.
             entropy = np.random.SeedSequence((self.seed, self.epoch), spawn_key=(0,))
             order = np.random.default_rng(entropy).permutation(self.num_samples)
-        for index in order[self._start :].tolist():
+        for index in np.resize(order, self._length)[self._start :].tolist():  # resize repeats from the beginning
             yield self.epoch, index

@@ -5,12 +5,13 @@ import json
 import logging
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import datasets
 import pyarrow.compute as pc
-from datasets import Dataset, DatasetDict, Features
+from datasets import Dataset, DatasetDict, Features, Value
 from datasets.exceptions import DatasetsError
 
 from vitpose.modeling.keypoint_schemas import KeypointSchema
@@ -18,12 +19,12 @@ from vitpose.modeling.keypoint_schemas import KeypointSchema
 from .image_reading import read_image_size
 from .people_columns import PEOPLE_FEATURES, check_files_exist, checked_columns, to_coco_annotations, usable_rows
 
-__all__ = ["read_coco", "read_people", "to_coco_annotations"]
+__all__ = ["read_coco", "read_detections", "read_people", "to_coco_annotations"]
 
 logger = logging.getLogger(__name__)
 
 _IMAGE_FIELDS = ("id", "file_name", "width", "height")
-_ANNOTATION_FIELDS = ("id", "image_id", "bbox", "keypoints")
+_PERSON_CATEGORY = 1
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -49,42 +50,114 @@ def read_coco(
         ValueError: A file or folder is missing, the JSON is damaged, or an annotation is unusable; the message names
             the file and the annotation.
     """
-    path, folder = Path(annotation_file), Path(image_dir)
-    if not folder.is_dir():
-        raise ValueError(f"There is no image folder {folder}. Check the path.")
-    content = _load_coco_json(path)
+    path = Path(annotation_file)
+    content = _load_coco_annotations(path)
     images = _by_id(content["images"], "image", _IMAGE_FIELDS, path)
-    people = list(_by_id(content["annotations"], "annotation", _ANNOTATION_FIELDS, path).values())
+    annotations = _by_id(content["annotations"], "annotation", ("id", "image_id", "bbox", "keypoints"), path)
     _check_categories(content.get("categories", []), schema, path)
-    photos = [_photo_of(person, images, path) for person in people]
-    files = [str(folder / photo["file_name"]) for photo in photos]
-    check_files_exist(files)
-    columns = {
-        "image_id": [person["image_id"] for person in people],
-        "person_id": [person["id"] for person in people],
-        "width": [photo["width"] for photo in photos],
-        "height": [photo["height"] for photo in photos],
-        "bbox": [person["bbox"] for person in people],
-        "area": [person.get("area") for person in people],
-        "iscrowd": [person.get("iscrowd", 0) for person in people],
-        "keypoints": [person["keypoints"] for person in people],
-    }
-    columns = checked_columns(columns, schema, where=lambda row: f"annotation {people[row]['id']} of {path}")
-    stored = {"image": [{"bytes": None, "path": file} for file in files], **columns}
-    kept = usable_rows(columns, min_keypoints=min_keypoints, source=str(path))
-    return Dataset.from_dict(stored, features=PEOPLE_FEATURES).select(kept)
+    people = _PeopleOnDisk(list(annotations.values()), "annotation", path, images, Path(image_dir))
+    return people.to_dataset(schema, min_keypoints=min_keypoints)
 
 
-def _load_coco_json(path: Path) -> dict[str, Any]:
+def read_detections(
+    results_file: str | os.PathLike[str],
+    annotation_file: str | os.PathLike[str],
+    image_dir: str | os.PathLike[str],
+    *,
+    schema: KeypointSchema,
+) -> Dataset:
+    """Read a person detector's boxes, to evaluate on them instead of the annotated ones.
+
+    Boxes of other categories than person (1) and boxes outside their image are left out, the latter with their number
+    in the log.
+
+    Args:
+        results_file: JSON list of COCO results with image_id, category_id, bbox and score.
+        annotation_file: The COCO file that describes the images.
+        image_dir: Folder of the photos.
+        schema: The keypoints that will be predicted.
+
+    Returns:
+        The common columns, with no keypoint labelled, and `box_score`, the detector's confidence.
+
+    Raises:
+        ValueError: As [`read_coco`]; also when a result lacks a field.
+    """
+    path, described = Path(results_file), Path(annotation_file)
+    images = _by_id(_load_coco_annotations(described)["images"], "image", _IMAGE_FIELDS, described)
+    results = _load_json(path)
+    if not isinstance(results, list):
+        raise ValueError(f"{path} is not a COCO results file: expected a list, got {type(results).__name__}.")
+    unlabelled = [0.0] * (3 * schema.num_keypoints)
+    results = [{**result, "id": number, "keypoints": unlabelled} for number, result in enumerate(results)]
+    _by_id(results, "result", ("image_id", "category_id", "bbox", "score"), path)
+    found = [result for result in results if result["category_id"] == _PERSON_CATEGORY]
+    people = _PeopleOnDisk(found, "result", path, images, Path(image_dir))
+    return people.to_dataset(schema, min_keypoints=0, box_score=[result["score"] for result in found])
+
+
+@dataclass(frozen=True)
+class _PeopleOnDisk:
+    """Annotations or results of one file, of people whose photos lie in one folder."""
+
+    items: list[dict[str, Any]]
+    kind: str
+    path: Path
+    images: dict[int, dict[str, Any]]
+    folder: Path
+
+    def to_dataset(self, schema: KeypointSchema, *, min_keypoints: int, **extra_columns: list[float]) -> Dataset:
+        photos = [self._photo_of(item) for item in self.items]
+        files = self._photo_files(photos)
+        columns = {
+            "image_id": [item["image_id"] for item in self.items],
+            "person_id": [item["id"] for item in self.items],
+            "width": [photo["width"] for photo in photos],
+            "height": [photo["height"] for photo in photos],
+            "bbox": [item["bbox"] for item in self.items],
+            "area": [item.get("area") for item in self.items],
+            "iscrowd": [item.get("iscrowd", 0) for item in self.items],
+            "keypoints": [item["keypoints"] for item in self.items],
+        }
+        columns = checked_columns(columns, schema, where=self._where)
+        kept = usable_rows(columns, min_keypoints=min_keypoints, source=str(self.path))
+        stored = {"image": [{"bytes": None, "path": file} for file in files], **columns, **extra_columns}
+        features = Features({**PEOPLE_FEATURES, **{name: Value("float64") for name in extra_columns}})
+        return Dataset.from_dict(stored, features=features).select(kept)
+
+    def _where(self, row: int) -> str:
+        return f"{self.kind} {self.items[row]['id']} of {self.path}"
+
+    def _photo_of(self, item: dict[str, Any]) -> dict[str, Any]:
+        photo = self.images.get(item["image_id"])
+        if photo is None:
+            name = f"{self.kind} {item['id']} of {self.path}"
+            raise ValueError(
+                f"{name} is of image {item['image_id']}, which is not described. Add the image or remove it."
+            )
+        return photo
+
+    def _photo_files(self, photos: list[dict[str, Any]]) -> list[str]:
+        if not self.folder.is_dir():
+            raise ValueError(f"There is no image folder {self.folder}. Check the path.")
+        files = [str(self.folder / photo["file_name"]) for photo in photos]
+        check_files_exist(files)
+        return files
+
+
+def _load_json(path: Path) -> Any:
     if not path.is_file():
-        raise ValueError(f"There is no annotation file {path}. Check the path.")
+        raise ValueError(f"There is no file {path}. Check the path.")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:  # damaged JSON, or bytes that are no text
         raise ValueError(f"{path} is not valid JSON, perhaps an unfinished download: {error}.") from error
-    if not isinstance(content, dict) or not all(
-        isinstance(content.get(key), list) for key in ("images", "annotations")
-    ):
+
+
+def _load_coco_annotations(path: Path) -> dict[str, Any]:
+    content = _load_json(path)
+    lists = [content.get("images"), content.get("annotations")] if isinstance(content, dict) else [None]
+    if not all(isinstance(items, list) for items in lists):
         raise ValueError(f"{path} is not in COCO layout: expected an object with the lists images and annotations.")
     return content
 
@@ -101,14 +174,6 @@ def _by_id(items: list[dict[str, Any]], kind: str, required: tuple[str, ...], pa
             raise ValueError(f"{kind} {item['id']} occurs twice in {path}: expected each id once. Renumber them.")
         found[item["id"]] = item
     return found
-
-
-def _photo_of(person: dict[str, Any], images: dict[int, dict[str, Any]], path: Path) -> dict[str, Any]:
-    try:
-        return images[person["image_id"]]
-    except KeyError:
-        message = f"annotation {person['id']} of {path} belongs to image {person['image_id']}, which the file lacks"
-        raise ValueError(f"{message}. Add the image or remove the annotation.") from None
 
 
 def _check_categories(categories: list[dict[str, Any]], schema: KeypointSchema, path: Path) -> None:
@@ -175,33 +240,47 @@ def read_people(
 
 def _load_stored(source: str, split: str | None) -> Dataset:
     try:
-        stored = _open_stored(source, split)
+        if source.endswith(".parquet") or glob.has_magic(source):
+            return _load_parquet(source, split)
+        if any(Path(source, marker).is_file() for marker in ("state.json", "dataset_dict.json")):
+            return _load_saved(source, split)
+        if not Path(source).is_dir() and not _HUB_ID.fullmatch(source):
+            raise ValueError(f"There is no file or folder {source}. Check the path.")
+        split = _choose_split(datasets.get_dataset_split_names(source), split, source)
+        return datasets.load_dataset(source, split=split)
     except (DatasetsError, OSError) as error:
+        message = f"Cannot read {source} as Parquet files, a saved dataset or a dataset on the Hub"
+        raise ValueError(f"{message}: {error}") from error
+
+
+def _load_parquet(pattern: str, split: str | None) -> Dataset:
+    files = sorted(glob.glob(pattern))
+    if not files:
+        raise ValueError(f"No file matches {pattern}. Check the path.")
+    if split is not None:
         raise ValueError(
-            f"Cannot read {source!r} as Parquet files, a folder of them, a saved dataset or a dataset on the Hub: {error}"
-        ) from error
-    if not isinstance(stored, DatasetDict):
-        return stored
-    if split is None and len(stored) == 1:
-        return next(iter(stored.values()))
-    if split not in stored:
-        raise ValueError(f"{source} has the splits {list(stored)}: expected one of them as split, got {split!r}.")
-    return stored[split]
+            f"{pattern} names files, which have no splits: leave out split={split!r} or give their folder."
+        )
+    return Dataset.from_parquet(files)
 
 
-def _open_stored(source: str, split: str | None) -> Dataset | DatasetDict:
-    if source.endswith(".parquet") or glob.has_magic(source):
-        files = sorted(glob.glob(source))
-        if not files:
-            raise ValueError(f"No file matches {source}. Check the path.")
-        if split is not None:
-            raise ValueError(f"Parquet files are one split: {source} takes no split, got {split!r}. Leave it out.")
-        return Dataset.from_parquet(files)
-    if any(Path(source, marker).is_file() for marker in ("state.json", "dataset_dict.json")):
-        return datasets.load_from_disk(source)
-    if not Path(source).is_dir() and not _HUB_ID.fullmatch(source):
-        raise ValueError(f"There is no file or folder {source}. Check the path.")
-    return datasets.load_dataset(source, split=split)
+def _load_saved(folder: str, split: str | None) -> Dataset:
+    saved = datasets.load_from_disk(folder)
+    if isinstance(saved, DatasetDict):
+        return saved[_choose_split(list(saved), split, folder)]
+    if split is not None:
+        raise ValueError(f"{folder} holds one dataset without splits: leave out split={split!r}.")
+    return saved
+
+
+def _choose_split(names: list[str], split: str | None, source: str) -> str:
+    if split is None and len(names) == 1:
+        return names[0]
+    if split == "val" and "val" not in names:
+        split = "validation"  # what `datasets` calls files named val-*
+    if split not in names:
+        raise ValueError(f"{source} has the splits {', '.join(names)}: expected one of them, got split={split!r}.")
+    return split
 
 
 def _external_files(images: Dataset) -> list[str]:
