@@ -1,0 +1,115 @@
+"""From a recipe to the objects of a run: model, processor, loaders, optimiser."""
+
+import json
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch.utils.data import DataLoader
+from transformers.modeling_utils import PreTrainedModel
+
+import vitpose
+from vitpose.modeling.configuration_vitpose import ViTPoseConfig
+from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
+from vitpose.modeling.pretrained_backbones import load_pretrained_backbone
+
+from .augmentation import Augmentation
+from .pose_dataset import EpochSampler, PoseDataset
+from .recipe import Recipe
+from .sources import training_people
+
+
+TINY_CHECKPOINT = Path(vitpose.__file__).parent / "checkpoints" / "tiny"
+
+
+def build_config(recipe: Recipe) -> ViTPoseConfig:
+    """The model's configuration as the recipe describes it."""
+    chosen = {"num_attention_heads": recipe.num_attention_heads, "drop_path_rate": recipe.drop_path_rate}
+    return ViTPoseConfig.from_preset(
+        recipe.preset,
+        datasets=[recipe.keypoint_schema],
+        decoder=recipe.decoder,
+        image_size=recipe.crop_size,
+        **{name: value for name, value in chosen.items() if value is not None},
+    )
+
+
+def build_model(recipe: Recipe) -> PreTrainedModel:
+    """The model with its initial weights.
+
+    Raises:
+        ValueError: `init_from` is a pose model of another architecture or other keypoints than the recipe's.
+    """
+    torch.manual_seed(recipe.seed)
+    config = build_config(recipe)
+    if recipe.init_from == "none":
+        return ViTPoseForPoseEstimation(config)
+    source = str(TINY_CHECKPOINT) if recipe.init_from == "tiny" else recipe.init_from
+    if _is_backbone_checkpoint(source):
+        model = ViTPoseForPoseEstimation(config)
+        load_pretrained_backbone(model, source)
+        return model
+    _check_same_architecture(ViTPoseConfig.from_pretrained(source), config, source)
+    return ViTPoseForPoseEstimation.from_pretrained(source, config=config, dtype=torch.float32)
+
+
+def _is_backbone_checkpoint(source: str) -> bool:
+    """Whether `source` is a file of weights, or a folder whose config is not that of a pose model."""
+    path = Path(source)
+    config = path / "config.json"
+    if path.is_file() or not path.is_dir():
+        return path.is_file()
+    return not (config.is_file() and json.loads(config.read_text(encoding="utf-8"))["model_type"].startswith("vitpose"))
+
+
+def _check_same_architecture(found: ViTPoseConfig, wanted: ViTPoseConfig, source: str) -> None:
+    fields = ("image_size", "patch_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "mlp_ratio")
+    pairs = [(name, getattr(found.backbone_config, name), getattr(wanted.backbone_config, name)) for name in fields]
+    pairs.append(("use_simple_decoder", found.use_simple_decoder, wanted.use_simple_decoder))
+    pairs.append(("keypoints", found.get_schema().keypoints, wanted.get_schema().keypoints))
+    different = [f"{name} {theirs} there, {ours} in the recipe" for name, theirs, ours in pairs if theirs != ours]
+    if different:
+        raise ValueError(f"init_from {source} is another model than the recipe's: {'; '.join(different)}.")
+
+
+def build_training_loader(
+    recipe: Recipe, accelerator: Accelerator, config: ViTPoseConfig
+) -> tuple[DataLoader, EpochSampler]:
+    """The loader of augmented crops, not yet prepared, and the sampler below it."""
+    augmentation = Augmentation(
+        flip_probability=recipe.flip_probability,
+        half_body_probability=recipe.half_body_probability,
+        scale=recipe.scale_deviation,
+        rotation=recipe.rotation_deviation,
+    )
+    dataset = PoseDataset(
+        training_people(recipe),
+        schema=config.get_schema(),
+        crop_size=config.image_size,
+        augmentation=augmentation if recipe.augment else None,
+        seed=recipe.seed,
+    )
+    together = recipe.batch_size * accelerator.num_processes
+    sampler = EpochSampler(
+        len(dataset), seed=recipe.seed, multiple=together if accelerator.num_processes > 1 else 1
+    )
+    loader = DataLoader(dataset, batch_size=recipe.batch_size, sampler=sampler, **_loading(recipe, accelerator))
+    return loader, sampler
+
+
+def build_evaluation_loader(
+    recipe: Recipe, accelerator: Accelerator, config: ViTPoseConfig, people: object
+) -> DataLoader:
+    """The loader of crops of the boxes alone, in the order of `people`, not yet prepared."""
+    dataset = PoseDataset(people, schema=config.get_schema(), crop_size=config.image_size, augmentation=None)
+    return DataLoader(dataset, batch_size=recipe.eval_batch_size, **_loading(recipe, accelerator))
+
+
+def _loading(recipe: Recipe, accelerator: Accelerator) -> dict:
+    return {
+        "num_workers": recipe.num_workers,
+        "persistent_workers": False,
+        "pin_memory": accelerator.device.type == "cuda",
+        # its own generator: building an iterator must not draw from the one that training draws from
+        "generator": torch.Generator(),
+    }

@@ -1,0 +1,100 @@
+"""Checkpoints of a run: written beside and renamed, so that the newest folder in place is always whole."""
+
+import json
+import re
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+
+from .recipe import Recipe
+
+
+PROGRESS_FILE = "progress.json"
+
+# Fields that may differ between a run and its continuation: they change no number of the training.
+_FREE_TO_CHANGE = {
+    *("resume", "num_workers", "log_every", "report_to", "checkpoint_every", "keep_checkpoints"),
+    *("eval_every", "eval_batch_size", "flip_test", "dark_sigma", "eval_boxes", "eval_people", "eval_split"),
+    *("output_dir", "init_from"),
+}
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """How far a run has come.
+
+    Args:
+        epoch: The epoch that is under way, from 0.
+        samples: Samples of that epoch that every process together has trained on.
+        step: Optimiser steps taken since the start.
+        seconds: Wall-clock time spent, over all parts of the run.
+    """
+
+    epoch: int = 0
+    samples: int = 0
+    step: int = 0
+    seconds: float = 0.0
+
+
+def save_checkpoint(accelerator: Accelerator, folder: Path, progress: Progress, recipe: Recipe) -> Path:
+    """Write model, optimiser and progress to `folder/step-N`; called by every process."""
+    target = folder / f"step-{progress.step:08d}"
+    partial = target.with_name(f".{target.name}.partial")
+    if accelerator.is_main_process:
+        shutil.rmtree(partial, ignore_errors=True)  # what a killed run left
+    accelerator.wait_for_everyone()
+    accelerator.save_state(str(partial), safe_serialization=True)
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        state = {"progress": asdict(progress), "recipe": asdict(recipe), "processes": accelerator.num_processes}
+        (partial / PROGRESS_FILE).write_text(json.dumps(state, indent=2), encoding="utf-8")
+        if target.exists():
+            shutil.rmtree(target)
+        partial.rename(target)
+        _rotate(folder, keep=recipe.keep_checkpoints)
+    accelerator.wait_for_everyone()
+    return target
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """The whole checkpoints of a run, oldest first."""
+    return sorted(path for path in folder.glob("step-*") if re.fullmatch(r"step-\d{8}", path.name))
+
+
+def load_checkpoint(accelerator: Accelerator, folder: Path, recipe: Recipe) -> Progress:
+    """Bring model and optimiser to the newest checkpoint of a run.
+
+    Raises:
+        FileNotFoundError: There is no checkpoint to go on from.
+        ValueError: The recipe or the number of processes differs in a way that changes the result.
+    """
+    checkpoints = list_checkpoints(folder)
+    if not checkpoints:
+        raise FileNotFoundError(f"Nothing to resume: {folder} holds no checkpoint. Leave --resume out to start.")
+    state = json.loads((checkpoints[-1] / PROGRESS_FILE).read_text(encoding="utf-8"))
+    _check_same_run(state, recipe, accelerator.num_processes, checkpoints[-1])
+    accelerator.load_state(str(checkpoints[-1]))
+    return Progress(**state["progress"])
+
+
+def _check_same_run(state: dict[str, Any], recipe: Recipe, processes: int, checkpoint: Path) -> None:
+    now = {**asdict(recipe), "processes": processes}
+    then = {**state["recipe"], "processes": state["processes"]}
+    changed = [
+        f"{name}: {then.get(name)!r} then, {value!r} now"
+        for name, value in now.items()
+        if name not in _FREE_TO_CHANGE and then.get(name) != value
+    ]
+    if changed:
+        raise ValueError(
+            f"The recipe contradicts the checkpoint {checkpoint}: {'; '.join(changed)}. Resume with the same values, "
+            "or start a new run in another output_dir."
+        )
+
+
+def _rotate(folder: Path, *, keep: int) -> None:
+    for old in list_checkpoints(folder)[:-keep]:
+        shutil.rmtree(old)

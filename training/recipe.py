@@ -1,0 +1,207 @@
+"""A recipe: every choice of a training run, typed, checked once, read from YAML and from the command line.
+
+The defaults are the embedded run: fine-tune the shipped tiny checkpoint on generated people, some minutes on two CPU
+cores. A recipe file lists the fields that differ, and may name another one to start from: `base: lspet.yaml`.
+"""
+
+import dataclasses
+import difflib
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from transformers import HfArgumentParser
+
+from vitpose.modeling.keypoint_schemas import KeypointSchema, get_keypoint_schema
+
+
+RECIPES = Path(__file__).parent / "recipes"
+
+
+def _about(default: Any, text: str) -> Any:
+    """A field with its explanation, which `--help` shows."""
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata={"help": text})
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass(kw_only=True)
+class Recipe:
+    """One training run. Sizes are in pixels, epochs count from 0."""
+
+    # The model
+    preset: str = _about("tiny", "Size of the backbone: tiny, small, base, large, huge.")
+    decoder: Literal["classic", "simple"] = _about("simple", "Head of the model.")
+    num_attention_heads: int | None = _about(None, "Heads of each attention; the preset's if not given.")
+    image_height: int = _about(256, "Height of a crop.")
+    image_width: int = _about(192, "Width of a crop.")
+    drop_path_rate: float | None = _about(None, "Stochastic depth of the last block; the preset's if not given.")
+    init_from: str = _about(
+        "tiny",
+        "Where weights come from: 'tiny' (the checkpoint inside the package), 'none' (random), a folder or Hub id of a "
+        "pose model, or a DINOv2 or MAE checkpoint file for the backbone.",
+    )
+
+    # The data
+    data: Literal["synthetic", "coco", "people"] = _about(
+        "synthetic",
+        "'synthetic': generated people. 'coco': a folder in COCO's layout. 'people': Parquet files, a saved dataset or "
+        "a Hub id with columns image, bbox, keypoints.",
+    )
+    data_dir: str | None = _about(None, "Folder, file pattern or Hub id of the data; not for generated people.")
+    schema: str = _about("coco", "Name of the keypoint schema of the data.")
+    train_split: str = _about("train", "Split to train on; for COCO folders 'train2017' or 'val2017'.")
+    eval_split: str = _about("val", "Split to evaluate on; for COCO folders 'train2017' or 'val2017'.")
+    eval_boxes: str | None = _about(None, "Detector boxes, a COCO results JSON; the annotated boxes if not given.")
+    style: Literal["studio", "street"] = _about("street", "Style of generated people.")
+    data_seed: int = _about(1, "Seed of generated people to train on; evaluation uses people no training seed draws.")
+    train_people: int | None = _about(2400, "How many people an epoch sees; all if null. Generated: how many exist.")
+    eval_people: int | None = _about(200, "How many people are evaluated; all if null. Generated: how many exist.")
+
+    # Augmentation (released configs)
+    augment: bool = _about(True, "Whether to augment at all.")
+    flip_probability: float = _about(0.5, "Probability of mirroring a person.")
+    half_body_probability: float = _about(0.3, "Probability of cutting to the upper or lower body.")
+    scale_deviation: float = _about(0.5, "Standard deviation of the box scale around 1, clipped to 1 plus or minus it.")
+    rotation_deviation: float = _about(40.0, "Standard deviation of the rotation in degrees, clipped to twice it.")
+
+    # Targets and loss
+    target_sigma: float = _about(2.0, "Radius of the target Gaussians in heatmap pixels.")
+    use_joint_weights: bool = _about(False, "Whether the schema's joint weights enter the loss.")
+
+    # Optimisation (ViTPose paper, table 1)
+    epochs: int = _about(1, "How often the training data is seen.")
+    batch_size: int = _about(32, "People a step and process.")
+    gradient_accumulation_steps: int = _about(1, "Batches whose gradients make one step.")
+    learning_rate: float = _about(5e-4, "Peak learning rate.")
+    weight_decay: float = _about(0.1, "Weight decay of matrices; vectors and position tables have none.")
+    layer_decay: float = _about(1.0, "Learning rate of a layer over that of the next: 1 is the same for all.")
+    warmup_steps: int = _about(500, "Steps over which the learning rate grows from a thousandth to its peak.")
+    schedule: Literal["step", "cosine"] = _about("step", "How the learning rate falls after the warm-up.")
+    decay_epochs: list[int] = _about([170, 200], "With 'step': epochs at which the learning rate falls to a tenth.")
+    max_grad_norm: float = _about(1.0, "Gradients are scaled down to this L2 norm; 0 leaves them as they are.")
+    mixed_precision: Literal["no", "bf16", "fp16"] = _about("no", "Precision of matrix products in training.")
+    gradient_checkpointing: bool = _about(False, "Recompute activations in the backward pass to save memory.")
+
+    # Evaluation
+    eval_every: int = _about(1, "Epochs between evaluations; the last epoch is always evaluated. 0: only the last.")
+    eval_batch_size: int = _about(32, "People a batch and process in evaluation.")
+    flip_test: bool = _about(True, "Average heatmaps with those of the mirrored crop.")
+    dark_sigma: float = _about(0.8, "Blur before sub-pixel decoding, heatmap pixels: 0.8 stock, 2.0 released configs.")
+
+    # The run
+    output_dir: str = _about("runs/default", "Folder of the run: checkpoints, log and, at its top, the final model.")
+    seed: int = _about(0, "Seed of weights, order, augmentation and drop path.")
+    num_workers: int = _about(2, "Data-loader processes.")
+    checkpoint_every: int = _about(0, "Steps between checkpoints; 0: at the end of each epoch.")
+    keep_checkpoints: int = _about(2, "How many checkpoints stay on disk.")
+    resume: bool = _about(False, "Go on from the newest checkpoint in output_dir.")
+    log_every: int = _about(10, "Steps between lines of the log.")
+    report_to: str | None = _about(None, "Tracker of Accelerate: tensorboard, wandb, trackio, ... ; none if null.")
+
+    @property
+    def keypoint_schema(self) -> KeypointSchema:
+        """The schema that `schema` names."""
+        return get_keypoint_schema(self.schema)
+
+    @property
+    def crop_size(self) -> tuple[int, int]:
+        """(height, width) of a crop in pixels."""
+        return self.image_height, self.image_width
+
+    def validate(self) -> None:
+        """Raise a `ValueError` for a value out of range or a contradiction between fields."""
+        get_keypoint_schema(self.schema)
+        for name in ("epochs", "batch_size", "eval_batch_size", "gradient_accumulation_steps", "keep_checkpoints"):
+            _require(self, name, getattr(self, name) >= 1, "1 or more")
+        for name in ("learning_rate", "layer_decay", "target_sigma", "dark_sigma"):
+            _require(self, name, getattr(self, name) > 0, "more than 0")
+        for name in ("warmup_steps", "num_workers", "checkpoint_every", "eval_every", "max_grad_norm", "weight_decay"):
+            _require(self, name, getattr(self, name) >= 0, "0 or more")
+        for name in ("flip_probability", "half_body_probability"):
+            _require(self, name, 0 <= getattr(self, name) <= 1, "a probability from 0 to 1")
+        _require(self, "decay_epochs", self.decay_epochs == sorted(self.decay_epochs), "epochs in rising order")
+        if self.data == "synthetic":
+            _require(self, "schema", self.schema == "coco", "'coco', the keypoints that generated people have")
+            _require(self, "data_dir", self.data_dir is None, "none, since people are generated")
+            for name in ("train_people", "eval_people"):
+                _require(self, name, getattr(self, name) is not None, "a number, since people are generated")
+        else:
+            _require(self, "data_dir", self.data_dir is not None, f"where the data is, since data is {self.data!r}")
+
+
+def _require(recipe: Recipe, name: str, holds: bool, expected: str) -> None:
+    if not holds:
+        raise ValueError(f"Recipe field {name}: expected {expected}, got {getattr(recipe, name)!r}.")
+
+
+def load_recipe_file(path: str | Path) -> dict[str, Any]:
+    """The fields of a YAML recipe, those of its `base` included.
+
+    Args:
+        path: A file, or the name of a recipe that ships with vitpose, such as `lspet.yaml`.
+
+    Raises:
+        FileNotFoundError: There is no such file; the message lists the shipped recipes.
+        ValueError: A field is unknown; the message has the nearest name.
+    """
+    path = Path(path)
+    file = path if path.is_file() else RECIPES / path.name
+    if not file.is_file():
+        shipped = ", ".join(sorted(recipe.name for recipe in RECIPES.glob("*.yaml")))
+        raise FileNotFoundError(f"No recipe {path}. Recipes that ship with vitpose: {shipped}.")
+    fields = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    base = fields.pop("base", None)
+    _reject_unknown(fields, f"Recipe {file}")
+    return {**(load_recipe_file(file.parent / base) if base else {}), **fields}
+
+
+def parse_recipe(arguments: list[str] | None = None) -> Recipe:
+    """The recipe of a command line: `[RECIPE.yaml] [--field value ...]`; later beats earlier.
+
+    Raises:
+        ValueError: A field is unknown, of a wrong type, out of range, or contradicts another.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    fields = load_recipe_file(arguments.pop(0)) if arguments and not arguments[0].startswith("-") else {}
+    given = [argument[2:].split("=")[0].replace("-", "_") for argument in arguments if argument.startswith("--")]
+    _reject_unknown([name for name in given if name != "help"], "The command line")
+    parser = HfArgumentParser(Recipe, prog="training/run.py", usage="%(prog)s [RECIPE.yaml] [--field value ...]")
+    parser.set_defaults(**_typed(fields))
+    (recipe,) = parser.parse_args_into_dataclasses(arguments, look_for_args_file=False)
+    recipe.validate()
+    return recipe
+
+
+def _reject_unknown(names: Any, owner: str) -> None:
+    known = [item.name for item in dataclasses.fields(Recipe)]
+    for name in names:
+        if name not in known and not (name.startswith("no_") and name[3:] in known):
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else f" Fields: {', '.join(known)}."
+            raise ValueError(f"{owner} has an unknown field {name!r}.{hint}")
+
+
+def _typed(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a file, checked against their types; YAML reads `5e-4` as text, which is mended here."""
+    types = {item.name: item.type for item in dataclasses.fields(Recipe)}
+    typed = {}
+    for name, value in fields.items():
+        expected = str(types[name])
+        if "float" in expected and isinstance(value, (int, str)) and not isinstance(value, bool):
+            value = _to_float(name, value)
+        basic = {"<class 'int'>": int, "<class 'float'>": float, "<class 'bool'>": bool, "<class 'str'>": str}
+        kind = basic.get(expected)
+        if kind is not None and type(value) is not kind:
+            raise ValueError(f"Recipe field {name}: expected {kind.__name__}, got {value!r}.")
+        typed[name] = value
+    return typed
+
+
+def _to_float(name: str, value: int | str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise ValueError(f"Recipe field {name}: expected a number, got {value!r}.") from None

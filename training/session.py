@@ -1,0 +1,108 @@
+"""A whole run: from a recipe to a folder that is ready for the Hub."""
+
+import logging
+import os
+from pathlib import Path
+
+from accelerate import Accelerator, DataLoaderConfiguration
+from accelerate.utils import ProjectConfiguration
+
+from .assembly import build_evaluation_loader, build_model, build_training_loader
+from .checkpoints import list_checkpoints, load_checkpoint
+from .evaluation import Evaluation, predict_people, score
+from .optimisation import make_optimizer
+from .outputs import write_outputs
+from .recipe import Recipe
+from .sources import evaluation_people
+from .trainer import RunLog, Trainer
+
+
+logger = logging.getLogger(__name__)
+
+LOG_FILE = "log.jsonl"
+
+
+def run_recipe(recipe: Recipe) -> Path:
+    """Train, evaluate and save as the recipe says; returns the output folder.
+
+    The folder holds the model, its processor, `README.md` (the card), `metrics.json`, `curves.png`, `predictions.png`,
+    `log.jsonl` and `checkpoints/`.
+
+    Raises:
+        FileExistsError: The output folder already holds a run, and the recipe does not resume it.
+    """
+    output = Path(recipe.output_dir)
+    _check_output(output, recipe)
+    accelerator = Accelerator(
+        mixed_precision=recipe.mixed_precision,
+        log_with=recipe.report_to,
+        project_config=ProjectConfiguration(project_dir=str(output)),
+        dataloader_config=DataLoaderConfiguration(use_seedable_sampler=False),
+    )
+    output.mkdir(parents=True, exist_ok=True)
+    if recipe.report_to:
+        accelerator.init_trackers("vitpose", config={key: str(value) for key, value in vars(recipe).items()})
+    trainer = assemble(recipe, accelerator, output)
+    evaluation = trainer.train()
+    if accelerator.is_main_process:
+        write_outputs(trainer, evaluation)
+    accelerator.end_training()
+    return output
+
+
+def assemble(recipe: Recipe, accelerator: Accelerator, output: Path) -> Trainer:
+    """Build and prepare everything a run needs, at its newest checkpoint where the recipe resumes."""
+    model = build_model(recipe)
+    config = model.config
+    if recipe.gradient_checkpointing:
+        model.gradient_checkpointing_enable()
+    optimizer = make_optimizer(model, num_layers=config.backbone_config.num_hidden_layers, recipe=recipe)
+    loader, sampler = build_training_loader(recipe, accelerator, config)
+    source = evaluation_people(recipe)
+    evaluation_loader = build_evaluation_loader(recipe, accelerator, config, source.people)
+    logger.info("%d people to train on, %d to evaluate", len(loader.dataset.people), len(source.people))
+    model, optimizer, loader, evaluation_loader = accelerator.prepare(model, optimizer, loader, evaluation_loader)
+
+    def evaluate() -> Evaluation:
+        predictions = predict_people(
+            model,
+            evaluation_loader,
+            accelerator=accelerator,
+            schema=config.get_schema(),
+            flip_test=recipe.flip_test,
+            dark_sigma=recipe.dark_sigma,
+        )
+        return score(
+            predictions,
+            source.people,
+            source.annotations,
+            schema=config.get_schema(),
+            annotated_boxes=source.annotated_boxes,
+        )
+
+    trainer = Trainer(
+        accelerator=accelerator,
+        model=model,
+        optimizer=optimizer,
+        loader=loader,
+        sampler=sampler,
+        recipe=recipe,
+        config=config,
+        log=RunLog(path=output / LOG_FILE, accelerator=accelerator),
+        evaluate=evaluate,
+        evaluation_people=source,
+    )
+    if recipe.resume:
+        trainer.progress = load_checkpoint(accelerator, trainer.checkpoint_folder, recipe)
+        trainer.log.forget_after(trainer.progress.step)
+    return trainer
+
+
+def _check_output(output: Path, recipe: Recipe) -> None:
+    """Raise before any work if the folder holds a run that is not to be resumed."""
+    if recipe.resume or int(os.environ.get("RANK", "0")) > 0:
+        return
+    if (output / LOG_FILE).exists() or list_checkpoints(output / "checkpoints"):
+        raise FileExistsError(
+            f"{output} already holds a run. Go on with --resume, choose another --output_dir, or delete the folder."
+        )

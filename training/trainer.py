@@ -1,0 +1,262 @@
+"""The training loop: pure steps over a model, a loader and a recipe; exact to resume at any checkpoint.
+
+Nothing in a step depends on when the run was started: order and augmentation follow from (seed, epoch, index), drop
+path from (seed, step, process), the learning rate from the step. A checkpoint therefore holds weights, optimiser and
+three counters, and a resumed run equals an unbroken one bit for bit.
+"""
+
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+
+from vitpose.modeling.configuration_vitpose import ViTPoseConfig
+from vitpose.processing.heatmaps_vitpose import encode_heatmaps
+
+from .checkpoints import Progress, save_checkpoint
+from .evaluation import Evaluation
+from .optimisation import learning_rate_factor, set_learning_rate
+from .pose_dataset import EpochSampler
+from .recipe import Recipe
+from .sources import EvaluationPeople
+
+
+logger = logging.getLogger(__name__)
+
+
+class NonFiniteLossError(RuntimeError):
+    """The loss became infinite or not a number; the message has step, learning rate and samples."""
+
+
+@dataclass(kw_only=True)
+class RunLog:
+    """The structured log of a run, one JSON object a line; only the main process writes."""
+
+    path: Path
+    accelerator: Accelerator
+
+    def write(self, **entry: Any) -> None:
+        """Append one line, and tell the trackers."""
+        if self.accelerator.is_main_process:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry) + "\n")
+        figures = {**entry, **entry.get("eval", {})}
+        self.accelerator.log({k: v for k, v in figures.items() if isinstance(v, (int, float))}, step=entry["step"])
+
+    def forget_after(self, step: int) -> None:
+        """Drop the lines of steps that a resumed run takes again, and a line that a kill cut short."""
+        if not self.accelerator.is_main_process or not self.path.exists():
+            return
+        kept = [line for line in self.path.read_text(encoding="utf-8").splitlines() if _step_of(line) <= step]
+        partial = self.path.with_suffix(".partial")
+        partial.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+        partial.replace(self.path)
+
+
+def _step_of(line: str) -> float:
+    try:
+        return json.loads(line)["step"]
+    except json.JSONDecodeError:
+        return math.inf  # cut short by a kill
+
+
+@dataclass(kw_only=True)
+class Trainer:
+    """One run of a recipe, over objects that the accelerator has prepared.
+
+    Args:
+        accelerator: Holds devices, processes and precision.
+        model: The prepared model.
+        optimizer: The prepared optimiser, with a `peak_lr` in every group.
+        loader: The prepared loader of training batches.
+        sampler: The sampler below the loader.
+        recipe: The choices of the run.
+        config: The model's configuration.
+        log: Where figures go.
+        evaluate: Evaluates the model as it is.
+        evaluation_people: The people it does so on.
+        progress: Where to begin.
+    """
+
+    accelerator: Accelerator
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    loader: DataLoader
+    sampler: EpochSampler
+    recipe: Recipe
+    config: ViTPoseConfig
+    log: RunLog
+    evaluate: Callable[[], Evaluation]
+    evaluation_people: EvaluationPeople
+    progress: Progress = field(default_factory=Progress)
+
+    @property
+    def checkpoint_folder(self) -> Path:
+        """Where checkpoints go."""
+        return Path(self.recipe.output_dir) / "checkpoints"
+
+    @property
+    def samples_per_batch(self) -> int:
+        """People in one batch of all processes together."""
+        return self.recipe.batch_size * self.accelerator.num_processes
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps of a whole epoch."""
+        batches = math.ceil(self.sampler.num_samples / self.samples_per_batch)
+        return math.ceil(batches / self.recipe.gradient_accumulation_steps)
+
+    def train(self) -> Evaluation:
+        """Train to the last epoch; returns the evaluation of the final weights."""
+        evaluation = None
+        started = time.perf_counter() - self.progress.seconds
+        for epoch in range(self.progress.epoch, self.recipe.epochs):
+            self._train_epoch(epoch, started)
+            self.progress = Progress(
+                epoch=epoch + 1, samples=0, step=self.progress.step, seconds=time.perf_counter() - started
+            )
+            last = epoch + 1 == self.recipe.epochs
+            if last or (self.recipe.eval_every and (epoch + 1) % self.recipe.eval_every == 0):
+                evaluation = self._evaluate()
+            self._save()
+        return evaluation or self._evaluate()  # a finished run that is resumed has only its evaluation left
+
+    def _train_epoch(self, epoch: int, started: float) -> None:
+        factor = learning_rate_factor(self.recipe, self.steps_per_epoch)
+        window = _Window()
+        for batch, batches_left in self._batches(epoch):
+            ends_step = self._is_step_end(batches_left)
+            learning_rate = set_learning_rate(self.optimizer, factor(self.progress.step))
+            self._seed_step()
+            window.add(self._train_batch(batch, ends_step, learning_rate), len(batch["index"]))
+            self.progress.samples += self.samples_per_batch
+            if not ends_step:
+                continue
+            self.progress.step += 1
+            self.progress.seconds = time.perf_counter() - started
+            if self.progress.step % self.recipe.log_every == 0:
+                self._log(window, learning_rate)
+                window = _Window()
+            if self.recipe.checkpoint_every and self.progress.step % self.recipe.checkpoint_every == 0:
+                self._save()
+
+    def _batches(self, epoch: int) -> Iterator[tuple[dict[str, Tensor], int]]:
+        """The batches of an epoch that are still to come, each with the number that follow it; draws the bar."""
+        self.loader.set_epoch(epoch)  # accelerate hands it on to the sampler
+        self.sampler.skip(min(self.progress.samples, self.sampler.num_samples))
+        bar = tqdm(
+            total=self.sampler.num_samples,
+            initial=self.progress.samples,
+            desc=f"epoch {epoch + 1}/{self.recipe.epochs}",
+            unit=" people",
+            disable=not self.accelerator.is_local_main_process,
+        )
+        total = math.ceil(len(self.sampler) / self.samples_per_batch)
+        with bar:
+            for number, batch in enumerate(self.loader):
+                yield batch, total - number - 1
+                bar.update(min(self.samples_per_batch, self.sampler.num_samples - bar.n))
+                bar.set_postfix(step=self.progress.step, refresh=False)
+
+    def _is_step_end(self, batches_left: int) -> bool:
+        """Whether the gradients are whole; counted from the epoch's start, so that a resumed run agrees."""
+        done = self.progress.samples // self.samples_per_batch + 1
+        return batches_left == 0 or done % self.recipe.gradient_accumulation_steps == 0
+
+    def _batches_in_step(self) -> int:
+        """How many batches the gradients of the present step are the mean of: fewer at the end of an epoch."""
+        accumulated = self.recipe.gradient_accumulation_steps
+        batch = self.progress.samples // self.samples_per_batch
+        in_epoch = math.ceil(self.sampler.num_samples / self.samples_per_batch)
+        return min(accumulated, in_epoch - batch // accumulated * accumulated)
+
+    def _seed_step(self) -> None:
+        """Make dropout and drop path a function of (seed, step, batch of the step, process)."""
+        batch = self.progress.samples // self.samples_per_batch
+        key = [self.recipe.seed, self.progress.step, batch, self.accelerator.process_index]
+        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]))
+
+    def _train_batch(self, batch: dict[str, Tensor], ends_step: bool, learning_rate: float) -> float:
+        labels, weights = self._targets(batch)
+        loss = self.model(batch["pixel_values"], labels=labels, label_weights=weights).loss
+        value = loss.item()
+        if not math.isfinite(value):
+            raise NonFiniteLossError(
+                f"The loss is {value} at step {self.progress.step}, learning rate {learning_rate:.3g}, people "
+                f"{batch['person_id'].tolist()} of images {batch['image_id'].tolist()}. Look at these samples, lower "
+                "learning_rate, or go on from the last checkpoint with --resume."
+            )
+        # Processes average their gradients once a step, not after each of its batches.
+        with nullcontext() if ends_step else self.accelerator.no_sync(self.model):
+            self.accelerator.backward(loss / self._batches_in_step())
+        if ends_step:
+            if self.recipe.max_grad_norm:
+                self.accelerator.clip_grad_norm_(self.model.parameters(), self.recipe.max_grad_norm)
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+        return value
+
+    def _targets(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        labels, weights = encode_heatmaps(
+            batch["keypoints_crop"],
+            batch["visibility"],
+            crop_size=self.recipe.crop_size,
+            heatmap_size=self.config.heatmap_size,
+            sigma=self.recipe.target_sigma,
+        )
+        if self.recipe.use_joint_weights:
+            weights = weights * weights.new_tensor(self.config.get_schema().joint_weights)
+        return labels, weights
+
+    def _log(self, window: "_Window", learning_rate: float) -> None:
+        self.log.write(
+            step=self.progress.step,
+            epoch=round(self.progress.epoch + self.progress.samples / self.sampler.num_samples, 4),
+            loss=window.loss,
+            lr=learning_rate,
+            images_per_s=round(window.images_per_second * self.accelerator.num_processes, 2),
+        )
+
+    def _evaluate(self) -> Evaluation:
+        evaluation = self.evaluate()
+        self.log.write(step=self.progress.step, epoch=self.progress.epoch, eval=evaluation.metrics)
+        if self.accelerator.is_main_process:
+            figures = ", ".join(f"{name} {value:.4f}" for name, value in evaluation.metrics.items())
+            logger.info("step %d: %s", self.progress.step, figures)
+        return evaluation
+
+    def _save(self) -> None:
+        save_checkpoint(self.accelerator, self.checkpoint_folder, self.progress, self.recipe)
+
+
+class _Window:
+    """Mean loss and speed since the last line of the log."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter()
+        self._losses: list[float] = []
+        self._images = 0
+
+    def add(self, loss: float, images: int) -> None:
+        self._losses.append(loss)
+        self._images += images
+
+    @property
+    def loss(self) -> float:
+        return sum(self._losses) / len(self._losses)
+
+    @property
+    def images_per_second(self) -> float:
+        return self._images / (time.perf_counter() - self._started)
