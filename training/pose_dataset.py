@@ -144,19 +144,19 @@ class EpochSampler(Sampler[tuple[int, int]]):
         num_samples: Number of samples in an epoch.
         seed: Seed of the order.
         shuffle: False visits the samples in their own order.
-        multiple_of: An epoch is filled up with its own first samples to a multiple of this. With the batch size times
+        multiple: An epoch is filled up with its own first samples to a multiple of this. With the batch size times
             the number of processes, every process gets full batches, and the same ones after [`skip`].
     """
 
-    def __init__(self, num_samples: int, *, seed: int, shuffle: bool = True, multiple_of: int = 1) -> None:
-        if num_samples < 1 or multiple_of < 1:
-            raise ValueError(f"Expected num_samples and multiple_of of at least 1, got {num_samples}, {multiple_of}.")
+    def __init__(self, num_samples: int, *, seed: int, shuffle: bool = True, multiple: int = 1) -> None:
+        if num_samples < 1 or multiple < 1:
+            raise ValueError(f"Expected num_samples and multiple of at least 1, got {num_samples} and {multiple}.")
         self.num_samples = num_samples
         self.seed = seed
         self.shuffle = shuffle
         self.epoch = 0
         self._start = 0
-        self._length = -(-num_samples // multiple_of) * multiple_of  # rounded up
+        self._length = -(-num_samples // multiple) * multiple  # rounded up
 
     def set_epoch(self, epoch: int) -> None:
         """Go to an epoch, to its first sample; being told the present epoch again changes nothing."""

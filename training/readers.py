@@ -132,9 +132,7 @@ class _PeopleOnDisk:
         photo = self.images.get(item["image_id"])
         if photo is None:
             name = f"{self.kind} {item['id']} of {self.path}"
-            raise ValueError(
-                f"{name} is of image {item['image_id']}, which is not described. Add the image or remove it."
-            )
+            raise ValueError(f"{name} is of the unknown image {item['image_id']}. Add the image or remove it.")
         return photo
 
     def _photo_files(self, photos: list[dict[str, Any]]) -> list[str]:
@@ -258,9 +256,7 @@ def _load_parquet(pattern: str, split: str | None) -> Dataset:
     if not files:
         raise ValueError(f"No file matches {pattern}. Check the path.")
     if split is not None:
-        raise ValueError(
-            f"{pattern} names files, which have no splits: leave out split={split!r} or give their folder."
-        )
+        raise ValueError(f"{pattern} names files, without splits: leave out split={split!r} or give their folder.")
     return Dataset.from_parquet(files)
 
 
