@@ -1,0 +1,143 @@
+"""Boxes and keypoints in every form a user has them, brought to checked float64 tensors, one per image.
+
+Every mistake is named with the image and the person it belongs to. Boxes are ``[x, y, width, height]`` in image pixels.
+"""
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+# One entry an image; lists, arrays and tensors all serve.
+Boxes: TypeAlias = Sequence[Any] | np.ndarray | Tensor
+Keypoints: TypeAlias = Sequence[Any] | np.ndarray | Tensor
+
+
+def parse_boxes(boxes: Boxes, *, num_images: int | None = None) -> list[Tensor]:
+    """One float64 tensor `(num_people, 4)` an image; `num_people` may be 0.
+
+    Args:
+        boxes: for each image a list of boxes ``[x, y, width, height]``.
+        num_images: how many images there are, where that is known.
+    """
+    _check_outer(boxes, "boxes", num_images)
+    tables = [_table(entry, f"boxes[{index}]", width=4) for index, entry in enumerate(boxes)]
+    for index, table in enumerate(tables):
+        _check_boxes(table, index)
+    return tables
+
+
+def _check_outer(values: Any, name: str, num_images: int | None) -> None:
+    if not isinstance(values, (list, tuple, np.ndarray, Tensor)):
+        raise TypeError(f"{name} must be a list with one entry an image, got {type(values).__name__}.")
+    if num_images is not None and len(values) != num_images:
+        raise ValueError(
+            f"{name} must have one entry an image: got {len(values)} entries for {num_images} images. "
+            f"An image without people takes an empty list; a single image takes {name}=[entry]."
+        )
+
+
+def _table(entry: Any, name: str, *, width: int) -> Tensor:
+    """A float64 tensor `(rows, width)` from nested lists, an array or a tensor; an empty list has no rows."""
+    table = _numbers(entry, name)
+    if table.numel() == 0 and table.ndim <= 2:
+        return table.new_zeros((0, width))
+    if table.ndim == 1:
+        raise ValueError(
+            f"{name} must be a list of boxes [x, y, width, height], got a single row of {len(table)} numbers: "
+            f"boxes are nested as images -> people -> 4 numbers, so wrap it once more."
+        )
+    if table.ndim != 2 or table.shape[1] != width:
+        raise ValueError(
+            f"{name} must be rows of {width} numbers [x, y, width, height], got shape {tuple(table.shape)}: "
+            f"leave scores and labels out."
+        )
+    return table
+
+
+def _numbers(entry: Any, name: str) -> Tensor:
+    try:
+        if isinstance(entry, Tensor):
+            return entry.detach().to("cpu", torch.float64)
+        return torch.from_numpy(np.array(entry, dtype=np.float64))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must hold rows of numbers of equal length: {error}") from error
+
+
+def _check_boxes(table: Tensor, image_index: int) -> None:
+    bad = (~table.isfinite()).any(-1) | (table[:, 2:] <= 0).any(-1)  # (n,)
+    if bad.any():
+        person = int(bad.nonzero()[0])
+        raise ValueError(
+            f"boxes[{image_index}][{person}] must be finite [x, y, width, height] with width and height above 0, "
+            f"got {table[person].tolist()}."
+        )
+
+
+def check_boxes_meet_image(table: Tensor, image_index: int, *, image_size: tuple[int, int], matrices: Tensor) -> None:
+    """Reject boxes whose crop would show nothing of the image.
+
+    Args:
+        table: boxes `(num_people, 4)` in image pixels.
+        image_index: the image's place in the batch, for the message.
+        image_size: height and width of the image.
+        matrices: `(num_people, 2, 3)` from crop to image pixels.
+    """
+    limits = table.new_tensor([image_size[1], image_size[0]])
+    first, last = table[:, :2], table[:, :2] + table[:, 2:]
+    outside = ((first >= limits) | (last <= 0)).any(-1)
+    if outside.any():
+        _raise_box(table, outside, image_index, image_size, "lies wholly outside the image")
+    vast = (matrices[:, [0, 1], [0, 1]] > limits).any(-1)  # width and height of a crop pixel
+    if vast.any():
+        _raise_box(
+            table, vast, image_index, image_size, "is so large that the whole image falls between two crop pixels"
+        )
+
+
+def _raise_box(table: Tensor, bad: Tensor, image_index: int, image_size: tuple[int, int], reason: str) -> None:
+    person = int(bad.nonzero()[0])
+    raise ValueError(
+        f"boxes[{image_index}][{person}] = {table[person].tolist()} {reason} (height {image_size[0]}, width "
+        f"{image_size[1]}): boxes are [x, y, width, height] in image pixels."
+    )
+
+
+def parse_keypoints(keypoints: Keypoints, *, boxes: list[Tensor]) -> list[Tensor]:
+    """One float64 tensor `(num_people, num_keypoints, 3)` an image: x and y in image pixels, COCO's visibility.
+
+    Args:
+        keypoints: images -> people -> keypoints -> ``[x, y, visibility]``.
+        boxes: the boxes of the same people, from [`parse_boxes`].
+    """
+    _check_outer(keypoints, "keypoints", len(boxes))
+    tables = [_numbers(entry, f"keypoints[{index}]") for index, entry in enumerate(keypoints)]
+    counts = {table.shape[1] for table in tables if table.ndim == 3}
+    if len(counts) > 1:
+        raise ValueError(f"keypoints must have one count for all people of a batch, got {sorted(counts)}.")
+    num_keypoints = counts.pop() if counts else 0
+    return [
+        _check_people(table, box, index, num_keypoints)
+        for index, (table, box) in enumerate(zip(tables, boxes, strict=True))
+    ]
+
+
+def _check_people(table: Tensor, boxes: Tensor, image_index: int, num_keypoints: int) -> Tensor:
+    if table.numel() == 0 and len(boxes) == 0:
+        return table.new_zeros((0, num_keypoints, 3))
+    if table.ndim != 3 or table.shape[2] != 3 or len(table) != len(boxes):
+        raise ValueError(
+            f"keypoints[{image_index}] must have shape (people, keypoints, 3) with [x, y, visibility], one entry for "
+            f"each of its {len(boxes)} boxes, got shape {tuple(table.shape)}."
+        )
+    visibility = table[..., 2]
+    broken = ~table.isfinite().all(-1) & ~(visibility == 0) | ~(visibility >= 0)  # (n, k)
+    if broken.any():
+        person, keypoint = broken.nonzero()[0].tolist()
+        raise ValueError(
+            f"keypoints[{image_index}][{person}][{keypoint}] must be finite [x, y, visibility] with visibility 0 (not "
+            f"labelled), 1 (hidden) or 2 (visible), got {table[person, keypoint].tolist()}."
+        )
+    return table

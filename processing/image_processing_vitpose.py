@@ -1,0 +1,354 @@
+"""Image processor for ViTPose: person boxes to normalised crops, heatmaps back to keypoints in the image."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from itertools import islice
+from typing import Any, TypedDict
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers.image_processing_utils import BaseImageProcessor, BatchFeature
+from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, ChannelDimension
+from transformers.processing_utils import ImagesKwargs, Unpack
+from transformers.utils import TensorType
+
+from .annotations_vitpose import Boxes, Keypoints, check_boxes_meet_image, parse_boxes, parse_keypoints
+from .geometry_vitpose import (
+    box_to_center_and_size,
+    crop_to_image_matrices,
+    invert_matrices,
+    sample_crops,
+    transform_points,
+)
+from .heatmaps_vitpose import decode_heatmaps, encode_heatmaps
+from .images_vitpose import ImageSource, list_images, to_rgb_tensor
+
+_BOX_PADDING = 1.25  # released configs
+_SCALE_UNIT_PX = 200.0  # the released configs count box sides in units of 200 px; normalize_factor moves that unit
+_STOCK_DARK_SIGMA = 0.8
+_HEATMAP_STRIDE = 4  # crop pixels per heatmap pixel of the released models
+
+# Written into preprocessor_config.json by transformers for its own use, now or in earlier versions.
+_SERVICE_KEYS = {
+    "image_processor_type",
+    "feature_extractor_type",
+    "processor_class",
+    "auto_map",
+    "_valid_processor_keys",
+    "data_format",
+    "default_to_square",
+}
+
+
+class ViTPoseImageProcessorKwargs(TypedDict, total=False):
+    """Settings of [`ViTPoseImageProcessor`]; None stands for the default.
+
+    size: crop height and width in pixels, ``{"height": 256, "width": 192}``.
+    do_rescale, rescale_factor: whether to multiply pixel values, and by what (1 / 255).
+    do_normalize, image_mean, image_std: whether to subtract a mean and divide by a deviation per channel (ImageNet's).
+    do_affine_transform: always True; the crop by a box is what this processor does.
+    normalize_factor: the stock processor's unit of box sides, 200: the footprint of a crop is the box, grown to the
+        crop's aspect ratio, times 1.25 * 200 / normalize_factor. Post-processing follows it.
+    dark_sigma: blur before the sub-pixel step of post-processing, in heatmap pixels. Stock evaluates with 0.8; the
+        released configs' kernel of 11 means 2.0 by OpenCV's rule.
+    """
+
+    size: dict[str, int] | int | Sequence[int] | None
+    do_rescale: bool | None
+    rescale_factor: float | None
+    do_normalize: bool | None
+    image_mean: float | Sequence[float] | None
+    image_std: float | Sequence[float] | None
+    do_affine_transform: bool | None
+    normalize_factor: float | None
+    dark_sigma: float | None
+
+
+class PixelKwargs(TypedDict, total=False):
+    """Settings of [`ViTPoseImageProcessorKwargs`] that a single call may change: post-processing does not need them."""
+
+    do_rescale: bool | None
+    rescale_factor: float | None
+    do_normalize: bool | None
+    image_mean: float | Sequence[float] | None
+    image_std: float | Sequence[float] | None
+
+
+class ViTPoseImageProcessor(BaseImageProcessor):
+    """Cuts people out of photos for ViTPose and brings its heatmaps back into the photos' pixels.
+
+    Crops are cut with unbiased data processing (UDP) by one batched sampling per image, on the device of the image.
+    They equal the stock VitPose processor's up to its rounding to whole grey levels. Folders saved by either class load
+    in the other; a `dark_sigma` other than stock's 0.8 is a setting that stock ignores.
+
+    Settings: see [`ViTPoseImageProcessorKwargs`].
+    """
+
+    model_input_names = ["pixel_values"]
+    valid_kwargs = ViTPoseImageProcessorKwargs
+
+    size = {"height": 256, "width": 192}
+    do_rescale = True
+    rescale_factor = 1 / 255
+    do_normalize = True
+    image_mean = IMAGENET_DEFAULT_MEAN
+    image_std = IMAGENET_DEFAULT_STD
+    do_affine_transform = True
+    normalize_factor = _SCALE_UNIT_PX
+    dark_sigma = _STOCK_DARK_SIGMA
+
+    def __init__(self, **kwargs: Unpack[ViTPoseImageProcessorKwargs]) -> None:
+        super().__init__()
+        settings = {name: value for name, value in kwargs.items() if not _is_service_entry(name, value)}
+        _reject_unknown(settings, self.valid_kwargs, "ViTPoseImageProcessor")
+        self._set_attributes(**settings)
+        self._check_settings()
+
+    def _check_settings(self) -> None:
+        height, width = self.size.height, self.size.width
+        if not (height and width and height > 1 and width > 1):
+            raise ValueError(f"size must be a height and a width of at least 2 pixels, got {dict(self.size)}.")
+        if not self.do_affine_transform:
+            raise ValueError("do_affine_transform must be True: cutting out boxes is what ViTPoseImageProcessor does.")
+        for name in ("rescale_factor", "normalize_factor", "dark_sigma"):
+            value = getattr(self, name)
+            if not (np.isfinite(value) and value > 0):
+                raise ValueError(f"{name} must be a positive number, got {value}.")
+        _gain_and_bias(self._call_settings({}))
+
+    def preprocess(
+        self,
+        images: ImageSource | Sequence[ImageSource],
+        boxes: Boxes,
+        keypoints: Keypoints | None = None,
+        *,
+        return_tensors: str | TensorType | None = None,
+        input_data_format: str | ChannelDimension | None = None,
+        device: str | torch.device | None = None,
+        **pixel_settings: Unpack[PixelKwargs],
+    ) -> BatchFeature:
+        """Cut out every box of every image, and with `keypoints` make the targets to train on.
+
+        Args:
+            images: one image or a flat list: paths, URLs, PIL images, arrays or tensors, see [`to_rgb_tensor`] for
+                modes, layouts and ranges. Float images hold 0..255, or any range with ``do_rescale=False``.
+            boxes: for each image a list of ``[x, y, width, height]`` in image pixels; an image without people takes an
+                empty list and adds no crops.
+            keypoints: images -> people -> keypoints -> ``[x, y, visibility]`` in image pixels, with COCO's visibility 0
+                not labelled, 1 hidden, 2 visible.
+            return_tensors: ``"pt"`` (as None) or ``"np"``.
+            input_data_format: ``"channels_first"`` or ``"channels_last"`` of arrays and tensors; None looks at their
+                shape.
+            device: where to cut the crops; None takes each image where it is.
+            pixel_settings: `do_rescale`, `rescale_factor`, `do_normalize`, `image_mean`, `image_std` for this call.
+
+        Returns:
+            `pixel_values` `(num_people, 3, height, width)` float32, the people of all images in order. With `keypoints`
+            also `labels` `(num_people, num_keypoints, height / 4, width / 4)` and `label_weights`
+            `(num_people, num_keypoints)`, see [`encode_heatmaps`].
+        """
+        settings = self._call_settings(pixel_settings)
+        images = list_images(images)
+        tables = parse_boxes(boxes, num_images=len(images))
+        matrices = self._matrices(_join(tables), self._crop_size)  # (num_people, 2, 3)
+        crops = []
+        people = zip(images, tables, matrices.split([len(table) for table in tables]), strict=True)
+        for index, (image, table, own_matrices) in enumerate(people):
+            if len(table):
+                pixels = _load(image, index, input_data_format, settings["do_rescale"]).to(device)
+                check_boxes_meet_image(table, index, image_size=tuple(pixels.shape[1:]), matrices=own_matrices)
+                crops.append(sample_crops(pixels, own_matrices, crop_size=self._crop_size))
+        pixel_values = _concatenate(crops, self._crop_size)
+        gain, bias = (value.to(pixel_values.device) for value in _gain_and_bias(settings))
+        data = {"pixel_values": torch.addcmul(bias, pixel_values, gain, out=pixel_values)}
+        if keypoints is not None:
+            targets = self._targets(parse_keypoints(keypoints, boxes=tables), matrices)
+            data |= {name: target.to(pixel_values.device) for name, target in targets.items()}
+        return BatchFeature(data=data, tensor_type=return_tensors)
+
+    def _call_settings(self, changes: PixelKwargs) -> dict[str, Any]:
+        """The processor's pixel settings with the changes of one call."""
+        for name in changes:
+            if name in self.valid_kwargs.__annotations__ and name not in PixelKwargs.__annotations__:
+                raise ValueError(
+                    f"{name} cannot change in a single call, because post-processing must agree: set it where the "
+                    f"processor is made, ViTPoseImageProcessor({name}=...)."
+                )
+        _reject_unknown(changes, PixelKwargs, "ViTPoseImageProcessor.preprocess")
+        settings = {name: getattr(self, name) for name in PixelKwargs.__annotations__}
+        return settings | {name: value for name, value in changes.items() if value is not None}
+
+    @property
+    def _crop_size(self) -> tuple[int, int]:
+        return self.size.height, self.size.width
+
+    def _matrices(self, boxes_xywh: Tensor, grid_size: tuple[int, int]) -> Tensor:
+        """Maps `(num_people, 2, 3)` from a grid over the crop's footprint (crop or heatmap pixels) to image pixels."""
+        padding = _BOX_PADDING * _SCALE_UNIT_PX / self.normalize_factor
+        centers, sizes = box_to_center_and_size(boxes_xywh, crop_size=self._crop_size, padding=padding)
+        return crop_to_image_matrices(centers, sizes, crop_size=grid_size)
+
+    def _targets(self, keypoints: list[Tensor], matrices: Tensor) -> dict[str, Tensor]:
+        people = torch.cat(keypoints)  # (num_people, num_keypoints, 3) in image pixels
+        points = transform_points(people[..., :2], invert_matrices(matrices)).float()  # crop pixels
+        height, width = self._crop_size
+        heatmap_size = (height // _HEATMAP_STRIDE, width // _HEATMAP_STRIDE)
+        labels, weights = encode_heatmaps(points, people[..., 2], crop_size=self._crop_size, heatmap_size=heatmap_size)
+        return {"labels": labels, "label_weights": weights}
+
+    def post_process_pose_estimation(
+        self,
+        outputs: Any,
+        boxes: Boxes,
+        kernel_size: int = 11,
+        threshold: float | None = None,
+        target_sizes: Sequence[Sequence[int]] | Tensor | None = None,
+        *,
+        dark_sigma: float | None = None,
+        drop_below_threshold: bool = False,
+    ) -> list[list[dict[str, Tensor]]]:
+        """Keypoints in image pixels from a model's heatmaps.
+
+        Args:
+            outputs: a model's output with `heatmaps` `(num_people, num_keypoints, height, width)`, people in the order
+                of `boxes`.
+            boxes: for each image a list of ``[x, y, width, height]``, those given to [`preprocess`].
+            kernel_size: width of the blur before the sub-pixel step, in heatmap pixels, odd.
+            threshold: keypoints that do not score above it get score 0 and keep their place, so that all people keep
+                all keypoints.
+            target_sizes: `(height, width)` of each image in pixels, where `boxes` are fractions of the image.
+            dark_sigma: deviation of that blur in heatmap pixels; None is the processor's own.
+            drop_below_threshold: remove those keypoints instead, as the stock processor does; `labels` then says which
+                ones are left.
+
+        Returns:
+            For each image a list of people: `keypoints` `(num_keypoints, 2)` as x, y in image pixels, `scores` and
+            `labels` (their indices) `(num_keypoints,)`, `bbox` `(4,)` as left, top, right, bottom. All on the CPU.
+
+        Raises:
+            TypeError, ValueError: heatmaps that hold NaN, or are not one per box; boxes that are none.
+        """
+        if drop_below_threshold and threshold is None:
+            raise ValueError("drop_below_threshold=True needs a threshold.")
+        tables = _scale_to_pixels(parse_boxes(boxes), target_sizes)
+        boxes_xywh = _join(tables)
+        heatmaps = _heatmaps(outputs, num_people=len(boxes_xywh))
+        sigma = self.dark_sigma if dark_sigma is None else dark_sigma
+        points, scores = decode_heatmaps(heatmaps, blur_sigma=sigma, blur_kernel=kernel_size)
+        matrices = self._matrices(boxes_xywh, tuple(heatmaps.shape[-2:]))
+        keypoints = transform_points(points.cpu().double(), matrices).float()  # (num_people, num_keypoints, 2)
+        boxes_xyxy = torch.cat([boxes_xywh[:, :2], boxes_xywh[:, :2] + boxes_xywh[:, 2:]], dim=1).float()
+        people = _people(keypoints, scores.cpu(), boxes_xyxy, threshold, drop_below_threshold)
+        return [list(islice(people, len(table))) for table in tables]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The stock processor's settings, under its name; `dark_sigma` only where it differs from what stock does."""
+        settings = super().to_dict()
+        settings["image_processor_type"] = "VitPoseImageProcessor"
+        if settings["dark_sigma"] == _STOCK_DARK_SIGMA:
+            del settings["dark_sigma"]
+        return {
+            name: value
+            for name, value in settings.items()
+            if name in {*self.valid_kwargs.__annotations__, "image_processor_type"}
+        }
+
+
+def _is_service_entry(name: str, value: Any) -> bool:
+    """Entries of a saved configuration that set nothing: early stock versions wrote every setting there is, unset."""
+    return name in _SERVICE_KEYS or (
+        not value and name in ImagesKwargs.__annotations__ and name not in ViTPoseImageProcessorKwargs.__annotations__
+    )
+
+
+def _reject_unknown(settings: Iterable[str], known: type, owner: str) -> None:
+    for name in settings:
+        if name not in known.__annotations__:
+            nearest = get_close_matches(name, known.__annotations__, n=1)
+            hint = f"did you mean {nearest[0]!r}?" if nearest else f"it has {', '.join(known.__annotations__)}."
+            raise TypeError(f"{owner} has no setting {name!r}; {hint}")
+
+
+def _gain_and_bias(settings: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+    """Rescaling and normalisation as ``pixel * gain + bias``, `(3, 1, 1)` each."""
+    gain, bias = torch.ones(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
+    if settings["do_rescale"]:
+        gain = gain * settings["rescale_factor"]
+    if settings["do_normalize"]:
+        mean, std = _channel_values(settings, "image_mean"), _channel_values(settings, "image_std")
+        gain, bias = gain / std, -mean / std
+    return gain.float()[:, None, None], bias.float()[:, None, None]
+
+
+def _channel_values(settings: Mapping[str, Any], name: str) -> Tensor:
+    values = torch.as_tensor(settings[name], dtype=torch.float64).flatten()
+    if len(values) not in (1, 3) or not values.isfinite().all() or (name == "image_std" and (values <= 0).any()):
+        raise ValueError(f"{name} must be one number or three, positive where it is image_std; got {settings[name]}.")
+    return values.expand(3)
+
+
+def _join(tables: list[Tensor]) -> Tensor:
+    return torch.cat([*tables, torch.zeros(0, 4, dtype=torch.float64)])  # (num_people, 4), also without any image
+
+
+def _load(image: ImageSource, index: int, layout: str | ChannelDimension | None, do_rescale: bool) -> Tensor:
+    """[`to_rgb_tensor`] with the image's place in the batch in every message."""
+    try:
+        return to_rgb_tensor(image, input_data_format=layout, do_rescale=do_rescale)
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"images[{index}]: {error}") from error
+
+
+def _concatenate(crops: list[Tensor], crop_size: tuple[int, int]) -> Tensor:
+    devices = {str(crop.device) for crop in crops}
+    if len(devices) > 1:
+        raise ValueError(
+            f"images must be on one device, got {sorted(devices)}: pass device=... to bring them together."
+        )
+    if len(crops) == 1:
+        return crops[0]  # a copy would take as long as the normalisation
+    return torch.cat(crops) if crops else torch.zeros((0, 3, *crop_size))
+
+
+def _scale_to_pixels(tables: list[Tensor], target_sizes: Sequence[Sequence[int]] | Tensor | None) -> list[Tensor]:
+    """Boxes in image pixels, from boxes that are fractions of images of the given `(height, width)`."""
+    if target_sizes is None:
+        return tables
+    sizes = torch.as_tensor(target_sizes, dtype=torch.float64, device="cpu")
+    if sizes.shape != (len(tables), 2) or not (sizes > 0).all():
+        raise ValueError(
+            f"target_sizes must be one positive (height, width) for each of the {len(tables)} images in boxes, got "
+            f"{sizes.tolist()}."
+        )
+    return [table * size[[1, 0, 1, 0]] for table, size in zip(tables, sizes, strict=True)]
+
+
+def _heatmaps(outputs: Any, *, num_people: int) -> Tensor:
+    heatmaps = getattr(outputs, "heatmaps", None)
+    if not isinstance(heatmaps, Tensor):
+        raise TypeError(
+            f"outputs must be a pose model's output with a tensor `heatmaps`, got {type(outputs).__name__}."
+        )
+    if len(heatmaps) != num_people:
+        raise ValueError(
+            f"boxes must name the people of the heatmaps: got {num_people} boxes for {len(heatmaps)} people; pass the "
+            f"same boxes to the processor and to post-processing."
+        )
+    return heatmaps
+
+
+def _people(
+    keypoints: Tensor, scores: Tensor, boxes_xyxy: Tensor, threshold: float | None, drop_below_threshold: bool
+) -> Iterator[dict[str, Tensor]]:
+    """The dicts that [`ViTPoseImageProcessor.post_process_pose_estimation`] returns, people one after the other."""
+    labels = torch.arange(keypoints.shape[1])
+    keep = torch.ones_like(scores, dtype=torch.bool) if threshold is None else scores > threshold  # (n, k)
+    if not drop_below_threshold:
+        scores = scores.where(keep, 0)
+    for points, values, kept, box in zip(keypoints, scores, keep, boxes_xyxy, strict=True):
+        if drop_below_threshold:
+            yield {"keypoints": points[kept], "scores": values[kept], "labels": labels[kept], "bbox": box}
+        else:
+            yield {"keypoints": points, "scores": values, "labels": labels, "bbox": box}

@@ -1,0 +1,171 @@
+"""Photos in every form a user has them, brought to RGB tensors `(3, height, width)`.
+
+PIL images of any mode, paths, URLs, numpy arrays and torch tensors; grayscale, palette, alpha, CMYK and 16-bit alike.
+EXIF orientation is applied where the image carries it, as transformers' pipelines do: boxes of their detectors fit.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from PIL import ExifTags, Image, ImageOps
+from torch import Tensor
+from transformers.image_utils import ChannelDimension, load_image
+
+ImageSource: TypeAlias = str | Path | Image.Image | np.ndarray | Tensor
+
+_CHANNEL_COUNTS = (1, 3, 4)  # grayscale, RGB, RGBA
+_16_BIT_TO_8_BIT = 255 / 65535
+
+
+def list_images(images: ImageSource | Sequence[ImageSource]) -> list[ImageSource]:
+    """One list entry an image, from a single image, a sequence of them, or a batch with a leading axis."""
+    if isinstance(images, (np.ndarray, Tensor)) and images.ndim == 4:
+        return list(images)
+    if isinstance(images, (list, tuple)):
+        for index, image in enumerate(images):
+            if isinstance(image, (list, tuple)):
+                raise TypeError(
+                    f"images must be one flat list, but images[{index}] is a {type(image).__name__}: flatten it."
+                )
+        return list(images)
+    return [images]
+
+
+def to_rgb_tensor(
+    image: ImageSource,
+    *,
+    input_data_format: str | ChannelDimension | None = None,
+    do_rescale: bool = True,
+) -> Tensor:
+    """Convert one image to RGB, channels first.
+
+    Args:
+        image: a path, URL, PIL image, array or tensor. Arrays and tensors are `(height, width)`, or have 1, 3 or 4
+            channels first or last; where both axes fit, arrays are taken as channels last, tensors as channels first.
+        input_data_format: ``"channels_first"`` or ``"channels_last"`` of arrays and tensors; None looks at their shape.
+        do_rescale: whether values are divided by 255 later, which float images must agree with: they are 0..255 where
+            it is True, and of any range, such as 0..1, where it is False.
+
+    Returns:
+        `(3, height, width)` on the image's device: uint8, or float32 where 8 bits would lose something.
+
+    Raises:
+        TypeError, ValueError: not an image, a layout or a range that cannot be right; says what to do.
+    """
+    if isinstance(image, (str, Path)):
+        return _from_path(image)
+    if isinstance(image, Image.Image):
+        return _from_pil(image)
+    if isinstance(image, np.ndarray):
+        tensor, channels_last = _from_numpy(image), True
+    elif isinstance(image, Tensor):
+        tensor, channels_last = image.detach(), False
+    else:
+        raise TypeError(
+            f"an image must be a path, URL, PIL image, numpy array or torch tensor, got {type(image).__name__}."
+        )
+    return _rgb(_to_8_bit_range(_channels_first(tensor, input_data_format, channels_last), do_rescale))
+
+
+def _from_path(source: str | Path) -> Tensor:
+    if not os.path.isfile(source):
+        return _from_pil(load_image(str(source)))  # a URL or base64, or a ValueError that says so
+    with Image.open(source) as image:
+        return _from_pil(image)
+
+
+def _from_pil(image: Image.Image) -> Tensor:
+    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+        image = ImageOps.exif_transpose(image)
+    if image.mode[0] in "IF":  # 16-bit, 32-bit or floating grayscale, which convert("RGB") would clip
+        return _rgb(_from_deep_pil(image)[None])
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")  # in one step Pillow warns about palettes with transparency
+    if image.mode != "RGB":
+        image = image.convert("RGB")
+    pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)  # faster than through numpy
+    return pixels.view(image.height, image.width, 3).permute(2, 0, 1)
+
+
+def _from_deep_pil(image: Image.Image) -> Tensor:
+    """Grayscale `(height, width)` float32 in 0..255 from a 16-bit image; Pillow stores those in several modes."""
+    values = torch.from_numpy(np.array(image, dtype=np.float32))
+    low, high = (value.item() for value in values.aminmax())
+    if not 0 <= low <= high <= 65535:
+        raise ValueError(
+            f"a PIL image of mode {image.mode} must hold 16-bit values 0..65535, got {low:g}..{high:g}: "
+            f"convert it to RGB or to a float array with the range you mean."
+        )
+    return values * _16_BIT_TO_8_BIT
+
+
+def _from_numpy(image: np.ndarray) -> Tensor:
+    if image.dtype.kind not in "uif":
+        raise TypeError(f"an image array must hold integers or floats, got dtype {image.dtype}.")
+    if not image.dtype.isnative or not image.flags.writeable or min(image.strides, default=0) < 0:
+        image = image.astype(image.dtype.newbyteorder("="))  # a copy that torch can share
+    return torch.from_numpy(image)
+
+
+def _channels_first(image: Tensor, layout: str | ChannelDimension | None, prefer_last: bool) -> Tensor:
+    """`(channels, height, width)` with 1, 3 or 4 channels, a view of the image."""
+    shape = tuple(image.shape)
+    if image.ndim == 2:
+        image = image[None]
+        layout = ChannelDimension.FIRST
+    if image.ndim != 3 or 0 in shape:
+        raise ValueError(f"an image must have shape (height, width) or also 1, 3 or 4 channels, got {shape}.")
+    fits_first, fits_last = image.shape[0] in _CHANNEL_COUNTS, image.shape[-1] in _CHANNEL_COUNTS
+    if layout is None:
+        last = fits_last and (prefer_last or not fits_first)
+    else:
+        last = ChannelDimension(layout) is ChannelDimension.LAST
+    if not (fits_last if last else fits_first):
+        raise ValueError(
+            f"an image must have 1, 3 or 4 channels, first or last; got shape {shape}"
+            + (f" with input_data_format={str(ChannelDimension(layout).value)!r}." if layout else ".")
+        )
+    return image.movedim(-1, 0) if last else image
+
+
+def _to_8_bit_range(image: Tensor, do_rescale: bool) -> Tensor:
+    """uint8, or float32 in 0..255 (floats keep their range where do_rescale is False)."""
+    if image.dtype == torch.uint8:
+        return image
+    if image.dtype == torch.uint16:
+        return image.float() * _16_BIT_TO_8_BIT
+    if image.is_complex() or image.dtype == torch.bool:
+        raise TypeError(f"an image must hold integers or floats, got {image.dtype}.")
+    low, high = (value.item() for value in image.aminmax())
+    if image.is_floating_point():
+        _check_float_range(low, high, do_rescale)
+        return image.float()
+    if not 0 <= low <= high <= 255:
+        raise ValueError(f"an integer image must hold 0..255 (uint16: 0..65535), got {image.dtype} of {low}..{high}.")
+    return image.to(torch.uint8)
+
+
+def _check_float_range(low: float, high: float, do_rescale: bool) -> None:
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise ValueError("a float image must be finite, but this one holds NaN or infinity.")
+    if not do_rescale:
+        return
+    if low >= 0 and 0 < high <= 1:
+        raise ValueError(
+            f"a float image must hold 0..255 with do_rescale=True, but this one spans {low:g}..{high:g} and looks "
+            f"rescaled already: pass do_rescale=False, or multiply it by 255."
+        )
+    if low < 0 or high > 255:
+        raise ValueError(
+            f"a float image must hold 0..255 with do_rescale=True, but this one spans {low:g}..{high:g}: clip it to "
+            f"0..255, or pass do_rescale=False (and do_normalize=False if it is normalised already)."
+        )
+
+
+def _rgb(image: Tensor) -> Tensor:
+    """Grayscale repeated in three channels, alpha dropped: `(1 | 3 | 4, h, w)` -> `(3, h, w)`, a view."""
+    return image.expand(3, -1, -1) if image.shape[0] == 1 else image[:3]
