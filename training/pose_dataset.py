@@ -156,7 +156,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         self.shuffle = shuffle
         self.epoch = 0
         self._start = 0
-        self._length = -(-num_samples // multiple) * multiple  # rounded up
+        self.epoch_length = -(-num_samples // multiple) * multiple  # rounded up
 
     def set_epoch(self, epoch: int) -> None:
         """Go to an epoch, to its first sample; being told the present epoch again changes nothing."""
@@ -168,12 +168,12 @@ class EpochSampler(Sampler[tuple[int, int]]):
 
         The samples are counted over all processes. The next epoch is whole again.
         """
-        if not 0 <= num_samples <= self._length:
-            raise ValueError(f"Cannot skip {num_samples} samples: expected 0 to {self._length}, the epoch's length.")
+        if not 0 <= num_samples <= self.epoch_length:
+            raise ValueError(f"Cannot skip {num_samples} samples: expected 0 to {self.epoch_length}, the epoch's length.")
         self._start = num_samples
 
     def __len__(self) -> int:
-        return self._length - self._start
+        return self.epoch_length - self._start
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         order = np.arange(self.num_samples)
@@ -181,5 +181,5 @@ class EpochSampler(Sampler[tuple[int, int]]):
             # The spawn key keeps this stream apart from those of the samples, see rng_for.
             entropy = np.random.SeedSequence((self.seed, self.epoch), spawn_key=(0,))
             order = np.random.default_rng(entropy).permutation(self.num_samples)
-        for index in np.resize(order, self._length)[self._start :].tolist():  # resize repeats from the beginning
+        for index in np.resize(order, self.epoch_length)[self._start :].tolist():  # resize repeats from the beginning
             yield self.epoch, index

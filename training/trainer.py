@@ -115,7 +115,7 @@ class Trainer:
     @property
     def steps_per_epoch(self) -> int:
         """Optimiser steps of a whole epoch."""
-        batches = math.ceil(self.sampler.num_samples / self.samples_per_batch)
+        batches = math.ceil(self.sampler.epoch_length / self.samples_per_batch)
         return math.ceil(batches / self.recipe.gradient_accumulation_steps)
 
     def train(self) -> Evaluation:
@@ -155,9 +155,9 @@ class Trainer:
     def _batches(self, epoch: int) -> Iterator[tuple[dict[str, Tensor], int]]:
         """The batches of an epoch that are still to come, each with the number that follow it; draws the bar."""
         self.loader.set_epoch(epoch)  # accelerate hands it on to the sampler
-        self.sampler.skip(min(self.progress.samples, self.sampler.num_samples))
+        self.sampler.skip(min(self.progress.samples, self.sampler.epoch_length))
         bar = tqdm(
-            total=self.sampler.num_samples,
+            total=self.sampler.epoch_length,
             initial=self.progress.samples,
             desc=f"epoch {epoch + 1}/{self.recipe.epochs}",
             unit=" people",
@@ -167,7 +167,7 @@ class Trainer:
         with bar:
             for number, batch in enumerate(self.loader):
                 yield batch, total - number - 1
-                bar.update(min(self.samples_per_batch, self.sampler.num_samples - bar.n))
+                bar.update(min(self.samples_per_batch, self.sampler.epoch_length - bar.n))
                 bar.set_postfix(step=self.progress.step, refresh=False)
 
     def _is_step_end(self, batches_left: int) -> bool:
@@ -179,7 +179,7 @@ class Trainer:
         """How many batches the gradients of the present step are the mean of: fewer at the end of an epoch."""
         accumulated = self.recipe.gradient_accumulation_steps
         batch = self.progress.samples // self.samples_per_batch
-        in_epoch = math.ceil(self.sampler.num_samples / self.samples_per_batch)
+        in_epoch = math.ceil(self.sampler.epoch_length / self.samples_per_batch)
         return min(accumulated, in_epoch - batch // accumulated * accumulated)
 
     def _seed_step(self) -> None:
@@ -223,7 +223,7 @@ class Trainer:
     def _log(self, window: "_Window", learning_rate: float) -> None:
         self.log.write(
             step=self.progress.step,
-            epoch=round(self.progress.epoch + self.progress.samples / self.sampler.num_samples, 4),
+            epoch=round(self.progress.epoch + self.progress.samples / self.sampler.epoch_length, 4),
             loss=window.loss,
             lr=learning_rate,
             images_per_s=round(window.images_per_second * self.accelerator.num_processes, 2),
