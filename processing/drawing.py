@@ -244,7 +244,7 @@ def _fitted(image: Image.Image, tile: tuple[int, int]) -> Image.Image:
 def _checked_person(
     person: Mapping[str, Any], schema: KeypointSchema, number: int, min_score: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    points, scores = _array(person["keypoints"]), _array(person["scores"])
+    points, scores = to_array(person["keypoints"]), to_array(person["scores"])
     count = schema.num_keypoints
     if points.shape != (count, 2) or scores.shape != (count,):
         raise ValueError(
@@ -257,11 +257,12 @@ def _checked_person(
 
 
 def _checked_box(person: Mapping[str, Any], number: int) -> np.ndarray:
-    box = _array(person["bbox"]) if "bbox" in person else np.empty(0)
+    box = to_array(person["bbox"]) if "bbox" in person else np.empty(0)
     if box.shape != (4,) or not np.isfinite(box).all():
         raise ValueError(f"person {number}: boxes=True needs a finite `bbox` of x1, y1, x2, y2, got {box.tolist()}.")
     return box
 
 
-def _array(values: Any) -> np.ndarray:
+def to_array(values: Any) -> np.ndarray:
+    """Float64 copy on the host of an array, a list, or a tensor on any device."""
     return np.asarray(values.detach().cpu() if isinstance(values, torch.Tensor) else values, dtype=np.float64)

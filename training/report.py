@@ -1,0 +1,254 @@
+"""Pictures of a training run: its curves, read from the JSONL log, and its predictions beside the annotations."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from PIL import Image
+
+from vitpose.modeling.keypoint_schemas import KeypointSchema
+from vitpose.processing.drawing import SHEET_COLOUR, contact_sheet, draw_poses, to_array
+
+from .files import whole_file
+
+INK, LOSS_COLOUR, LR_COLOUR = "#2b2f38", "#1f6fd0", "#8a8f99"
+METRIC_COLOURS = ("#e06c00", "#1f6fd0", "#4f9d2f", "#8d4fc4")
+MAIN_METRICS = ("AP", "AR", "PCK", "PCKh")  # drawn where they were measured; a log without them shows all it has
+LOG_SCALE_RATIO = 5.0  # loss curves that span more than this are drawn in log scale
+WINDOW_MARGIN = 1.15  # people are shown with this much room around their boxes
+
+Person = Mapping[str, Any]
+Window = tuple[int, int, int, int]  # left, top, right, bottom in image pixels
+
+
+def save_curves(log_path: str | os.PathLike[str], png_path: str | os.PathLike[str]) -> None:
+    """Draw loss and learning rate, and the evaluation figures where there are any, over the steps of a run.
+
+    Args:
+        log_path: JSON lines; training lines hold `step`, `loss` and `lr`, evaluation lines `step` and `eval`, a
+            dict of figures.
+        png_path: picture to write.
+
+    Raises:
+        ValueError: a line of the log is no such object, with its number, or the log holds no training line.
+    """
+    training, evaluations = read_log(log_path)
+    if not training:
+        raise ValueError(f"{log_path} holds no training line (step, loss, lr): nothing to draw.")
+    figure = Figure(figsize=(10, 4.2) if evaluations else (6, 4.2), dpi=130, layout="constrained")
+    grid = figure.add_gridspec(2, 2 if evaluations else 1, height_ratios=(4, 1))
+    loss = figure.add_subplot(grid[0, 0])
+    rate = figure.add_subplot(grid[1, 0], sharex=loss)
+    _draw_loss(loss, training)
+    _draw_rate(rate, training)
+    if evaluations:
+        _draw_metrics(figure.add_subplot(grid[:, 1]), evaluations)
+    with whole_file(png_path) as path:
+        figure.savefig(path)
+
+
+def read_log(log_path: str | os.PathLike[str]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Training and evaluation lines of a log, each in the order of the steps.
+
+    A resumed run repeats steps: from the first repeated one on, the later lines count. A last line that a killed run
+    left unfinished is passed over.
+    """
+    text = Path(log_path).read_text(encoding="utf-8")
+    training: list[dict[str, Any]] = []
+    evaluations: list[dict[str, Any]] = []
+    for number, line in enumerate(text.splitlines(keepends=True), start=1):
+        try:
+            entry = json.loads(line) if line.strip() else None
+        except json.JSONDecodeError as error:
+            if not line.endswith("\n"):
+                break
+            raise ValueError(f"{log_path}, line {number} is no JSON object: {error}. Remove or mend it.") from error
+        if entry is not None:
+            _check_entry(entry, f"{log_path}, line {number}")
+            _append(evaluations if "eval" in entry else training, entry)
+    return training, evaluations
+
+
+def save_predictions(
+    png_path: str | os.PathLike[str],
+    images: Sequence[Image.Image],
+    people: Sequence[Sequence[Person]],
+    schema: KeypointSchema,
+    targets: Sequence[npt.ArrayLike] | None = None,
+    *,
+    captions: Sequence[str] | None = None,
+    columns: int = 4,
+    tile: tuple[int, int] = (320, 240),
+    min_score: float = 0.2,
+) -> None:
+    """Draw predicted people, each image cut to its people and followed by the prediction's caption.
+
+    Args:
+        png_path: picture to write.
+        images: photos or crops.
+        people: for each image its predicted people, as `draw_poses` takes them.
+        schema: names and edges of the K keypoints.
+        targets: for each image its labelled people `(M, K, 3)`, x, y, visibility in image pixels, drawn to the left
+            of the prediction; None draws predictions alone.
+        captions: one for each image, such as `"OKS 0.93"`.
+        columns: images in a row.
+        tile: (height, width) in pixels that each picture is brought to.
+        min_score: keypoints below it are not drawn.
+    """
+    for name, values in (("people", people), ("targets", targets), ("captions", captions)):
+        if values is not None and len(values) != len(images):
+            raise ValueError(f"expected one entry of {name} an image, got {len(values)} for {len(images)} images.")
+    tiles, labels = [], []
+    for index, image in enumerate(images):
+        truth = [] if targets is None else _as_people(targets[index], schema)
+        window = _window(image, [*truth, *people[index]], tile)
+        if targets is not None:
+            tiles.append(_drawn_tile(image, truth, schema, window, tile, min_score))
+            labels.append("annotated")
+        tiles.append(_drawn_tile(image, people[index], schema, window, tile, min_score))
+        labels.append("predicted" if captions is None else f"predicted, {captions[index]}")
+    sheet = contact_sheet(tiles, columns=columns * (1 if targets is None else 2), captions=labels, tile=tile)
+    with whole_file(png_path) as path:
+        sheet.save(path)
+
+
+def smooth(values: npt.ArrayLike) -> np.ndarray:
+    """Exponential moving average over about a twentieth of the `(n,)` values, unbiased from the first one on."""
+    series = np.asarray(values, dtype=np.float64)
+    keep = 1 - 2 / (max(5.0, len(series) / 20) + 1)
+    smoothed, total, weight = np.empty_like(series), 0.0, 0.0
+    for index, value in enumerate(series):
+        if np.isfinite(value):
+            total, weight = keep * total + value, keep * weight + 1
+        smoothed[index] = total / weight if weight else np.nan
+    return smoothed
+
+
+def _draw_loss(axes: Axes, training: Sequence[Mapping[str, Any]]) -> None:
+    steps, losses = _series(training, "step"), _series(training, "loss")
+    smoothed = smooth(losses)
+    axes.plot(steps, losses, color=LOSS_COLOUR, alpha=0.25, linewidth=0.8)
+    axes.plot(steps, smoothed, color=LOSS_COLOUR, linewidth=1.8)
+    if np.nanmin(losses) > 0 and np.nanmax(smoothed) > LOG_SCALE_RATIO * np.nanmin(smoothed):
+        axes.set_yscale("log")
+    axes.tick_params(labelbottom=False)
+    _style(axes, "training loss")
+
+
+def _draw_rate(axes: Axes, training: Sequence[Mapping[str, Any]]) -> None:
+    axes.plot(_series(training, "step"), _series(training, "lr"), color=LR_COLOUR, linewidth=1.2)
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_locator(MaxNLocator(2))
+    axes.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
+    axes.set_xlabel("step", color=INK)
+    _style(axes, "learning rate", size="small")
+
+
+def _draw_metrics(axes: Axes, evaluations: Sequence[Mapping[str, Any]]) -> None:
+    """One line a figure, its last value written at the end."""
+    for name, colour in zip(_metric_names(evaluations), METRIC_COLOURS, strict=False):
+        rows = [(entry["step"], entry["eval"][name]) for entry in evaluations if name in entry["eval"]]
+        steps, values = zip(*rows, strict=True)
+        axes.plot(steps, values, color=colour, linewidth=1.8, marker="o", markersize=4, label=name)
+        end, shift = (steps[-1], values[-1]), (6, 0)
+        label = f"{name} {values[-1]:.3f}"
+        axes.annotate(label, end, xytext=shift, textcoords="offset points", color=colour, va="center", fontsize=9)
+    axes.margins(x=0.18)
+    axes.set_xlabel("step", color=INK)
+    _style(axes, "evaluation")
+
+
+def _metric_names(evaluations: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names of the single figures to draw, at most as many as there are colours."""
+    measured: dict[str, None] = {}
+    for entry in evaluations:
+        measured |= {name: None for name, value in entry["eval"].items() if isinstance(value, int | float)}
+    return ([name for name in MAIN_METRICS if name in measured] or list(measured))[: len(METRIC_COLOURS)]
+
+
+def _style(axes: Axes, title: str, size: str = "medium") -> None:
+    axes.set_title(title, loc="left", fontsize=size, color=INK)
+    axes.grid(color="#e6e6e6", linewidth=0.7)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(which="both", colors=INK, labelsize=8)
+    axes.yaxis.get_offset_text().set_fontsize(8)
+
+
+def _series(entries: Sequence[Mapping[str, Any]], key: str) -> np.ndarray:
+    return np.asarray([entry[key] for entry in entries], dtype=np.float64)
+
+
+def _check_entry(entry: Any, place: str) -> None:
+    expected = "an object with step and either loss and lr or eval"
+    if not isinstance(entry, dict):
+        raise ValueError(f"{place}: expected {expected}, got {type(entry).__name__}. Remove or mend it.")
+    fields = {"step", "eval"} if "eval" in entry else {"step", "loss", "lr"}
+    if not fields <= set(entry):
+        raise ValueError(f"{place}: expected {expected}, got only {sorted(entry)}. Remove or mend it.")
+
+
+def _append(entries: list[dict[str, Any]], entry: dict[str, Any]) -> None:
+    """Append, first dropping what a resumed run repeats."""
+    while entries and entries[-1]["step"] >= entry["step"]:
+        entries.pop()
+    entries.append(entry)
+
+
+def _as_people(targets: npt.ArrayLike, schema: KeypointSchema) -> list[Person]:
+    """Labelled people `(M, K, 3)` in the form that `draw_poses` takes; labelled keypoints score 1."""
+    labelled = to_array(targets)
+    if labelled.ndim != 3 or labelled.shape[1:] != (schema.num_keypoints, 3):
+        raise ValueError(f"targets of an image must have shape (M, {schema.num_keypoints}, 3), got {labelled.shape}.")
+    return [{"keypoints": person[:, :2], "scores": (person[:, 2] > 0).astype(float)} for person in labelled]
+
+
+def _window(image: Image.Image, people: Sequence[Person], tile: tuple[int, int]) -> Window:
+    """Part of the image around everybody's box, or keypoints without one, in the tile's proportions."""
+    corners = [_extent(person) for person in people if "bbox" in person or (to_array(person["scores"]) > 0).any()]
+    ends = np.concatenate(corners) if corners else np.array([[0, 0], image.size], dtype=np.float64)
+    low, high = np.maximum(ends.min(axis=0), 0), np.minimum(ends.max(axis=0), image.size)
+    centre, sides = (low + high) / 2, np.maximum(high - low, 8) * (WINDOW_MARGIN if corners else 1)
+    shape = np.array([tile[1], tile[0]], dtype=np.float64)
+    size = np.ceil(shape * (sides / shape).max())
+    room = np.maximum(np.array(image.size) - size, 0)  # the window moves into the image where it fits
+    left, top = np.where(size <= image.size, np.clip(np.floor(centre - size / 2), 0, room), np.floor(centre - size / 2))
+    return int(left), int(top), int(left + size[0]), int(top + size[1])
+
+
+def _extent(person: Person) -> np.ndarray:
+    """Two corners `(2, 2)` that hold a person."""
+    if "bbox" in person:
+        return to_array(person["bbox"]).reshape(2, 2)
+    points = to_array(person["keypoints"])[to_array(person["scores"]) > 0]
+    return np.stack([points.min(axis=0), points.max(axis=0)])
+
+
+def _drawn_tile(
+    image: Image.Image,
+    people: Sequence[Person],
+    schema: KeypointSchema,
+    window: Window,
+    tile: tuple[int, int],
+    min_score: float,
+) -> Image.Image:
+    """Cut and resize first, then draw, so that strokes are sharp at any size."""
+    size = (tile[1], tile[0])
+    origin = np.array(window[:2])
+    picture = Image.new("RGB", tuple(np.array(window[2:]) - origin), SHEET_COLOUR)
+    picture.paste(image.convert("RGB"), (-window[0], -window[1]))
+    picture = picture.resize(size, Image.Resampling.LANCZOS)
+    scale = np.array(size) / (np.array(window[2:]) - origin)
+    moved = [
+        {"keypoints": (to_array(person["keypoints"]) - origin + 0.5) * scale - 0.5, "scores": person["scores"]}
+        for person in people
+    ]
+    return draw_poses(picture, moved, schema, min_score=min_score)
