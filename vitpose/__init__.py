@@ -1,10 +1,13 @@
 """ViTPose and ViTPose++ for the Hugging Face ecosystem: train, evaluate, predict, publish.
 
-The public names below are imported on first use.
+Importing it adds the models and the processor to transformers' Auto classes. The public names below are imported on
+first use.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from .auto import register
 
 if TYPE_CHECKING:
     from .modeling.configuration_vitpose import ViTPoseBackboneConfig, ViTPoseConfig
@@ -52,3 +55,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(set(globals()) | set(__all__))
+
+
+register()
