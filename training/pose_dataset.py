@@ -138,25 +138,23 @@ def _crop_matrix(crop: Crop, crop_size: tuple[int, int]) -> Tensor:
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
-    """The order of an epoch, a pure function of (seed, epoch); yields pairs (epoch, index) for [`PoseDataset`].
+    """The shuffled order of an epoch, from (seed, epoch) alone; yields pairs (epoch, index) for [`PoseDataset`].
 
     Args:
         num_samples: Number of samples in an epoch.
         seed: Seed of the order.
-        shuffle: False visits the samples in their own order.
         multiple: An epoch is filled up with its own first samples to a multiple of this. With the batch size times
             the number of processes, every process gets full batches, and the same ones after [`skip`].
     """
 
-    def __init__(self, num_samples: int, *, seed: int, shuffle: bool = True, multiple: int = 1) -> None:
+    def __init__(self, num_samples: int, *, seed: int, multiple: int = 1) -> None:
         if num_samples < 1 or multiple < 1:
             raise ValueError(f"Expected num_samples and multiple of at least 1, got {num_samples} and {multiple}.")
         self.num_samples = num_samples
         self.seed = seed
-        self.shuffle = shuffle
+        self.epoch_length = -(-num_samples // multiple) * multiple  # rounded up
         self.epoch = 0
         self._start = 0
-        self.epoch_length = -(-num_samples // multiple) * multiple  # rounded up
 
     def set_epoch(self, epoch: int) -> None:
         """Go to an epoch, to its first sample; being told the present epoch again changes nothing."""
@@ -169,17 +167,15 @@ class EpochSampler(Sampler[tuple[int, int]]):
         The samples are counted over all processes. The next epoch is whole again.
         """
         if not 0 <= num_samples <= self.epoch_length:
-            raise ValueError(f"Cannot skip {num_samples} samples: expected 0 to {self.epoch_length}, the epoch's length.")
+            raise ValueError(f"Cannot skip {num_samples} samples: expected 0 to {self.epoch_length}, a whole epoch.")
         self._start = num_samples
 
     def __len__(self) -> int:
         return self.epoch_length - self._start
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        order = np.arange(self.num_samples)
-        if self.shuffle:
-            # The spawn key keeps this stream apart from those of the samples, see rng_for.
-            entropy = np.random.SeedSequence((self.seed, self.epoch), spawn_key=(0,))
-            order = np.random.default_rng(entropy).permutation(self.num_samples)
+        # Without the spawn key this would be the stream of the epoch's sample 0, see rng_for.
+        entropy = np.random.SeedSequence((self.seed, self.epoch), spawn_key=(0,))
+        order = np.random.default_rng(entropy).permutation(self.num_samples)
         for index in np.resize(order, self.epoch_length)[self._start :].tolist():  # resize repeats from the beginning
             yield self.epoch, index
