@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict, Features, Value
 from datasets.exceptions import DatasetsError
@@ -246,7 +247,7 @@ def _load_stored(source: str, split: str | None) -> Dataset:
             raise ValueError(f"There is no file or folder {source}. Check the path.")
         split = _choose_split(datasets.get_dataset_split_names(source), split, source)
         return datasets.load_dataset(source, split=split)
-    except (DatasetsError, OSError) as error:
+    except (DatasetsError, OSError, pa.ArrowInvalid) as error:
         message = f"Cannot read {source} as Parquet files, a saved dataset or a dataset on the Hub"
         raise ValueError(f"{message}: {error}") from error
 
