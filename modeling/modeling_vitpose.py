@@ -3,6 +3,7 @@
 Parameter names are those of transformers' VitPose, so that state dicts pass both ways unchanged.
 """
 
+import math
 import os
 import shutil
 from collections.abc import Sequence
@@ -107,14 +108,29 @@ class ViTPoseEmbeddings(nn.Module):
 
     def __init__(self, config: ViTPoseBackboneConfig) -> None:
         super().__init__()
-        rows, columns = config.grid_size
+        self.grid_size, self.width = config.grid_size, config.hidden_size
         self.patch_embeddings = ViTPosePatchEmbeddings(config)
-        self.position_embeddings = nn.Parameter(torch.zeros(1, 1 + rows * columns, config.hidden_size))
+        self.position_embeddings = nn.Parameter(torch.zeros(1, 1 + math.prod(self.grid_size), self.width))
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
         tokens = self.patch_embeddings(pixel_values)
         return self.dropout(tokens + self.position_embeddings[:, 1:] + self.position_embeddings[:, :1])
+
+
+def sine_cosine_positions(grid_size: tuple[int, int], width: int) -> torch.Tensor:
+    """The (1, 1 + rows * columns, width) table that pre-training of plain ViTs starts from (MAE paper).
+
+    A quarter of the channels each holds the sine and the cosine of the row and of the column, at frequencies from 1 down
+    to 1/10000; channels beyond a multiple of four, and row 0, are zero. Tokens know where they are from the first step.
+    """
+    quarter = width // 4
+    frequencies = 10000.0 ** -(torch.arange(quarter, dtype=torch.float32) / quarter)
+    table = torch.zeros(1, 1 + math.prod(grid_size), width)
+    places = torch.cartesian_prod(*(torch.arange(side, dtype=torch.float32) for side in grid_size))  # (N, 2) row, column
+    angles = places[:, :, None] * frequencies  # (N, 2, quarter)
+    table[0, 1:, : 4 * quarter] = torch.cat([angles.sin(), angles.cos()], dim=2).flatten(1)
+    return table
 
 
 class ViTPoseMLP(nn.Module):
@@ -210,7 +226,7 @@ class ViTPosePreTrainedModel(PreTrainedModel):
             if module.bias is not None:
                 init.zeros_(module.bias)
         elif isinstance(module, ViTPoseEmbeddings):
-            init.trunc_normal_(module.position_embeddings, std=std)
+            init.copy_(module.position_embeddings, sine_cosine_positions(module.grid_size, module.width))
         else:
             super()._init_weights(module)  # norms to weight 1, bias 0, fresh running statistics
 

@@ -24,12 +24,15 @@ TINY_CHECKPOINT = Path(vitpose.__file__).parent / "checkpoints" / "tiny"
 
 def build_config(recipe: Recipe) -> ViTPoseConfig:
     """The model's configuration as the recipe describes it."""
-    chosen = {"num_attention_heads": recipe.num_attention_heads, "drop_path_rate": recipe.drop_path_rate}
+    chosen = {
+        "num_attention_heads": recipe.num_attention_heads,
+        "drop_path_rate": recipe.drop_path_rate,
+        "image_size": (recipe.image_height, recipe.image_width) if recipe.image_height else None,
+    }
     return ViTPoseConfig.from_preset(
         recipe.preset,
         datasets=[recipe.keypoint_schema],
         decoder=recipe.decoder,
-        image_size=recipe.crop_size,
         **{name: value for name, value in chosen.items() if value is not None},
     )
 

@@ -35,8 +35,8 @@ class Recipe:
     preset: str = _about("tiny", "Size of the backbone: tiny, small, base, large, huge.")
     decoder: Literal["classic", "simple"] = _about("simple", "Head of the model.")
     num_attention_heads: int | None = _about(None, "Heads of each attention; the preset's if not given.")
-    image_height: int = _about(256, "Height of a crop.")
-    image_width: int = _about(192, "Width of a crop.")
+    image_height: int | None = _about(None, "Height of a crop; the preset's if not given.")
+    image_width: int | None = _about(None, "Width of a crop; the preset's if not given.")
     drop_path_rate: float | None = _about(None, "Stochastic depth of the last block; the preset's if not given.")
     init_from: str = _about(
         "tiny",
@@ -106,11 +106,6 @@ class Recipe:
         """The schema that `schema` names."""
         return get_keypoint_schema(self.schema)
 
-    @property
-    def crop_size(self) -> tuple[int, int]:
-        """(height, width) of a crop in pixels."""
-        return self.image_height, self.image_width
-
     def validate(self) -> None:
         """Raise a `ValueError` for a value out of range or a contradiction between fields."""
         get_keypoint_schema(self.schema)
@@ -122,6 +117,7 @@ class Recipe:
             _require(self, name, getattr(self, name) >= 0, "0 or more")
         for name in ("flip_probability", "half_body_probability"):
             _require(self, name, 0 <= getattr(self, name) <= 1, "a probability from 0 to 1")
+        _require(self, "image_height", (self.image_height is None) == (self.image_width is None), "both sides or neither")
         _require(self, "decay_epochs", self.decay_epochs == sorted(self.decay_epochs), "epochs in rising order")
         if self.data == "synthetic":
             _require(self, "schema", self.schema == "coco", "'coco', the keypoints that generated people have")

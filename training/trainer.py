@@ -212,7 +212,7 @@ class Trainer:
         labels, weights = encode_heatmaps(
             batch["keypoints_crop"],
             batch["visibility"],
-            crop_size=self.recipe.crop_size,
+            crop_size=self.config.image_size,
             heatmap_size=self.config.heatmap_size,
             sigma=self.recipe.target_sigma,
         )
