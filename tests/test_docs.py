@@ -1,0 +1,49 @@
+"""The Python blocks of README.md and docs/ run, file by file and in order, in an empty folder.
+
+A block runs unless the line above it says why not: `<!-- not run: needs a download -->`. The folder holds one
+photograph of a person, `photo.jpg`.
+"""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from PIL import Image
+from skimage.data import astronaut
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+PAGES = [path for path in (CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("**/*.md"))) if path.exists()]
+BLOCK = re.compile(r"(?P<excuse><!-- not run: .+? -->\s*)?^```python\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+class Block(NamedTuple):
+    """One block of Python: the page's line of its first statement, and the code."""
+
+    line: int
+    code: str
+
+
+def _blocks(text: str) -> list[Block]:
+    return [
+        Block(text.count("\n", 0, match.start("code")) + 1, match["code"])
+        for match in BLOCK.finditer(text)
+        if not match["excuse"]
+    ]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
+def test_the_blocks_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.fromarray(astronaut()).save(tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {"__name__": "__main__"}
+    for block in _blocks(page.read_text("utf-8")):
+        # blank lines in front, so that a traceback gives the line of the page
+        exec(compile("\n" * (block.line - 1) + block.code, str(page), "exec"), names)
+
+
+def test_blocks_are_found_by_line_and_excused_by_reason() -> None:
+    page = (
+        "# Title\n\n```python\na = 1\n```\n\n<!-- not run: needs a GPU -->\n```python\nb = 2\n```\n```bash\nls\n```\n"
+    )
+    assert _blocks(page) == [Block(4, "a = 1\n")]

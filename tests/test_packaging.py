@@ -1,0 +1,104 @@
+"""What is installed: every module, every data file, the command, and public names that cost nothing until used."""
+
+import ast
+import configparser
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+import vitpose
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+ROOMS = ("modeling", "processing", "training", "hub_cards")
+
+
+def _in_fresh_process(code: str, folder: Path) -> str:
+    run = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    return run.stdout.strip()
+
+
+def _copy_of_the_tree(folder: Path) -> Path:
+    """A copy, so that building leaves nothing lying in the checkout."""
+    for name in (*ROOMS, "vitpose"):
+        shutil.copytree(CHECKOUT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        if (CHECKOUT / name).exists():
+            shutil.copy2(CHECKOUT / name, folder / name)
+    return folder
+
+
+def _installed_names(tree: Path) -> set[str]:
+    """Paths that the files of the rooms must have in the installed package."""
+    files = [path.relative_to(tree) for name in (*ROOMS, "vitpose") for path in (tree / name).rglob("*")]
+    return {
+        path.as_posix() if path.parts[0] == "vitpose" else f"vitpose/{path.as_posix()}"
+        for path in files
+        if (tree / path).is_file()
+    }
+
+
+def test_a_wheel_built_from_the_source_archive_holds_every_file_and_the_command(tmp_path: Path) -> None:
+    tree = _copy_of_the_tree(tmp_path / "tree")
+    expected = _installed_names(tree)
+    build = "from setuptools import build_meta as b; print(b.build_{}({!r}))"
+    archive = _in_fresh_process(build.format("sdist", str(tmp_path)), tree).splitlines()[-1]
+    with tarfile.open(tmp_path / archive) as source:
+        source.extractall(tmp_path / "unpacked", filter="data")
+    (unpacked,) = (tmp_path / "unpacked").iterdir()
+    wheel_name = _in_fresh_process(build.format("wheel", str(tmp_path)), unpacked).splitlines()[-1]
+    with zipfile.ZipFile(tmp_path / wheel_name) as wheel:
+        names = {name for name in wheel.namelist() if ".dist-info/" not in name}
+        (commands,) = (name for name in wheel.namelist() if name.endswith("entry_points.txt"))
+        assert "vitpose = vitpose.cli:main" in wheel.read(commands).decode()
+    assert names == expected
+
+
+def test_the_command_is_installed() -> None:
+    (command,) = entry_points(group="console_scripts", name="vitpose")
+    assert callable(command.load())
+
+
+@pytest.mark.parametrize("name", vitpose.__all__)
+def test_every_public_name_is_there(name: str) -> None:
+    assert getattr(vitpose, name) is not None
+    assert name in dir(vitpose)
+
+
+def test_type_checkers_see_the_public_names_where_they_are() -> None:
+    tree = ast.parse(Path(vitpose.__file__).read_text("utf-8"))
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    seen = {alias.name: node.module for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert seen == vitpose._HOMES
+    assert {*seen, "__version__"} == set(vitpose.__all__)
+
+
+def test_an_unknown_public_name_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(AttributeError, match=r"no attribute 'ViTPose'; public names: .*ViTPoseForPoseEstimation"):
+        _ = vitpose.ViTPose
+
+
+def test_importing_vitpose_does_not_load_what_only_training_and_drawing_need(tmp_path: Path) -> None:
+    late = ("vitpose.training", "datasets", "pycocotools", "matplotlib", "accelerate.accelerator")
+    code = f"import sys, vitpose; print(*(name for name in {late!r} if name in sys.modules))"
+    assert _in_fresh_process(code, tmp_path) == ""
+
+
+def test_constraints_pin_every_requirement_within_its_range() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(CHECKOUT / "setup.cfg")
+    lines = [setup["options"]["install_requires"], *setup["options.extras_require"].values()]
+    wanted = [Requirement(line) for block in lines for line in block.split("\n") if line]
+    pinned = {}
+    for line in (CHECKOUT / "constraints.txt").read_text("utf-8").splitlines():
+        if line and not line.startswith("#"):
+            pin = Requirement(line)
+            pinned[pin.name.lower()] = next(iter(pin.specifier)).version
+    assert [str(want) for want in wanted if not want.specifier.contains(pinned.get(want.name.lower(), "0"))] == []
