@@ -38,7 +38,7 @@ def coco_keypoint_metrics(
             JSON file of them. An empty list scores 0.
         annotations: ground truth in COCO form, or its JSON file.
         sigmas: K label spreads, taken from the keypoint schema; None means COCO's 17.
-        backend: `"pycocotools"`, the reference, or `"faster_coco_eval"`, the same figures about three times sooner.
+        backend: `"pycocotools"`, the reference, or `"faster_coco_eval"`, the same figures two to three times sooner.
 
     Returns:
         AP, AP50, AP75, APm, APl, AR, AR50, AR75, ARm, ARl in [0, 1]; -1 where the ground truth holds nobody of that
