@@ -1,4 +1,136 @@
-"""What a run leaves behind."""
-def write_outputs(trainer, evaluation):
-    output = trainer.recipe.output_dir
-    trainer.accelerator.unwrap_model(trainer.model).save_pretrained(output)
+"""What a run leaves in its folder: model, processor, figures, pictures and card, each file whole or absent."""
+
+import json
+import logging
+import os
+import platform
+import shlex
+import shutil
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from vitpose.hub_cards.card import write_model_card
+from vitpose.processing.image_processing_vitpose import ViTPoseImageProcessor
+
+from .evaluation import Evaluation
+from .files import whole_file
+from .image_reading import read_image
+from .recipe import Recipe
+from .report import save_curves, save_predictions
+from .trainer import Trainer
+
+
+logger = logging.getLogger(__name__)
+
+PICTURED_PEOPLE = 8
+
+
+def write_outputs(trainer: Trainer, evaluation: Evaluation) -> None:
+    """Write the folder of a finished run; called by the main process."""
+    recipe, output = trainer.recipe, Path(trainer.recipe.output_dir)
+    _save_model(trainer, output)
+    settings = evaluation_settings(recipe)
+    with whole_file(output / "metrics.json") as path:
+        path.write_text(json.dumps({**evaluation.metrics, "settings": settings}, indent=2), encoding="utf-8")
+    with whole_file(output / "results.json") as path:
+        path.write_text(json.dumps(evaluation.results), encoding="utf-8")
+    save_curves(trainer.log.path, output / "curves.png")
+    draw_predictions(trainer, evaluation, output / "predictions.png")
+    write_model_card(
+        output,
+        model_config=trainer.config,
+        metrics=evaluation.metrics,
+        dataset_name=dataset_words(recipe),
+        recipe=asdict(recipe),
+        command=_command(),
+        cost=_cost(trainer),
+        seed=recipe.seed,
+        settings=settings,
+        base_model=base_words(recipe),
+    )
+    name, value = evaluation.main
+    logger.info("%s %.4f on %s", name, value, dataset_words(recipe))
+    logger.info("model    %s\ncard     %s\npicture  %s", output, output / "README.md", output / "predictions.png")
+
+
+def evaluation_settings(recipe: Recipe) -> dict[str, Any]:
+    """How the figures of a run are measured."""
+    return {
+        "boxes": "annotated" if recipe.eval_boxes is None else Path(recipe.eval_boxes).name,
+        "flip_test": recipe.flip_test,
+        "dark_sigma": recipe.dark_sigma,
+        "split": recipe.eval_split if recipe.data != "synthetic" else "generated, never trained on",
+    }
+
+
+def dataset_words(recipe: Recipe) -> str:
+    """What a run is evaluated on, in words."""
+    if recipe.data == "synthetic":
+        return f"{recipe.eval_people} generated people, style {recipe.style}"
+    count = "" if recipe.eval_people is None else f"first {recipe.eval_people} people of "
+    return f"{count}{Path(str(recipe.data_dir)).name} {recipe.eval_split}"
+
+
+def base_words(recipe: Recipe) -> str | None:
+    """Where the weights came from, in words; None for random ones."""
+    if recipe.init_from == "none":
+        return None
+    return "the tiny checkpoint that ships with vitpose" if recipe.init_from == "tiny" else recipe.init_from
+
+
+def draw_predictions(trainer: Trainer, evaluation: Evaluation, path: Path) -> None:
+    """Draw people from the worst to the best of the evaluation, evenly spread, beside their annotation."""
+    source, schema = trainer.evaluation_people, trainer.config.get_schema()
+    similarity, predictions = evaluation.similarity, evaluation.predictions
+    ranking = np.argsort(np.nan_to_num(similarity), kind="stable")
+    chosen = ranking[np.linspace(0, len(ranking) - 1, min(PICTURED_PEOPLE, len(ranking))).round().astype(int)]
+    rows = [source.people[int(index)] for index in chosen]
+    pixels = [read_image(row["image"], row=int(index)) for row, index in zip(rows, chosen, strict=True)]
+    save_predictions(
+        path,
+        [Image.fromarray(image.permute(1, 2, 0).numpy()) for image in pixels],
+        [[{"keypoints": predictions.keypoints[i], "scores": predictions.scores[i]}] for i in chosen],
+        schema,
+        targets=[np.array(row["keypoints"])[None] for row in rows] if source.annotated_boxes else None,
+        captions=None if np.isnan(similarity[chosen]).any() else [f"OKS {similarity[i]:.2f}" for i in chosen],
+        columns=2,
+    )
+
+
+def _save_model(trainer: Trainer, output: Path) -> None:
+    """Save model and processor beside and move them into place, file by file, the weights last."""
+    recipe, config = trainer.recipe, trainer.config
+    partial = output / ".model.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    trainer.accelerator.unwrap_model(trainer.model).save_pretrained(partial)
+    height, width = config.image_size
+    ViTPoseImageProcessor(size={"height": height, "width": width}, dark_sigma=recipe.dark_sigma).save_pretrained(partial)
+    for file in sorted(partial.iterdir(), key=lambda file: file.suffix == ".safetensors"):
+        file.replace(output / file.name)
+    partial.rmdir()
+
+
+def _command() -> str:
+    script = os.path.relpath(sys.argv[0]) if os.path.exists(sys.argv[0]) else sys.argv[0]
+    return shlex.join(["accelerate", "launch", script, *sys.argv[1:]])
+
+
+def _cost(trainer: Trainer) -> dict[str, Any]:
+    """Hardware, wall-clock seconds and people a second of a run."""
+    device = trainer.accelerator.device
+    cores = f"{os.cpu_count()} CPU cores ({platform.machine()})"
+    hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else cores
+    processes = trainer.accelerator.num_processes
+    seconds = trainer.progress.seconds
+    people = trainer.recipe.epochs * trainer.sampler.epoch_length
+    return {
+        "hardware": f"{processes} x {hardware}" if processes > 1 else hardware,
+        "seconds": round(seconds),
+        "images_per_s": round(people / seconds, 1),
+    }

@@ -146,7 +146,7 @@ class Trainer:
                 continue
             self.progress.step += 1
             self.progress.seconds = time.perf_counter() - started
-            if self.progress.step % self.recipe.log_every == 0:
+            if self.progress.step % self.recipe.log_every == 0 or batches_left == 0:
                 self._log(window, learning_rate)
                 window = _Window()
             if self.recipe.checkpoint_every and self.progress.step % self.recipe.checkpoint_every == 0:
