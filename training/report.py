@@ -24,7 +24,7 @@ INK, LOSS_COLOUR, LR_COLOUR = "#2b2f38", "#1f6fd0", "#8a8f99"
 METRIC_COLOURS = ("#e06c00", "#1f6fd0", "#4f9d2f", "#8d4fc4")
 MAIN_METRICS = ("AP", "AR", "PCK", "PCKh")  # drawn where they were measured; a log without them shows all it has
 LOG_SCALE_RATIO = 5.0  # loss curves that span more than this are drawn in log scale
-WINDOW_MARGIN = 1.15  # people are shown with this much room around their boxes
+WINDOW_MARGIN = 1.25  # people are shown in a window this much larger than their boxes or keypoints
 
 Person = Mapping[str, Any]
 Window = tuple[int, int, int, int]  # left, top, right, bottom in image pixels
@@ -90,7 +90,7 @@ def save_predictions(
     tile: tuple[int, int] = (320, 240),
     min_score: float = 0.2,
 ) -> None:
-    """Draw predicted people, each image cut to its people and followed by the prediction's caption.
+    """Draw predicted people, each image cut to its labelled people, or the predicted ones where none are labelled.
 
     Args:
         png_path: picture to write.
@@ -110,7 +110,7 @@ def save_predictions(
     tiles, labels = [], []
     for index, image in enumerate(images):
         truth = [] if targets is None else _as_people(targets[index], schema)
-        window = _window(image, [*truth, *people[index]], tile)
+        window = _window(image, truth or people[index], tile)
         if targets is not None:
             tiles.append(_drawn_tile(image, truth, schema, window, tile, min_score))
             labels.append("annotated")

@@ -28,7 +28,7 @@ ARGUMENTS = {
 
 @pytest.fixture(scope="module")
 def config():
-    return ViTPoseConfig.from_preset("tiny", decoder="simple")
+    return ViTPoseConfig.from_preset("tiny", image_size=(64, 48), patch_size=8)
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_text_states_command_cost_seed_recipe_and_limits(write):
         "| AP (OKS 0.50:0.95) | 0.836 |\n| AR (OKS 0.50:0.95) | 0.868 |\n\n",
         "(flip test: yes)",
         "- Trained on generated people.\n\n## Citation",
-        "256 x 192 pixels",
+        "64 x 48 pixels",
     ]:
         assert piece in text
     assert "medium" not in text and "nan" not in text and "{{" not in text and "\n\n\n" not in text
@@ -119,7 +119,7 @@ def test_snippets_run_as_they_stand(write, config, tmp_path, monkeypatch):
 
     folder = tmp_path / "my-pose"
     ViTPoseForPoseEstimation(config).save_pretrained(folder)
-    ViTPoseImageProcessor().save_pretrained(folder)
+    ViTPoseImageProcessor(size={"height": 64, "width": 48}).save_pretrained(folder)
     Image.fromarray(data.astronaut()).save(tmp_path / "photo.jpg")
     stock, ours = re.findall(r"```python\n(.*?)```", write(), re.DOTALL)
     without_vitpose = f"import sys\nsys.modules['vitpose'] = None\n{stock}"
