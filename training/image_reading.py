@@ -1,82 +1,87 @@
 """Photographs of people: from a path or from stored bytes to one tensor, with errors that say which photo it was."""
 
 import io
-import os
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-import torch
-from PIL import Image
+from PIL import ExifTags, Image
 from torch import Tensor
+
+from vitpose.processing.images_vitpose import to_rgb_tensor
 
 # All that Pillow raises on files that are damaged, cut short or no images at all.
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
-_EIGHT_BIT_MODES = ("RGB", "L", "P", "RGBA", "LA", "PA", "CMYK", "YCbCr", "1")
+_SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
+# Cameras write the orientation into these. Pillow states the turned size of a TIFF, and would decode a PNG to look.
+_TURNED_FORMATS = ("JPEG", "MPO", "WEBP")
 
 
 class ImageReadError(ValueError):
     """An image of the data that cannot be read; the message names the file and the row."""
 
 
-def image_name(image: Any, row: int) -> str:
-    """How messages call an image: its file where it has one, and always its row."""
-    path = image.get("path") if isinstance(image, Mapping) else getattr(image, "filename", None)
-    return f"{path} (row {row})" if path else f"the image of row {row}"
-
-
-def read_image(image: Any, *, row: int, size: tuple[int, int] | None = None) -> Tensor:
-    """Decode one image.
+def read_image(image: Any, *, row: int, size: tuple[int, int]) -> Tensor:
+    """Decode one image, turned as its EXIF orientation says: so `datasets` and the image processor see it too.
 
     Args:
         image: What `datasets.Image(decode=False)` gives, `{"bytes": ..., "path": ...}` with one of them, or a
-            `PIL.Image.Image`. The pixels are taken as stored: a rotation flag (EXIF) is not applied.
+            `PIL.Image.Image`.
         row: Row of the data, for messages.
         size: Width and height that the annotation states, to catch photos that are not the annotated ones.
 
     Returns:
-        uint8 `(3, height, width)`, RGB. It may be a view whose channels lie innermost in memory.
+        RGB `(3, height, width)`, uint8, or float32 in 0..255 where the file has more than 8 bits. It may be a view
+        whose channels lie innermost in memory.
 
     Raises:
-        ImageReadError: The image is missing, damaged, not 8-bit or of another size.
+        ImageReadError: The image is missing, damaged or of another size.
     """
-    name = image_name(image, row)
-    try:
-        with _open(image) as opened:
-            mode, found = opened.mode, opened.size
-            if mode in _EIGHT_BIT_MODES:
-                pixels = np.array(opened if mode == "RGB" else opened.convert("RGB"))  # (h, w, 3)
-    except _DAMAGE as error:
-        raise ImageReadError(f"Cannot read {name}: {error}. Replace the file or remove its people.") from error
-    if mode not in _EIGHT_BIT_MODES:
-        raise ImageReadError(f"Cannot read {name}: expected 8 bits a channel, got mode {mode!r}. Convert it to RGB.")
-    if size is not None and tuple(size) != found:
+    with _opened(image, row) as opened:
+        pixels = to_rgb_tensor(opened)
+    height, width = pixels.shape[1:]
+    if (width, height) != tuple(size):
         raise ImageReadError(
-            f"{name} has {found[0]}x{found[1]} pixels (width x height), its annotation says {size[0]}x{size[1]}. "
-            "Use the annotated image; where a viewer turns it by its EXIF flag, store it turned."
+            f"{_name(image, row)} has {width}x{height} pixels (width x height), its annotation says "
+            f"{size[0]}x{size[1]}. Use the annotated image."
         )
-    return torch.from_numpy(pixels).permute(2, 0, 1)  # (h, w, 3) -> (3, h, w)
+    return pixels
 
 
 def read_image_size(image: Any, *, row: int) -> tuple[int, int]:
-    """Width and height from the header alone; errors as [`read_image`]."""
-    try:
-        with _open(image) as opened:
+    """Width and height from the header alone; `image`, `row` and errors as [`read_image`]."""
+    with _opened(image, row) as opened:
+        if opened.format not in _TURNED_FORMATS:
             return opened.size
+        sideways = opened.getexif().get(ExifTags.Base.Orientation) in _SIDEWAYS
+        return opened.size[::-1] if sideways else opened.size
+
+
+@contextmanager
+def _opened(image: Any, row: int) -> Iterator[Image.Image]:
+    try:
+        if isinstance(image, Image.Image):
+            yield image
+            return
+        with Image.open(_file_of(image)) as opened:
+            yield opened
     except _DAMAGE as error:
-        name = image_name(image, row)
-        raise ImageReadError(f"Cannot read {name}: {error}. Replace the file or remove its people.") from error
+        name = _name(image, row)
+        raise ImageReadError(f"Cannot read {name}: {error}. Replace the image or remove its people.") from error
 
 
-def _open(image: Any) -> Image.Image:
-    if isinstance(image, Image.Image):
-        return image.copy()  # the caller closes what it gets
+def _file_of(image: Any) -> Any:
     if not isinstance(image, Mapping):
         raise ValueError(f"expected a PIL image or a mapping with bytes or path, got {type(image).__name__}")
     if image.get("bytes") is not None:
-        return Image.open(io.BytesIO(image["bytes"]))
+        return io.BytesIO(image["bytes"])
     if image.get("path") is None:
         raise ValueError("it has neither bytes nor a path")
-    return Image.open(os.fspath(image["path"]))
+    return image["path"]
+
+
+def _name(image: Any, row: int) -> str:
+    path = image.get("path") if isinstance(image, Mapping) else None
+    return f"{path} (row {row})" if path else f"the image of row {row}"

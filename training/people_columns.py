@@ -132,7 +132,7 @@ def check_files_exist(paths: Iterable[str]) -> None:
         if folder not in listings:
             listings[folder] = set(os.listdir(folder or ".")) if os.path.isdir(folder or ".") else set()
         if name not in listings[folder]:
-            missing.append(path)
+            missing.append(path or "an image without bytes and without path")
     if missing:
         raise ValueError(f"{len(missing)} annotated images are missing: {_shown(missing)}. Check the image folder.")
 

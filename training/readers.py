@@ -56,8 +56,9 @@ def read_coco(
     images = _by_id(content["images"], "image", _IMAGE_FIELDS, path)
     annotations = _by_id(content["annotations"], "annotation", ("id", "image_id", "bbox", "keypoints"), path)
     _check_categories(content.get("categories", []), schema, path)
-    people = _PeopleOnDisk(list(annotations.values()), "annotation", path, images, Path(image_dir))
-    return people.to_dataset(schema, min_keypoints=min_keypoints)
+    people = list(annotations.values())
+    on_disk = _PeopleOnDisk(items=people, kind="annotation", path=path, images=images, folder=Path(image_dir))
+    return on_disk.to_dataset(schema, min_keypoints=min_keypoints)
 
 
 def read_detections(
@@ -93,11 +94,11 @@ def read_detections(
     results = [{**result, "id": number, "keypoints": unlabelled} for number, result in enumerate(results)]
     _by_id(results, "result", ("image_id", "category_id", "bbox", "score"), path)
     found = [result for result in results if result["category_id"] == _PERSON_CATEGORY]
-    people = _PeopleOnDisk(found, "result", path, images, Path(image_dir))
-    return people.to_dataset(schema, min_keypoints=0, box_score=[result["score"] for result in found])
+    on_disk = _PeopleOnDisk(items=found, kind="result", path=path, images=images, folder=Path(image_dir))
+    return on_disk.to_dataset(schema, min_keypoints=0, box_score=[result["score"] for result in found])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _PeopleOnDisk:
     """Annotations or results of one file, of people whose photos lie in one folder."""
 
@@ -281,12 +282,12 @@ def _choose_split(names: list[str], split: str | None, source: str) -> str:
 
 
 def _external_files(images: Dataset) -> list[str]:
-    """Paths of the images that are not stored in the dataset itself."""
+    """Paths of the images that are not stored in the dataset itself; empty where even the path is absent."""
     files = []
     for batch in images.with_format("arrow").iter(batch_size=1000):
         column = batch["image"]
         outside = pc.is_null(pc.struct_field(column, "bytes"))
-        files += pc.struct_field(column.filter(outside), "path").to_pylist()
+        files += pc.fill_null(pc.struct_field(column.filter(outside), "path"), "").to_pylist()
     return files
 
 

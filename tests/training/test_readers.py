@@ -254,6 +254,7 @@ def test_bad_sources_are_refused(rows, tmp_path, source, split, message):
         pytest.param({"bbox": None}, ValueError, "row 1 of .* 4 numbers", id="no box"),
         pytest.param({"image": {"bytes": b"damaged"}}, ImageReadError, "image of row 1", id="a damaged image"),
         pytest.param({"image": {"path": "/no/a.png"}}, ValueError, "missing: /no/a.png", id="an absent image"),
+        pytest.param({"image": {}}, ValueError, "missing: an image without bytes", id="no image"),
     ],
 )
 def test_bad_rows_are_refused(rows, change, error, message):
@@ -285,6 +286,7 @@ def test_perfect_predictions_reach_ap_one_on_the_ground_truth_of_a_dataset(rows)
     ]
     metrics = coco_keypoint_metrics(results, annotations, sigmas=COCO.sigmas)
     assert (metrics["AP"], metrics["AR"]) == (1.0, 1.0)
+    assert annotations["annotations"][0]["id"] == 1  # pycocotools would count a match with the id 0 as none
     assert annotations["categories"][0]["keypoints"] == list(COCO.keypoints)
 
 
