@@ -6,6 +6,8 @@ UDP measures lengths in pixel *steps*: a crop of ``w`` pixels spans ``w - 1`` st
 or float64, and has no loop over people.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -93,7 +95,14 @@ def transform_points(points: Tensor, matrices: Tensor) -> Tensor:
     return (points[:, :, None, :] * linear[:, None]).sum(-1) + offset[:, None]  # exact even where matmul is not float32
 
 
-def sample_crops(image: Tensor, matrices: Tensor, *, crop_size: tuple[int, int]) -> Tensor:
+def sample_crops(
+    image: Tensor,
+    matrices: Tensor,
+    *,
+    crop_size: tuple[int, int],
+    gain: Tensor | float = 1.0,
+    bias: Tensor | float = 0.0,
+) -> Tensor:
     """Cut all people out of one image by bilinear sampling, unrounded.
 
     A sample outside ``[0, size - 1]`` of the image is exactly 0, as in the stock VitPose processor: nothing blends over
@@ -103,60 +112,59 @@ def sample_crops(image: Tensor, matrices: Tensor, *, crop_size: tuple[int, int])
         image: `(channels, height, width)`, uint8 or any floating type, on any device.
         matrices: `(num_people, 2, 3)` from crop to image pixels, see [`crop_to_image_matrices`].
         crop_size: height and width of the crops in pixels.
+        gain: what samples are multiplied with, a number or `(channels, 1, 1)`.
+        bias: what is added then, to samples outside the image too.
 
     Returns:
-        `(num_people, channels, crop_height, crop_width)` float32 in the image's range of values, on its device.
+        `(num_people, channels, crop_height, crop_width)` float32 on the image's device; in the image's range of values,
+        unless `gain` or `bias` change it.
     """
     matrices = matrices.detach().double()  # moving the origin to a region would cost float32 its sub-pixel digits
-    regions = _sampled_regions(matrices, crop_size, image.shape[-2:])  # (n, 4)
-    shared = torch.cat([regions[:, :2].amin(0), regions[:, 2:].amax(0)])[None] if len(regions) else regions  # (1, 4)
-    if 2 * _areas(regions).sum() >= _areas(shared).sum():
-        return _sample_region(image, matrices, shared, crop_size)
-    # People far apart in a large photo: only the pixels around each one become floats, not all those between them.
-    people = zip(matrices.split(1), regions.split(1), strict=True)
-    return torch.cat([_sample_region(image, matrix, region, crop_size) for matrix, region in people])
+    regions = _touched_regions(matrices, crop_size, image.shape[-2:])  # (n, 4)
+    group = 1  # a CPU is fastest where it touches the pixels around one person only: they stay in its cache
+    if image.device.type != "cpu" and len(regions):  # a GPU is where one launch serves everyone
+        group = len(regions)
+        regions = torch.cat([regions[:, :2].amin(0), regions[:, 2:].amax(0)]).expand(group, -1)
+    axes = [axis.to(image.device).split(group) for axis in _sampling_axes(matrices, regions, crop_size)]
+    crops = torch.empty((len(matrices), image.shape[0], *crop_size), device=image.device)
+    for crop, x, y, region in zip(crops.split(group), *axes, regions[::group].long().tolist(), strict=True):
+        left, top, right, bottom = region
+        if left >= right or top >= bottom:
+            crop.zero_().add_(bias)  # wholly outside the image
+            continue
+        pixels = image[:, top:bottom, left:right].float().expand(len(crop), -1, -1, -1)  # (n, c, region_h, region_w)
+        grid = torch.stack(torch.broadcast_tensors(x, y), dim=-1)  # (n, h, w, 2)
+        sampled = F.grid_sample(pixels, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+        torch.mul(sampled, gain, out=crop).add_(bias)  # while it is in the cache
+    return crops
 
 
-def _sampled_regions(matrices: Tensor, crop_size: tuple[int, int], image_size: tuple[int, int]) -> Tensor:
-    """The part of the image that each crop touches: left, top, right, bottom (exclusive), `(n, 4)` whole numbers."""
-    height, width = crop_size
-    corners = matrices.new_tensor([[0, 0], [width - 1, 0], [0, height - 1], [width - 1, height - 1]])
-    corners = transform_points(corners.expand(len(matrices), -1, -1), matrices)  # (n, 4, 2)
-    limits = corners.new_tensor([image_size[1], image_size[0]])
-    first = (corners.amin(1).floor() - 1).clamp(min=0).minimum(limits)  # one pixel of margin for rounding
-    last = (corners.amax(1).ceil() + 2).clamp(min=0).minimum(limits)
-    return torch.cat([first, last], dim=1)
+def _touched_regions(matrices: Tensor, crop_size: tuple[int, int], image_size: Sequence[int]) -> Tensor:
+    """The part of the image that each crop covers: left, top, right, bottom (exclusive), `(n, 4)` whole numbers."""
+    extents = matrices[:, :, :2] * matrices.new_tensor([crop_size[1] - 1, crop_size[0] - 1])  # (n, 2, 2)
+    first = matrices[:, :, 2] + extents.clamp(max=0).sum(-1)  # (n, 2) smallest x and y
+    last = matrices[:, :, 2] + extents.clamp(min=0).sum(-1)
+    limits = matrices.new_tensor([image_size[1], image_size[0]])
+    first = (first.floor() - 1).clamp(min=0).minimum(limits)  # one pixel of margin for rounding
+    last = (last.ceil() + 2).clamp(min=0).minimum(limits)
+    return torch.cat([first, last], dim=-1)
 
 
-def _areas(regions: Tensor) -> Tensor:
-    return (regions[:, 2] - regions[:, 0]) * (regions[:, 3] - regions[:, 1])
+def _sampling_axes(matrices: Tensor, regions: Tensor, crop_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Normalised x `(n, 1 or h, w)` and y `(n, h, 1 or w)` of the sampling grids in their regions, float32.
 
-
-def _sample_region(image: Tensor, matrices: Tensor, region: Tensor, crop_size: tuple[int, int]) -> Tensor:
-    """Crops `(n, c, h, w)` of people whose crops touch the image only within the region `(1, 4)`."""
-    left, top, right, bottom = region[0].long().tolist() if len(region) else (0, 0, 0, 0)
-    if left >= right or top >= bottom:  # nobody, or wholly outside the image
-        return torch.zeros((len(matrices), image.shape[0], *crop_size), device=image.device)
-    pixels = image[:, top:bottom, left:right].float()
-    shift = matrices.new_tensor([left, top])
-    matrices = torch.cat([matrices[:, :, :2], (matrices[:, :, 2] - shift)[:, :, None]], dim=-1)
-    grid = _sampling_grid(matrices, crop_size, pixels.shape[-2:]).to(image.device)
-    pixels = pixels.expand(len(matrices), -1, -1, -1)  # (n, c, region_h, region_w) without a copy
-    return F.grid_sample(pixels, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-
-
-def _sampling_grid(matrices: Tensor, crop_size: tuple[int, int], region_size: tuple[int, int]) -> Tensor:
-    """Normalised sampling positions `(n, crop_height, crop_width, 2)` float32; points outside lie far away."""
-    upright = not matrices[:, [0, 1], [1, 0]].any()  # then x is the same in all rows, and y in all columns
-    size = matrices.new_tensor([region_size[1], region_size[0]])[:, None]  # (2, 1)
+    Points outside the region lie far away. Without rotation x is the same in all rows, and y in all columns.
+    """
+    sizes = (regions[:, 2:] - regions[:, :2]).clamp(min=1)  # (n, 2)
     # grid_sample's frame without align_corners: pixel p lies at (2 p + 1) / size - 1.
-    matrices = matrices * 2 / size + matrices.new_tensor([0, 0, 1]) * (1 / size - 1)
-    rows = torch.arange(crop_size[0], dtype=torch.float32, device=matrices.device)[:, None]  # (h, 1)
+    linear = matrices[:, :, :2] * (2 / sizes)[:, :, None]  # (n, 2, 2)
+    offset = (2 * (matrices[:, :, 2] - regions[:, :2]) + 1) / sizes - 1  # (n, 2)
+    limit = 1 - (1 - 2 * _BORDER_TOLERANCE_PX) / sizes
     columns = torch.arange(crop_size[1], dtype=torch.float32, device=matrices.device)  # (w,)
-    x_columns, x_rows, x, y_columns, y_rows, y = matrices.float().flatten(1)[:, :, None, None].unbind(1)  # (n, 1, 1)
+    rows = torch.arange(crop_size[0], dtype=torch.float32, device=matrices.device)[:, None]  # (h, 1)
+    values = torch.cat([linear.flatten(1), offset, limit], dim=1).float()[:, :, None, None]  # (n, 8, 1, 1)
+    x_columns, x_rows, y_columns, y_rows, x, y, x_limit, y_limit = values.unbind(1)
     x, y = x + x_columns * columns, y + y_rows * rows  # (n, 1, w), (n, h, 1)
-    if not upright:
+    if linear[:, [0, 1], [1, 0]].any():
         x, y = x + x_rows * rows, y + y_columns * columns  # (n, h, w) each
-    limit = 1 - (1 - 2 * _BORDER_TOLERANCE_PX) / size.flatten().float()
-    x, y = (axis.masked_fill(axis.abs() > bound, _FAR_OUTSIDE) for axis, bound in zip((x, y), limit, strict=True))
-    return torch.stack(torch.broadcast_tensors(x, y), dim=-1)
+    return x.masked_fill(x.abs() > x_limit, _FAR_OUTSIDE), y.masked_fill(y.abs() > y_limit, _FAR_OUTSIDE)

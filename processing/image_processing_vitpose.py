@@ -152,16 +152,17 @@ class ViTPoseImageProcessor(BaseImageProcessor):
         images = list_images(images)
         tables = parse_boxes(boxes, num_images=len(images))
         matrices = self._matrices(_join(tables), self._crop_size)  # (num_people, 2, 3)
+        gain_and_bias = _gain_and_bias(settings)
         crops = []
         people = zip(images, tables, matrices.split([len(table) for table in tables]), strict=True)
         for index, (image, table, own_matrices) in enumerate(people):
             if len(table):
                 pixels = _load(image, index, input_data_format, settings["do_rescale"]).to(device)
                 check_boxes_meet_image(table, index, image_size=tuple(pixels.shape[1:]), matrices=own_matrices)
-                crops.append(sample_crops(pixels, own_matrices, crop_size=self._crop_size))
+                gain, bias = (value.to(pixels.device) for value in gain_and_bias)
+                crops.append(sample_crops(pixels, own_matrices, crop_size=self._crop_size, gain=gain, bias=bias))
         pixel_values = _concatenate(crops, self._crop_size)
-        gain, bias = (value.to(pixel_values.device) for value in _gain_and_bias(settings))
-        data = {"pixel_values": torch.addcmul(bias, pixel_values, gain, out=pixel_values)}
+        data = {"pixel_values": pixel_values}
         if keypoints is not None:
             targets = self._targets(parse_keypoints(keypoints, boxes=tables), matrices)
             data |= {name: target.to(pixel_values.device) for name, target in targets.items()}
