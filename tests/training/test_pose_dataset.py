@@ -13,6 +13,7 @@ from torch.utils.data import BatchSampler, DataLoader
 
 from vitpose.modeling.keypoint_schemas import get_keypoint_schema
 from vitpose.processing.geometry_vitpose import transform_points
+from vitpose.processing.image_processing_vitpose import ViTPoseImageProcessor
 from vitpose.training.augmentation import Augmentation
 from vitpose.training.image_reading import ImageReadError, read_image, read_image_size
 from vitpose.training.pose_dataset import EpochSampler, PoseDataset
@@ -100,6 +101,13 @@ def test_pixels_are_normalised_and_the_crop_is_the_padded_box():
     assert sample["center"].tolist() == [100.0, 80.0]
     assert sample["size"].tolist() == pytest.approx([80 * 1.25, 80 * 1.25 * 128 / 96])  # the width decides
     assert (sample["index"], sample["image_id"], sample["person_id"]) == (0, 7, 0)
+
+
+def test_without_augmentation_a_sample_is_what_the_image_processor_makes():
+    person = make_person(photo(0))
+    processor = ViTPoseImageProcessor(size={"height": CROP_SIZE[0], "width": CROP_SIZE[1]})
+    expected = processor(person["image"], boxes=[[person["bbox"]]], return_tensors="pt")["pixel_values"]
+    assert make_dataset([person])[0]["pixel_values"].allclose(expected[0], atol=1e-5)
 
 
 def test_unlabelled_keypoints_are_zero_and_stay_with_their_side():
