@@ -1,7 +1,8 @@
-"""Anti-aliased, shaded primitives on a small float canvas, with a record of who owns each pixel.
+"""Anti-aliased, shaded shapes on a small float canvas, with a record of who owns each pixel.
 
-Every shape is a distance field evaluated in its own window of the picture only, so a figure of thirty parts costs a few
-milliseconds. Frame: image pixels, x right, y down, pixel centres at whole numbers; z grows away from the camera.
+Every shape is a distance field evaluated in its own window of the picture only, in few array operations, so that a
+figure of thirty parts costs a few milliseconds. Frame: image pixels, x right, y down, pixel centres at whole numbers;
+z grows away from the camera.
 """
 
 from __future__ import annotations
@@ -11,32 +12,57 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-# Radii of a tube are given at four equally spaced stations; this maps them to the coefficients of the cubic through them.
-_CUBIC = np.linalg.inv(np.vander([0.0, 1 / 3, 2 / 3, 1.0], increasing=True)).astype(np.float32)
-
-NOBODY = 0  # owner of the background's pixels
+NOBODY = 0  # owner of the background's pixels; numbers below OTHER_PERSON are parts of the annotated person
 OTHER_PERSON = 100
 OCCLUDER = 200
+
+Window = tuple[slice, slice]
+
+# A tube's half-widths are given at four equal steps; this maps them to the coefficients of the cubic through them.
+_CUBIC = np.linalg.inv(np.vander([0.0, 1 / 3, 2 / 3, 1.0], increasing=True)).astype(np.float32)
+
+
+def rgb(*values: float) -> np.ndarray:
+    """A colour as (3, 1, 1) float32."""
+    return np.array(values, dtype=np.float32).reshape(3, 1, 1)
+
+
+def step(pixels: np.ndarray) -> np.ndarray:
+    """Anti-aliased step: 0 for `pixels` <= -0.5, 1 for >= 0.5; `pixels` is a signed distance to an edge."""
+    return _clip01(pixels + 0.5)
+
+
+def _clip01(values: np.ndarray) -> np.ndarray:
+    """Clip a temporary array in place; several times cheaper than numpy.clip on small windows."""
+    np.maximum(values, 0, out=values)
+    return np.minimum(values, 1, out=values)
+
+
+def _grid(window: Window, x: float, y: float) -> tuple[np.ndarray, np.ndarray]:
+    """Offsets from (x, y) of a window's columns, (w,), and rows, (h, 1)."""
+    dx = np.arange(window[1].start, window[1].stop, dtype=np.float32) - np.float32(x)
+    dy = np.arange(window[0].start, window[0].stop, dtype=np.float32) - np.float32(y)
+    return dx, dy[:, None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Light:
-    """One distant light and a flat surrounding glow."""
+    """One distant light and a flat glow from all around."""
 
-    direction: np.ndarray  # (3,) unit vector from the surface towards the light
+    direction: np.ndarray  # (3,) unit vector from a surface towards the light
     ambient: np.ndarray  # (3, 1, 1) share of a surface's colour that is seen without the light
     diffuse: np.ndarray  # (3, 1, 1) share added where the surface faces the light
 
 
 @dataclass(kw_only=True)
 class Patch:
-    """A shape inside its window of the picture; all arrays are (h, w) or broadcast to it."""
+    """A shape inside its window of the picture; arrays are (h, w)."""
 
-    window: tuple[slice, slice]  # rows and columns of the picture
-    coverage: np.ndarray  # 0 outside the shape, 1 inside, in between on the edge
+    window: Window  # rows and columns of the picture
+    edge: np.ndarray  # signed distance to the outline in pixels, positive inside
     facing: np.ndarray  # cosine between the surface's normal and the light
-    halo: np.ndarray  # 1 at the edge, falling to 0 a little outside it: the soft shadow on what lies behind
-    along: np.ndarray | None = None  # tubes: position from the start (0) to the end (1)
+    thickness: float  # largest half-width in pixels
+    along: np.ndarray | None = None  # tubes: from the start (0) to the end (1)
     across: np.ndarray | None = None  # tubes: signed distance from the axis in pixels
     local: np.ndarray | None = None  # ellipsoids: (3, h, w) point on the unit sphere in the body's own axes
 
@@ -46,127 +72,146 @@ class Canvas:
 
     def __init__(self, *, background: Image.Image, light: Light) -> None:
         self.light = light
-        self.rgb = np.ascontiguousarray(np.asarray(background, dtype=np.float32).transpose(2, 0, 1))  # (3, h, w)
+        self.rgb = np.array([np.asarray(band) for band in background.split()], dtype=np.float32)
         self.height, self.width = self.rgb.shape[1:]
-        self.owner = np.zeros((self.height, self.width), dtype=np.uint8)
+        self.owner = np.full((self.height, self.width), NOBODY, dtype=np.uint8)
 
-    def window(self, low: np.ndarray, high: np.ndarray) -> tuple[slice, slice] | None:
-        """Rows and columns between two corners (x, y), cut to the picture; None if nothing is left."""
-        x0, y0 = max(int(low[0]) - 1, 0), max(int(low[1]) - 1, 0)
-        x1, y1 = min(int(high[0]) + 2, self.width), min(int(high[1]) + 2, self.height)
-        return (slice(y0, y1), slice(x0, x1)) if x0 < x1 and y0 < y1 else None
+    def window(self, x0: float, y0: float, x1: float, y1: float) -> Window | None:
+        """Rows and columns that hold a box, cut to the picture; None if nothing is left."""
+        left, top = max(int(x0) - 1, 0), max(int(y0) - 1, 0)
+        right, bottom = min(int(x1) + 2, self.width), min(int(y1) + 2, self.height)
+        return (slice(top, bottom), slice(left, right)) if left < right and top < bottom else None
 
-    def blend(self, patch: Patch, colour: np.ndarray, *, owner: int, coverage: np.ndarray | None = None) -> None:
-        """Paint `colour` (3, 1, 1) or (3, h, w), lit by the canvas's light, where `coverage` (default: the patch's) says."""
-        coverage = patch.coverage if coverage is None else coverage
-        lit = colour * (self.light.ambient + self.light.diffuse * patch.facing)  # (3, h, w)
-        under = self.rgb[(slice(None), *patch.window)]
+    def blend(self, patch: Patch, colour: np.ndarray, *, owner: int, mask: np.ndarray | None = None) -> None:
+        """Paint `colour`, (3, 1, 1) or (3, h, w), lit by the canvas's light, on the shape times `mask` (h, w)."""
+        coverage = step(patch.edge)
+        if mask is not None:
+            coverage *= mask
+        lit = (colour * self.light.diffuse) * patch.facing  # (3, h, w)
+        lit += colour * self.light.ambient
+        under = self.rgb[:, patch.window[0], patch.window[1]]
         lit -= under
         lit *= coverage
         under += lit
-        self.owner[patch.window][coverage > 0.5] = owner
+        np.copyto(self.owner[patch.window], np.uint8(owner), where=coverage > 0.5)
 
     def darken(self, patch: Patch, amount: float) -> None:
-        """Soft shadow of a part on the parts behind it; the background is left alone."""
-        shade = patch.halo * (self.owner[patch.window] > 0)
-        self.rgb[(slice(None), *patch.window)] *= 1 - amount * shade
+        """Soft shadow of a shape on the figures behind it, none where a tube is joined on; the background stays."""
+        behind = self.owner[patch.window] > 0
+        if not behind.any():
+            return
+        halo = _clip01(1 + patch.edge * (3 / (patch.thickness + 1)))
+        if patch.along is not None:
+            halo *= np.minimum(2 * patch.along, 1)
+        halo *= behind
+        self.rgb[:, patch.window[0], patch.window[1]] *= 1 - amount * halo
 
     def tube(self, start, end, radii, *, caps: tuple[float, float] = (1.0, 1.0)) -> Patch | None:
-        """A round limb from `start` to `end` (x, y).
+        """A round limb from `start` to `end`, (x, y, ...) in pixels; None outside the picture.
 
         Args:
             radii: four half-widths in pixels at equal steps from start to end.
             caps: height of the rounded ends relative to their half-width.
         """
         (ax, ay), (bx, by) = (float(start[0]), float(start[1])), (float(end[0]), float(end[1]))
-        radii = np.asarray(radii, dtype=np.float32)
-        reach = float(radii.max()) * 1.3 + 1
-        window = self.window((min(ax, bx) - reach, min(ay, by) - reach), (max(ax, bx) + reach, max(ay, by) + reach))
+        thickness = float(max(radii))
+        reach = thickness * 1.3 + 1
+        window = self.window(min(ax, bx) - reach, min(ay, by) - reach, max(ax, bx) + reach, max(ay, by) + reach)
         if window is None:
             return None
-        length = float(np.hypot(bx - ax, by - ay))
-        ux, uy = ((bx - ax) / length, (by - ay) / length) if length > 1e-3 else (0.0, 1.0)
-        length = max(length, 1e-3)
-        dx = np.arange(window[1].start, window[1].stop, dtype=np.float32) - np.float32(ax)
-        dy = (np.arange(window[0].start, window[0].stop, dtype=np.float32) - np.float32(ay))[:, None]
+        length = max(float(np.hypot(bx - ax, by - ay)), 1e-3)
+        ux, uy = (bx - ax) / length, (by - ay) / length
+        dx, dy = _grid(window, ax, ay)
         across = dy * ux - dx * uy  # (h, w)
-        distance_along = dx * ux + dy * uy
-        inside = np.clip(distance_along, 0, length)
-        over = distance_along - inside
+        over = dx * ux + dy * uy  # becomes the distance beyond either end
+        along = np.minimum(np.maximum(over, 0), length)
+        over -= along
+        along *= 1 / length
         if caps != (1.0, 1.0):
             over *= np.where(over < 0, np.float32(1 / caps[0]), np.float32(1 / caps[1]))
-        along = inside * np.float32(1 / length)
-        c = _CUBIC @ radii
-        radius = ((c[3] * along + c[2]) * along + c[1]) * along + c[0]
-        inverse = 1 / np.maximum(radius, 0.1)
-        u = across * inverse
-        v = over * inverse
-        squared = u * u
-        squared += v * v
-        edge = radius - np.sqrt(squared) * radius  # signed distance, positive inside
+        radius = _half_width(along, _CUBIC @ np.asarray(radii, dtype=np.float32))
+        u, v = across / radius, over / radius
+        squared = u * u + v * v
+        edge = radius - radius * np.sqrt(squared)
+        facing = self._tube_facing(u, v, squared, ux, uy)
+        return Patch(window=window, edge=edge, facing=facing, thickness=thickness, along=along, across=across)
+
+    def _tube_facing(self, u: np.ndarray, v: np.ndarray, squared: np.ndarray, ux: float, uy: float) -> np.ndarray:
+        """Shading of a tube; its start is lit as if it went on, so that joints do not look like balls."""
         lx, ly, lz = self.light.direction.tolist()
-        # The start is shaded as if the limb went on, so that joints do not look like balls.
-        facing = u * (lx * -uy + ly * ux) + np.maximum(v, 0) * (lx * ux + ly * uy)
-        facing -= np.sqrt(np.maximum(1 - squared, 0)) * lz
-        coverage = (edge + 0.5).clip(0, 1)
-        halo = np.clip(1 + edge * np.float32(3 / (radii.max() + 1)), 0, 1) * np.minimum(2 * along, 1)
-        return Patch(window=window, coverage=coverage, facing=facing, halo=halo, along=along, across=across)
+        facing = u * (ly * ux - lx * uy)
+        facing += np.maximum(v, 0) * (lx * ux + ly * uy)
+        facing += squared * lz  # a parabola in place of the circle's root: as round to the eye, and cheaper
+        facing -= lz
+        return facing
 
     def ellipsoid(self, centre, axes: np.ndarray, radii, *, surface: bool = False) -> Patch | None:
-        """An ellipsoid seen from the front.
+        """An ellipsoid seen from the front; None outside the picture.
 
         Args:
-            centre: (x, y) in pixels.
-            axes: (3, 3) rotation whose columns are the body's own axes.
+            centre: (x, y, ...) in pixels.
+            axes: (3, 3) rotation whose columns are the body's own axes in the camera's frame.
             radii: three half-axes in pixels.
-            surface: also compute `local`, where on the body each pixel lies.
+            surface: also give `Patch.local`, where on the body each pixel lies.
         """
-        radii = np.asarray(radii, dtype=np.float32)
-        axes = np.asarray(axes, dtype=np.float32)
-        half = np.sqrt(((axes[:2] * radii) ** 2).sum(axis=1)) * 1.2 + 1
-        window = self.window((centre[0] - half[0], centre[1] - half[1]), (centre[0] + half[0], centre[1] + half[1]))
+        scaled = np.asarray(axes) * radii  # columns: half-axes in the camera's frame
+        half_x, half_y, _ = np.sqrt((scaled * scaled) @ np.ones(3)).tolist()
+        x, y = float(centre[0]), float(centre[1])
+        reach_x, reach_y = half_x * 1.15 + 1, half_y * 1.15 + 1
+        window = self.window(x - reach_x, y - reach_y, x + reach_x, y + reach_y)
         if window is None:
             return None
-        # Points of the surface satisfy p' A p = 1. Solve for the z nearer to the camera at each pixel.
-        form = (axes / radii**2) @ axes.T
-        (a, b, d), (_, e, f), (_, _, g) = form.tolist()
-        dx = np.arange(window[1].start, window[1].stop, dtype=np.float32) - np.float32(centre[0])
-        dy = (np.arange(window[0].start, window[0].stop, dtype=np.float32) - np.float32(centre[1]))[:, None]
+        to_local = (np.asarray(axes) / radii).T  # camera offset to the unit sphere
+        # Points p of the surface satisfy p' F p = 1: at each pixel solve for the z nearer to the camera.
+        (a, b, d), (_, e, f), (_, _, g) = (to_local.T @ to_local).tolist()
+        dx, dy = _grid(window, x, y)
         slope = d * dx + f * dy  # (h, w)
-        root = slope * slope - g * ((a * dx + 2 * b * dy) * dx + (e * dy * dy - 1))
-        level = np.sqrt(np.maximum(1 - root * (1 / g), 0))  # 0 at the centre, 1 on the outline
-        scale = float(min(half) - 1) / 1.2
-        edge = (1 - level) * scale
-        z = (-slope - np.sqrt(np.maximum(root, 0))) * (1 / g)
-        normal_x, normal_y, normal_z = a * dx + b * dy + d * z, b * dx + e * dy + f * z, slope + g * z
-        lx, ly, lz = self.light.direction.tolist()
-        facing = (normal_x * lx + normal_y * ly + normal_z * lz) / np.sqrt(
-            normal_x * normal_x + normal_y * normal_y + normal_z * normal_z + 1e-9
-        )
+        root = slope * slope
+        root -= (2 * b * g) * dx * dy + ((a * g) * dx * dx + ((e * g) * dy * dy - g))
+        thickness = min(half_x, half_y)
+        edge = np.sqrt(np.maximum(1 - root / g, 0))  # 0 at the centre, 1 on the outline
+        edge = thickness - thickness * edge
+        z = np.sqrt(np.maximum(root, 0))
+        z += slope
+        z *= -1 / g
+        lx, ly, lz = (self.light.direction @ axes @ to_local).tolist()  # light on the unit sphere's normals
+        facing = z * lz
+        facing += lx * dx + ly * dy
         local = None
         if surface:
-            to_local = (axes / radii).T
-            local = to_local[:, 0, None, None] * dx + to_local[:, 1, None, None] * dy + to_local[:, 2, None, None] * z
-        coverage = (edge + 0.5).clip(0, 1)
-        halo = np.clip(1 + edge * np.float32(3 / scale), 0, 1)
-        return Patch(window=window, coverage=coverage, facing=facing, halo=halo, local=local)
+            local = np.empty((3, *z.shape), dtype=np.float32)
+            for row, (kx, ky, kz) in zip(local, to_local.tolist(), strict=True):
+                np.multiply(z, kz, out=row)
+                row += kx * dx + ky * dy
+        return Patch(window=window, edge=edge, facing=facing, thickness=thickness, local=local)
 
-    def shadow(self, centre, half_axes, strength: float) -> None:
+    def shadow(self, centre_x: float, centre_y: float, half_x: float, half_y: float, strength: float) -> None:
         """A soft dark ellipse on the ground."""
-        reach = (1.8 * half_axes[0], 1.8 * half_axes[1])
-        window = self.window((centre[0] - reach[0], centre[1] - reach[1]), (centre[0] + reach[0], centre[1] + reach[1]))
+        window = self.window(
+            centre_x - 1.8 * half_x, centre_y - 1.8 * half_y, centre_x + 1.8 * half_x, centre_y + 1.8 * half_y
+        )
         if window is None:
             return
-        dx = (np.arange(window[1].start, window[1].stop, dtype=np.float32) - centre[0]) / half_axes[0]
-        dy = ((np.arange(window[0].start, window[0].stop, dtype=np.float32) - centre[1]) / half_axes[1])[:, None]
-        fall = np.maximum(1 - (dx * dx + dy * dy) / 3.2, 0)
-        self.rgb[(slice(None), *window)] *= 1 - strength * fall * fall
+        dx, dy = _grid(window, centre_x, centre_y)
+        fall = np.maximum(1 - ((dx / (1.8 * half_x)) ** 2 + (dy / (1.8 * half_y)) ** 2), 0)
+        self.rgb[:, window[0], window[1]] *= 1 - strength * fall * fall
 
     def picture(self, *, noise: float, rng: np.random.Generator) -> Image.Image:
         """The finished picture with sensor noise of the given half-width in grey levels."""
-        pixels = np.frombuffer(rng.bytes(self.rgb.size), dtype=np.uint8).reshape(self.rgb.shape).astype(np.float32)
-        pixels *= 2 * noise / 255
-        pixels += self.rgb
-        pixels += 0.5 - noise
-        np.clip(pixels, 0, 255, out=pixels)
-        return Image.fromarray(np.ascontiguousarray(pixels.astype(np.uint8).transpose(1, 2, 0)))
+        grain = np.frombuffer(rng.bytes(self.owner.size), dtype=np.uint8).reshape(self.owner.shape)
+        self.rgb += grain * np.float32(2 * noise / 255) + np.float32(0.5 - noise)
+        np.maximum(self.rgb, 0, out=self.rgb)
+        np.minimum(self.rgb, 255, out=self.rgb)
+        return Image.merge("RGB", [Image.fromarray(plane) for plane in self.rgb.astype(np.uint8)])
+
+
+def _half_width(along: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+    """Cubic profile of a tube, never thinner than a tenth of a pixel."""
+    c0, c1, c2, c3 = coefficients
+    radius = along * c3
+    radius += c2
+    radius *= along
+    radius += c1
+    radius *= along
+    radius += c0
+    return np.maximum(radius, np.float32(0.1), out=radius)
