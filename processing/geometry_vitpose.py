@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# A coordinate this close outside the border is rounding, not a point outside: it must not blank a row of the crop.
-_BORDER_TOLERANCE_PX = 1e-3
+# A sample outside by this share of the image's longer side (1 / 1000 pixel of 2000) is inside up to float32's rounding:
+# it must not blank a row of the crop.
+_BORDER_TOLERANCE = 5e-7
 # Normalised coordinate that lies outside an image of any size, so that all four bilinear neighbours are zero.
 _FAR_OUTSIDE = 4.0
 
@@ -119,14 +120,17 @@ def sample_crops(
         `(num_people, channels, crop_height, crop_width)` float32 on the image's device; in the image's range of values,
         unless `gain` or `bias` change it.
     """
+    crops = torch.empty((len(matrices), image.shape[0], *crop_size), device=image.device)
+    if not len(matrices):
+        return crops
     matrices = matrices.detach().double()  # moving the origin to a region would cost float32 its sub-pixel digits
     regions = _touched_regions(matrices, crop_size, image.shape[-2:])  # (n, 4)
     group = 1  # a CPU is fastest where it touches the pixels around one person only: they stay in its cache
-    if image.device.type != "cpu" and len(regions):  # a GPU is where one launch serves everyone
+    if image.device.type != "cpu":  # a GPU is fastest where one launch serves everyone
         group = len(regions)
         regions = torch.cat([regions[:, :2].amin(0), regions[:, 2:].amax(0)]).expand(group, -1)
-    axes = [axis.to(image.device).split(group) for axis in _sampling_axes(matrices, regions, crop_size)]
-    crops = torch.empty((len(matrices), image.shape[0], *crop_size), device=image.device)
+    tolerance = _BORDER_TOLERANCE * max(image.shape[-2:])
+    axes = [axis.to(image.device).split(group) for axis in _sampling_axes(matrices, regions, crop_size, tolerance)]
     for crop, x, y, region in zip(crops.split(group), *axes, regions[::group].long().tolist(), strict=True):
         left, top, right, bottom = region
         if left >= right or top >= bottom:
@@ -150,16 +154,19 @@ def _touched_regions(matrices: Tensor, crop_size: tuple[int, int], image_size: S
     return torch.cat([first, last], dim=-1)
 
 
-def _sampling_axes(matrices: Tensor, regions: Tensor, crop_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def _sampling_axes(
+    matrices: Tensor, regions: Tensor, crop_size: tuple[int, int], tolerance_px: float
+) -> tuple[Tensor, Tensor]:
     """Normalised x `(n, 1 or h, w)` and y `(n, h, 1 or w)` of the sampling grids in their regions, float32.
 
-    Points outside the region lie far away. Without rotation x is the same in all rows, and y in all columns.
+    Points more than the tolerance outside their region lie far away. Without rotation x is the same in all rows, and y
+    in all columns.
     """
     sizes = (regions[:, 2:] - regions[:, :2]).clamp(min=1)  # (n, 2)
     # grid_sample's frame without align_corners: pixel p lies at (2 p + 1) / size - 1.
     linear = matrices[:, :, :2] * (2 / sizes)[:, :, None]  # (n, 2, 2)
     offset = (2 * (matrices[:, :, 2] - regions[:, :2]) + 1) / sizes - 1  # (n, 2)
-    limit = 1 - (1 - 2 * _BORDER_TOLERANCE_PX) / sizes
+    limit = 1 - (1 - 2 * tolerance_px) / sizes
     columns = torch.arange(crop_size[1], dtype=torch.float32, device=matrices.device)  # (w,)
     rows = torch.arange(crop_size[0], dtype=torch.float32, device=matrices.device)[:, None]  # (h, 1)
     values = torch.cat([linear.flatten(1), offset, limit], dim=1).float()[:, :, None, None]  # (n, 8, 1, 1)
