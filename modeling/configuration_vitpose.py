@@ -14,7 +14,6 @@ from transformers.configuration_utils import PreTrainedConfig
 
 from .keypoint_schemas import KeypointSchema, get_keypoint_schema, list_keypoint_schemas
 
-
 Preset = Literal["tiny", "small", "base", "large", "huge"]
 Decoder = Literal["classic", "simple"]
 
@@ -58,7 +57,9 @@ def reject_unknown_keys(owner: str, given: Iterable[str], known: Iterable[str]) 
     unknown = sorted(set(given) - set(known) - _LIBRARY_KEYS)
     if unknown:
         nearest = {key: difflib.get_close_matches(key, known, n=1) for key in unknown}
-        hints = ", ".join(f"{key!r}" + (f" (did you mean {near[0]!r}?)" if near else "") for key, near in nearest.items())
+        hints = ", ".join(
+            f"{key!r}" + (f" (did you mean {near[0]!r}?)" if near else "") for key, near in nearest.items()
+        )
         raise ValueError(f"{owner} does not know {hints}. It takes: {', '.join(k for k in known if k[0] != '_')}.")
 
 
@@ -77,7 +78,9 @@ def schema_from_labels(labels: list[str]) -> KeypointSchema:
     give a schema whose mirror pairs follow from `left_` and `right_`, without skeleton and without sigmas.
     """
     names = [label.lower() for label in labels]
-    names = [{"l": "left", "r": "right"}.get(name[0], name[0]) + name[1:] if name[1:2] == "_" else name for name in names]
+    names = [
+        {"l": "left", "r": "right"}.get(name[0], name[0]) + name[1:] if name[1:2] == "_" else name for name in names
+    ]
     for known in sorted(list_keypoint_schemas(), key=lambda name: name != "coco"):  # COCO first: others share its names
         if get_keypoint_schema(known).keypoints == tuple(names):
             return get_keypoint_schema(known)

@@ -8,7 +8,6 @@ from torch.nn import functional as F
 
 from .configuration_vitpose import ViTPoseConfig
 
-
 DECONVOLUTION_CHANNELS = 256  # the released configs, every size
 INIT_STD = 0.001  # the released configs: heatmaps start near zero, where most of a target is
 

@@ -27,7 +27,6 @@ from .attention_vitpose import ViTPoseAttention
 from .configuration_vitpose import STOCK_MODEL_TYPE, ViTPoseBackboneConfig, ViTPoseConfig
 from .decoders_vitpose import ViTPoseClassicDecoder, ViTPoseSimpleDecoder
 
-
 PATCH_PADDING = 2  # zero pixels around the image before it is cut into patches (released configs)
 
 
@@ -127,7 +126,9 @@ def sine_cosine_positions(grid_size: tuple[int, int], width: int) -> torch.Tenso
     quarter = width // 4
     frequencies = 10000.0 ** -(torch.arange(quarter, dtype=torch.float32) / quarter)
     table = torch.zeros(1, 1 + math.prod(grid_size), width)
-    places = torch.cartesian_prod(*(torch.arange(side, dtype=torch.float32) for side in grid_size))  # (N, 2) row, column
+    places = torch.cartesian_prod(
+        *(torch.arange(side, dtype=torch.float32) for side in grid_size)
+    )  # (N, 2) row, column
     angles = places[:, :, None] * frequencies  # (N, 2, quarter)
     table[0, 1:, : 4 * quarter] = torch.cat([angles.sin(), angles.cos()], dim=2).flatten(1)
     return table

@@ -15,7 +15,6 @@ from torch.nn import functional as F
 
 from .modeling_vitpose import ViTPoseForPoseEstimation
 
-
 StateDict = dict[str, torch.Tensor]
 
 POSITIONS = "embeddings.position_embeddings"

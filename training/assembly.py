@@ -8,18 +8,15 @@ from accelerate import Accelerator
 from torch.utils.data import DataLoader
 from transformers.modeling_utils import PreTrainedModel
 
-import vitpose
 from vitpose.modeling.configuration_vitpose import ViTPoseConfig
 from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
 from vitpose.modeling.pretrained_backbones import load_pretrained_backbone
+from vitpose.pretrained import resolve_model
 
 from .augmentation import Augmentation
 from .pose_dataset import EpochSampler, PoseDataset
 from .recipe import Recipe
 from .sources import training_people
-
-
-TINY_CHECKPOINT = Path(vitpose.__file__).parent / "checkpoints" / "tiny"
 
 
 def build_config(recipe: Recipe) -> ViTPoseConfig:
@@ -47,7 +44,7 @@ def build_model(recipe: Recipe) -> PreTrainedModel:
     config = build_config(recipe)
     if recipe.init_from == "none":
         return ViTPoseForPoseEstimation(config)
-    source = str(TINY_CHECKPOINT) if recipe.init_from == "tiny" else recipe.init_from
+    source = resolve_model(recipe.init_from)
     if _is_backbone_checkpoint(source):
         model = ViTPoseForPoseEstimation(config)
         load_pretrained_backbone(model, source)
@@ -93,9 +90,7 @@ def build_training_loader(
         seed=recipe.seed,
     )
     together = recipe.batch_size * accelerator.num_processes
-    sampler = EpochSampler(
-        len(dataset), seed=recipe.seed, multiple=together if accelerator.num_processes > 1 else 1
-    )
+    sampler = EpochSampler(len(dataset), seed=recipe.seed, multiple=together if accelerator.num_processes > 1 else 1)
     loader = DataLoader(dataset, batch_size=recipe.batch_size, sampler=sampler, **_loading(recipe, accelerator))
     return loader, sampler
 

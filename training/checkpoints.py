@@ -11,7 +11,6 @@ from accelerate import Accelerator
 
 from .recipe import Recipe
 
-
 PROGRESS_FILE = "progress.json"
 
 # Fields that may differ between a run and its continuation: they change no number of the training.

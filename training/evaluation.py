@@ -22,7 +22,6 @@ from .metrics import coco_keypoint_metrics
 from .oks import oks_matrix, oks_nms, rescore
 from .pck import pck, torso_size
 
-
 PERSON_CATEGORY = 1
 NMS_OKS = 0.9  # released configs
 
@@ -183,7 +182,9 @@ def score(
         if schema.sigmas is not None:
             similarity = _own_similarity(predictions, targets, people, schema)
         if {"left_hip", "right_hip", "left_shoulder", "right_shoulder"} <= set(schema.keypoints):
-            metrics["PCK"] = pck(predictions.keypoints, targets, normalizers=torso_size(targets, schema))["PCK"]
+            figures = pck(predictions.keypoints, targets, normalizers=torso_size(targets, schema))
+            metrics["PCK"] = figures["PCK"]
+            metrics["PCK_people_excluded"] = figures["people_excluded"]  # no torso labelled to measure by
     return Evaluation(metrics=metrics, results=results, predictions=predictions, similarity=similarity)
 
 

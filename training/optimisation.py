@@ -10,7 +10,6 @@ from torch import nn
 
 from .recipe import Recipe
 
-
 WARMUP_START = 0.001  # share of the peak learning rate at step 0 (released configs)
 BETAS = (0.9, 0.999)
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from vitpose.hub_cards.card import write_model_card
+from vitpose import write_model_card
 from vitpose.processing.image_processing_vitpose import ViTPoseImageProcessor
 
 from .evaluation import Evaluation
@@ -24,7 +24,6 @@ from .image_reading import read_image
 from .recipe import Recipe
 from .report import save_curves, save_predictions
 from .trainer import Trainer
-
 
 logger = logging.getLogger(__name__)
 
@@ -35,11 +34,7 @@ def write_outputs(trainer: Trainer, evaluation: Evaluation) -> None:
     """Write the folder of a finished run; called by the main process."""
     recipe, output = trainer.recipe, Path(trainer.recipe.output_dir)
     _save_model(trainer, output)
-    settings = evaluation_settings(recipe)
-    with whole_file(output / "metrics.json") as path:
-        path.write_text(json.dumps({**evaluation.metrics, "settings": settings}, indent=2), encoding="utf-8")
-    with whole_file(output / "results.json") as path:
-        path.write_text(json.dumps(evaluation.results), encoding="utf-8")
+    write_figures(output, evaluation, recipe)
     save_curves(trainer.log.path, output / "curves.png")
     draw_predictions(trainer, evaluation, output / "predictions.png")
     write_model_card(
@@ -51,12 +46,22 @@ def write_outputs(trainer: Trainer, evaluation: Evaluation) -> None:
         command=_command(),
         cost=_cost(trainer),
         seed=recipe.seed,
-        settings=settings,
+        settings=evaluation_settings(recipe),
         base_model=base_words(recipe),
+        limits=_limits(recipe),
     )
     name, value = evaluation.main
     logger.info("%s %.4f on %s", name, value, dataset_words(recipe))
     logger.info("model    %s\ncard     %s\npicture  %s", output, output / "README.md", output / "predictions.png")
+
+
+def write_figures(folder: Path, evaluation: Evaluation, recipe: Recipe) -> None:
+    """Write `metrics.json` (figures and how they were measured) and `results.json` (COCO's results form)."""
+    with whole_file(folder / "metrics.json") as path:
+        figures = {**evaluation.metrics, "settings": evaluation_settings(recipe)}
+        path.write_text(json.dumps(figures, indent=2), encoding="utf-8")
+    with whole_file(folder / "results.json") as path:
+        path.write_text(json.dumps(evaluation.results), encoding="utf-8")
 
 
 def evaluation_settings(recipe: Recipe) -> dict[str, Any]:
@@ -82,6 +87,12 @@ def base_words(recipe: Recipe) -> str | None:
     if recipe.init_from == "none":
         return None
     return "the tiny checkpoint that ships with vitpose" if recipe.init_from == "tiny" else recipe.init_from
+
+
+def _limits(recipe: Recipe) -> list[str]:
+    if recipe.data != "synthetic":
+        return []
+    return ["It has seen generated people only: it is made for trying the tools, and fails on many photographs."]
 
 
 def draw_predictions(trainer: Trainer, evaluation: Evaluation, path: Path) -> None:
@@ -110,7 +121,9 @@ def _save_model(trainer: Trainer, output: Path) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     trainer.accelerator.unwrap_model(trainer.model).save_pretrained(partial)
     height, width = config.image_size
-    ViTPoseImageProcessor(size={"height": height, "width": width}, dark_sigma=recipe.dark_sigma).save_pretrained(partial)
+    ViTPoseImageProcessor(size={"height": height, "width": width}, dark_sigma=recipe.dark_sigma).save_pretrained(
+        partial
+    )
     for file in sorted(partial.iterdir(), key=lambda file: file.suffix == ".safetensors"):
         file.replace(output / file.name)
     partial.rmdir()

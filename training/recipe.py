@@ -16,7 +16,6 @@ from transformers import HfArgumentParser
 
 from vitpose.modeling.keypoint_schemas import KeypointSchema, get_keypoint_schema
 
-
 RECIPES = Path(__file__).parent / "recipes"
 
 
@@ -50,7 +49,7 @@ class Recipe:
         "'synthetic': generated people. 'coco': a folder in COCO's layout. 'people': Parquet files, a saved dataset or "
         "a Hub id with columns image, bbox, keypoints.",
     )
-    data_dir: str | None = _about(None, "Folder, file pattern or Hub id of the data; not for generated people.")
+    data_dir: str | None = _about(None, "Folder or Hub id of the data; not for generated people.")
     schema: str = _about("coco", "Name of the keypoint schema of the data.")
     train_split: str = _about("train", "Split to train on; for COCO folders 'train2017' or 'val2017'.")
     eval_split: str = _about("val", "Split to evaluate on; for COCO folders 'train2017' or 'val2017'.")
@@ -117,7 +116,9 @@ class Recipe:
             _require(self, name, getattr(self, name) >= 0, "0 or more")
         for name in ("flip_probability", "half_body_probability"):
             _require(self, name, 0 <= getattr(self, name) <= 1, "a probability from 0 to 1")
-        _require(self, "image_height", (self.image_height is None) == (self.image_width is None), "both sides or neither")
+        _require(
+            self, "image_height", (self.image_height is None) == (self.image_width is None), "both sides or neither"
+        )
         _require(self, "decay_epochs", self.decay_epochs == sorted(self.decay_epochs), "epochs in rising order")
         if self.data == "synthetic":
             _require(self, "schema", self.schema == "coco", "'coco', the keypoints that generated people have")

@@ -2,20 +2,25 @@
 
 import logging
 import os
+from functools import partial
 from pathlib import Path
 
 from accelerate import Accelerator, DataLoaderConfiguration
 from accelerate.utils import ProjectConfiguration
+from torch import nn
+from torch.utils.data import DataLoader
+
+from vitpose.modeling.configuration_vitpose import ViTPoseConfig
+from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
 
 from .assembly import build_evaluation_loader, build_model, build_training_loader
 from .checkpoints import list_checkpoints, load_checkpoint
 from .evaluation import Evaluation, predict_people, score
 from .optimisation import make_optimizer
-from .outputs import write_outputs
+from .outputs import write_figures, write_outputs
 from .recipe import Recipe
-from .sources import evaluation_people
+from .sources import EvaluationPeople, evaluation_people
 from .trainer import RunLog, Trainer
-
 
 logger = logging.getLogger(__name__)
 
@@ -63,23 +68,9 @@ def assemble(recipe: Recipe, accelerator: Accelerator, output: Path) -> Trainer:
     logger.info("%d people to train on, %d to evaluate", len(loader.dataset.people), len(source.people))
     model, optimizer, loader, evaluation_loader = accelerator.prepare(model, optimizer, loader, evaluation_loader)
 
-    def evaluate() -> Evaluation:
-        predictions = predict_people(
-            model,
-            evaluation_loader,
-            accelerator=accelerator,
-            schema=config.get_schema(),
-            flip_test=recipe.flip_test,
-            dark_sigma=recipe.dark_sigma,
-        )
-        return score(
-            predictions,
-            source.people,
-            source.annotations,
-            schema=config.get_schema(),
-            annotated_boxes=source.annotated_boxes,
-        )
-
+    evaluate = partial(
+        evaluate_people, model, evaluation_loader, accelerator=accelerator, source=source, config=config, recipe=recipe
+    )
     trainer = Trainer(
         accelerator=accelerator,
         model=model,
@@ -96,6 +87,48 @@ def assemble(recipe: Recipe, accelerator: Accelerator, output: Path) -> Trainer:
         trainer.progress = load_checkpoint(accelerator, trainer.checkpoint_folder, recipe)
         trainer.log.forget_after(trainer.progress.step)
     return trainer
+
+
+def evaluate_people(
+    model: nn.Module,
+    loader: DataLoader,
+    *,
+    accelerator: Accelerator,
+    source: EvaluationPeople,
+    config: ViTPoseConfig,
+    recipe: Recipe,
+) -> Evaluation:
+    """Predict the people of a prepared loader and score them as the recipe says."""
+    schema = config.get_schema()
+    predictions = predict_people(
+        model, loader, accelerator=accelerator, schema=schema, flip_test=recipe.flip_test, dark_sigma=recipe.dark_sigma
+    )
+    return score(predictions, source.people, source.annotations, schema=schema, annotated_boxes=source.annotated_boxes)
+
+
+def evaluate_model(model_source: str, recipe: Recipe, *, out: Path | None = None) -> Evaluation:
+    """Evaluate a saved model on the evaluation people of a recipe, without training.
+
+    Args:
+        model_source: Folder or Hub id.
+        recipe: Its data and evaluation fields count.
+        out: Folder for `metrics.json` and `results.json`; nothing is written without it.
+    """
+    accelerator = Accelerator(mixed_precision=recipe.mixed_precision)
+    model = ViTPoseForPoseEstimation.from_pretrained(model_source)
+    config = model.config
+    if config.get_schema().num_keypoints != recipe.keypoint_schema.num_keypoints:
+        raise ValueError(
+            f"The model predicts {config.get_schema().num_keypoints} keypoints ({config.get_schema().name}), the data "
+            f"has {recipe.keypoint_schema.num_keypoints} ({recipe.schema}): evaluate it on data of its own keypoints."
+        )
+    source = evaluation_people(recipe)
+    loader = build_evaluation_loader(recipe, accelerator, config, source.people)
+    model, loader = accelerator.prepare(model, loader)
+    evaluation = evaluate_people(model, loader, accelerator=accelerator, source=source, config=config, recipe=recipe)
+    if out is not None and accelerator.is_main_process:
+        write_figures(out, evaluation, recipe)
+    return evaluation
 
 
 def _check_output(output: Path, recipe: Recipe) -> None:

@@ -1,18 +1,14 @@
 """The people a recipe trains and evaluates on, and the ground truth they are scored against."""
 
-import glob
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from datasets import Dataset
 
-from .readers import read_coco, read_people, to_coco_annotations
+from .readers import read_coco, read_detections, read_people, to_coco_annotations
 from .recipe import Recipe
 from .synthetic import SyntheticPeople
-
 
 # Generated people to evaluate on come from a seed of their own, which data_seed is not allowed to be.
 EVALUATION_SEED = 20_000_003
@@ -54,7 +50,9 @@ def evaluation_people(recipe: Recipe) -> EvaluationPeople:
     schema = recipe.keypoint_schema
     if recipe.data == "synthetic":
         people = SyntheticPeople(num_people=recipe.eval_people, seed=EVALUATION_SEED, style=recipe.style)
-        rows = [people[index] for index in range(len(people))]  # kept: each is drawn once, then read at every evaluation
+        rows = [
+            people[index] for index in range(len(people))
+        ]  # kept: each is drawn once, then read at every evaluation
         return EvaluationPeople(people=rows, annotations=to_coco_annotations(rows, schema))
     if recipe.eval_boxes is None:
         people = _first(_read(recipe, recipe.eval_split), recipe.eval_people)
@@ -62,55 +60,15 @@ def evaluation_people(recipe: Recipe) -> EvaluationPeople:
     if recipe.data != "coco":
         raise ValueError("eval_boxes: detector boxes belong to the images of a COCO folder; set data to 'coco'.")
     annotation_file, image_dir = _coco_paths(recipe, recipe.eval_split)
-    people = detected_people(recipe.eval_boxes, annotation_file, image_dir, num_keypoints=schema.num_keypoints)
+    people = read_detections(recipe.eval_boxes, annotation_file, image_dir, schema=schema)
     return EvaluationPeople(people=people, annotations=str(annotation_file), annotated_boxes=False)
-
-
-def detected_people(
-    boxes_file: str | Path, annotation_file: str | Path, image_dir: str | Path, *, num_keypoints: int
-) -> list[dict[str, Any]]:
-    """People as a detector found them: rows with its boxes and scores, without labelled keypoints.
-
-    Args:
-        boxes_file: COCO results JSON, entries with image_id, category_id, bbox [x, y, w, h] and score.
-        annotation_file: COCO annotation file that lists the images.
-        image_dir: Folder of the images.
-        num_keypoints: Keypoints of the schema.
-
-    Raises:
-        ValueError: A box belongs to an image that the annotation file does not list.
-    """
-    boxes = json.loads(Path(boxes_file).read_text(encoding="utf-8"))
-    images = {image["id"]: image for image in json.loads(Path(annotation_file).read_text(encoding="utf-8"))["images"]}
-    unknown = sorted({box["image_id"] for box in boxes} - images.keys())
-    if unknown:
-        raise ValueError(
-            f"{boxes_file} has boxes of images {unknown[:5]} that {annotation_file} does not list: "
-            "use the detections of the same split."
-        )
-    return [
-        {
-            "image": {"bytes": None, "path": str(Path(image_dir) / images[box["image_id"]]["file_name"])},
-            "image_id": box["image_id"],
-            "person_id": number,
-            "width": images[box["image_id"]]["width"],
-            "height": images[box["image_id"]]["height"],
-            "bbox": box["bbox"],
-            "box_score": box["score"],
-            "area": box["bbox"][2] * box["bbox"][3],
-            "keypoints": np.zeros((num_keypoints, 3)),
-        }
-        for number, box in enumerate(boxes)
-        if box["category_id"] == 1 and min(box["bbox"][2:]) > 0
-    ]
 
 
 def _read(recipe: Recipe, split: str) -> Dataset:
     schema = recipe.keypoint_schema
     if recipe.data == "coco":
         return read_coco(*_coco_paths(recipe, split), schema=schema)
-    pattern = f"{recipe.data_dir}/{split}-*.parquet"  # a folder of the shards that `datasets` writes
-    return read_people(pattern, schema=schema) if glob.glob(pattern) else read_people(recipe.data_dir, schema=schema, split=split)
+    return read_people(recipe.data_dir, schema=schema, split=split)
 
 
 def _coco_paths(recipe: Recipe, split: str) -> tuple[Path, Path]:

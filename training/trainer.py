@@ -32,7 +32,6 @@ from .pose_dataset import EpochSampler
 from .recipe import Recipe
 from .sources import EvaluationPeople
 
-
 logger = logging.getLogger(__name__)
 
 

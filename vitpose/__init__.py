@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .auto import register
 
 if TYPE_CHECKING:
+    from .hub_cards.card import write_model_card
     from .modeling.configuration_vitpose import ViTPoseBackboneConfig, ViTPoseConfig
     from .modeling.keypoint_schemas import KeypointSchema, get_keypoint_schema
     from .modeling.modeling_vitpose import ViTPoseBackbone, ViTPoseForPoseEstimation
@@ -30,6 +31,7 @@ __all__ = [
     "coco_keypoint_metrics",
     "draw_poses",
     "get_keypoint_schema",
+    "write_model_card",
 ]
 
 _HOMES = {
@@ -42,6 +44,7 @@ _HOMES = {
     "coco_keypoint_metrics": "training.metrics",
     "draw_poses": "processing.drawing",
     "get_keypoint_schema": "modeling.keypoint_schemas",
+    "write_model_card": "hub_cards.card",
 }
 
 

@@ -1,0 +1,79 @@
+"""The command line: `vitpose predict` and `vitpose evaluate`."""
+
+import argparse
+import json
+import logging
+import sys
+from pathlib import Path
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; a mistake of the user ends with its message and status 2, without a traceback."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    parser = _parser()
+    chosen, rest = parser.parse_known_args(arguments)
+    if rest and chosen.command is not _evaluate:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    try:
+        chosen.command(chosen, rest)
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="vitpose", description="Human and animal pose with plain Vision Transformers."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    predict = commands.add_parser("predict", help="find the keypoints of people in photos and draw them")
+    predict.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
+    predict.add_argument("--model", default="tiny", help="folder or Hub id; 'tiny' is the one inside the package")
+    where = predict.add_mutually_exclusive_group(required=True)
+    where.add_argument("--boxes", type=Path, help='JSON list of {"file_name", "bbox": [x, y, width, height]}')
+    where.add_argument("--detector", help="object-detection model of transformers that finds the people")
+    where.add_argument("--whole-image", action="store_true", help="one person fills each image")
+    predict.add_argument("--detector-threshold", type=float, default=0.3, help="least score of a detected person")
+    predict.add_argument("--out", type=Path, default=Path("predictions"), help="folder to write into")
+    predict.set_defaults(command=_predict)
+
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="measure a model on annotated people",
+        description="Further arguments are a recipe's: [RECIPE.yaml] [--field value ...], such as --data coco "
+        "--data_dir coco --eval_split val2017 --eval_boxes detections.json.",
+    )
+    evaluate.add_argument("--model", default="tiny", help="folder or Hub id; 'tiny' is the one inside the package")
+    evaluate.add_argument("--out", type=Path, default=None, help="folder for metrics.json and results.json")
+    evaluate.set_defaults(command=_evaluate)
+    return parser
+
+
+# Imports of torch and transformers wait until a command runs, so that --help answers at once.
+
+
+def _predict(chosen: argparse.Namespace, _: list[str]) -> None:
+    from .predict import Predictor, detect_boxes, predict_files, read_boxes, whole_image_boxes
+
+    if chosen.boxes is not None:
+        boxes = read_boxes(chosen.boxes, chosen.images)
+    elif chosen.detector is not None:
+        boxes = detect_boxes(chosen.detector, chosen.images, threshold=chosen.detector_threshold)
+    else:
+        boxes = whole_image_boxes(chosen.images)
+    predict_files(Predictor.from_pretrained(chosen.model), boxes, chosen.out)
+
+
+def _evaluate(chosen: argparse.Namespace, recipe_arguments: list[str]) -> None:
+    from .pretrained import resolve_model
+    from .training.recipe import parse_recipe
+    from .training.session import evaluate_model
+
+    evaluation = evaluate_model(resolve_model(chosen.model), parse_recipe(recipe_arguments), out=chosen.out)
+    sys.stdout.write(json.dumps(evaluation.metrics, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

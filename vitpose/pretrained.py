@@ -1,0 +1,10 @@
+"""The checkpoint that ships inside the package: a tiny ViTPose trained on generated people."""
+
+from pathlib import Path
+
+TINY_CHECKPOINT = Path(__file__).parent / "checkpoints" / "tiny"
+
+
+def resolve_model(name: str) -> str:
+    """Where to load a model from: the folder of the packaged checkpoint for `tiny`, else the name itself."""
+    return str(TINY_CHECKPOINT) if name == "tiny" else name
