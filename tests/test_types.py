@@ -1,5 +1,6 @@
 """The type checker follows the mapped rooms: it sees what a module of another room really returns."""
 
+import configparser
 import shutil
 import subprocess
 import sys
@@ -18,12 +19,15 @@ wrong: str = get_keypoint_schema("coco").num_keypoints
 """
 
 
-def test_the_links_show_every_module_of_the_package() -> None:
-    links = CHECKOUT / ".types" / "vitpose"
-    assert all(path.is_symlink() and path.exists() for path in links.iterdir())
-    rooms = {"modeling", "processing", "training", "hub_cards"}
-    files = {path.name for path in (CHECKOUT / "vitpose").iterdir() if path.suffix == ".py" or path.name == "py.typed"}
-    assert {path.name for path in links.iterdir()} == rooms | files
+def test_each_room_has_its_link() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(CHECKOUT / "setup.cfg")
+    mapped = [line.split(" = ") for line in setup["options"]["package_dir"].split("\n") if line]
+    rooms = {module: folder for module, folder in mapped if module != "vitpose"}
+    links = {f"vitpose.{path.name}": path for path in (CHECKOUT / ".types" / "vitpose").iterdir()}
+    assert {module: link.resolve() for module, link in links.items()} == {
+        module: CHECKOUT / folder for module, folder in rooms.items()
+    }
 
 
 def test_a_type_error_across_rooms_is_caught(tmp_path: Path) -> None:

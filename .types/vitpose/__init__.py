@@ -1,1 +1,0 @@
-../../vitpose/__init__.py

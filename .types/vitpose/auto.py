@@ -1,1 +1,0 @@
-../../vitpose/auto.py
