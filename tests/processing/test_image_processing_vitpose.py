@@ -1,0 +1,257 @@
+"""The processor beside stock: the same crops, the same keypoints, the same folder; and its own promises."""
+
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+from PIL import Image
+from transformers import AutoImageProcessor
+from transformers.models.vitpose.image_processing_pil_vitpose import VitPoseImageProcessorPil
+
+from vitpose import ViTPoseImageProcessor
+
+PHOTO = skimage.data.astronaut()  # 512 x 512 x 3 uint8
+BOXES = [
+    [100.0, 30.0, 250.0, 430.0],
+    [-40.5, 300.25, 180.0, 90.0],
+    [400.0, 380.0, 160.0, 200.0],
+    [230.0, 70.0, 33.0, 47.0],
+]
+
+
+def random_people(num_people: int, num_keypoints: int, *, seed: int = 0) -> tuple[list[list[float]], np.ndarray]:
+    """Boxes in the photo and visible keypoints well inside each one."""
+    random = np.random.default_rng(seed)
+    sides = random.uniform(40, 300, (num_people, 2))
+    corners = random.uniform(-20, 512 - sides * 0.7)
+    points = corners[:, None] + sides[:, None] * random.uniform(0.1, 0.9, (num_people, num_keypoints, 2))
+    keypoints = np.concatenate([points, np.full((num_people, num_keypoints, 1), 2)], axis=-1)
+    return np.concatenate([corners, sides], axis=1).tolist(), keypoints
+
+
+def grey_levels(pixel_values: torch.Tensor) -> torch.Tensor:
+    std = torch.tensor(ViTPoseImageProcessor.image_std)[:, None, None]
+    return pixel_values * std * 255
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param({}, id="defaults"),
+        pytest.param({"size": {"height": 384, "width": 288}}, id="a larger crop"),
+        pytest.param({"normalize_factor": 160.0}, id="another unit of box sides"),
+        pytest.param({"do_normalize": False}, id="rescaled only"),
+        pytest.param(
+            {"do_rescale": False, "image_mean": (120, 110, 100), "image_std": (60, 60, 60)}, id="own statistics"
+        ),
+    ],
+)
+def test_crops_equal_stock_within_its_rounding(settings):
+    ours = ViTPoseImageProcessor(**settings)(PHOTO, boxes=[BOXES]).pixel_values
+    theirs = VitPoseImageProcessorPil(**settings)(PHOTO, boxes=[BOXES], return_tensors="pt").pixel_values
+    spread = 1 if settings.get("do_rescale") is False else 255
+    std = torch.tensor(settings.get("image_std", ViTPoseImageProcessor.image_std))[:, None, None]
+    difference = (ours - theirs) * spread * (1 if settings.get("do_normalize") is False else std)
+    assert ours.dtype == torch.float32
+    assert difference.abs().max() <= 1  # grey levels, everywhere
+
+
+def test_keypoints_equal_stock_along_the_whole_path():
+    boxes, keypoints = random_people(12, 17)
+    ours, theirs = ViTPoseImageProcessor(), VitPoseImageProcessorPil()
+    outputs = SimpleNamespace(heatmaps=ours(PHOTO, boxes=[boxes], keypoints=[keypoints]).labels)
+    expected = theirs.post_process_pose_estimation(outputs, boxes=[boxes])
+    people = ours.post_process_pose_estimation(outputs, boxes=[boxes])
+    for own, other in zip(people[0], expected[0], strict=True):
+        torch.testing.assert_close(own["keypoints"], other["keypoints"], atol=1e-3, rtol=0)
+        torch.testing.assert_close(own["scores"], other["scores"])
+        assert own["labels"].tolist() == other["labels"].tolist()
+
+
+@pytest.mark.parametrize("normalize_factor", [200.0, 160.0])
+@pytest.mark.parametrize("size", [(256, 192), (384, 288), (256, 256)])
+def test_the_way_back_undoes_the_way_in(size, normalize_factor):
+    boxes, keypoints = random_people(20, 17, seed=1)
+    processor = ViTPoseImageProcessor(size=size, normalize_factor=normalize_factor)
+    batch = processor(PHOTO, boxes=[boxes], keypoints=[keypoints])
+    people = processor.post_process_pose_estimation(SimpleNamespace(heatmaps=batch.labels), boxes=[boxes])
+    assert batch.labels.shape == (20, 17, size[0] // 4, size[1] // 4)
+    assert (batch.label_weights == 1).all()
+    for person, points, box in zip(people[0], keypoints, boxes, strict=True):
+        heatmap_pixel = max(box[2:]) * 1.25 * 200 / normalize_factor / (min(size) // 4 - 1)
+        error = person["keypoints"].numpy() - points[:, :2]
+        assert np.abs(error).max() < 0.03 * heatmap_pixel
+
+
+def test_boxes_come_back_as_corners():
+    batch = ViTPoseImageProcessor()(PHOTO, boxes=[[[10, 20, 100, 200]]], keypoints=[[[[60, 120, 2]]]])
+    outputs = SimpleNamespace(heatmaps=batch.labels)
+    (person,) = ViTPoseImageProcessor().post_process_pose_estimation(outputs, boxes=[[[10, 20, 100, 200]]])[0]
+    assert person["bbox"].tolist() == [10, 20, 110, 220]
+    assert person["scores"].shape == person["labels"].shape == (1,)  # one keypoint of one person keeps its axis
+
+
+def test_several_images_keep_their_people_apart():
+    small = Image.fromarray(PHOTO).resize((200, 100))
+    boxes = [BOXES[:2], [], [[10, 10, 50, 80]]]
+    processor = ViTPoseImageProcessor()
+    pixel_values = processor([PHOTO, PHOTO, small], boxes=boxes).pixel_values
+    torch.testing.assert_close(pixel_values[:2], processor(PHOTO, boxes=[BOXES[:2]]).pixel_values)
+    torch.testing.assert_close(pixel_values[2:], processor(small, boxes=boxes[2:]).pixel_values)
+    people = processor.post_process_pose_estimation(SimpleNamespace(heatmaps=torch.rand(3, 17, 64, 48)), boxes=boxes)
+    assert [len(image) for image in people] == [2, 0, 1]
+
+
+def test_nobody_anywhere():
+    processor = ViTPoseImageProcessor()
+    batch = processor([PHOTO, PHOTO], boxes=[[], []], keypoints=[[], np.zeros((0, 17, 3))])
+    assert batch.pixel_values.shape == (0, 3, 256, 192)
+    assert batch.labels.shape == (0, 17, 64, 48)
+    outputs = SimpleNamespace(heatmaps=torch.zeros(0, 17, 64, 48))
+    assert processor.post_process_pose_estimation(outputs, boxes=[[], []]) == [[], []]
+
+
+@pytest.mark.parametrize(
+    "boxes",
+    [
+        pytest.param([np.array(BOXES)], id="list of arrays"),
+        pytest.param(np.array([BOXES]), id="array"),
+        pytest.param(torch.tensor([BOXES]), id="tensor"),
+        pytest.param([[tuple(box) for box in BOXES]], id="tuples"),
+        pytest.param([torch.tensor(BOXES, requires_grad=True)], id="a detector's output"),
+        pytest.param([list(torch.tensor(BOXES))], id="list of tensors"),
+    ],
+)
+def test_boxes_in_any_container(boxes):
+    processor = ViTPoseImageProcessor()
+    torch.testing.assert_close(
+        processor(PHOTO, boxes=boxes).pixel_values, processor(PHOTO, boxes=[BOXES]).pixel_values, atol=1e-4, rtol=0
+    )
+
+
+def test_images_in_any_container():
+    processor = ViTPoseImageProcessor()
+    expected = processor(PHOTO, boxes=[BOXES]).pixel_values
+    chw = torch.from_numpy(PHOTO).permute(2, 0, 1)
+    for image in (Image.fromarray(PHOTO), [PHOTO], PHOTO[None], PHOTO.astype(np.float32), chw, chw.half()):
+        torch.testing.assert_close(processor(image, boxes=[BOXES]).pixel_values, expected)
+    rescaled = processor(chw / 255, boxes=[BOXES], do_rescale=False).pixel_values
+    torch.testing.assert_close(rescaled, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_arrays_where_asked_for():
+    batch = ViTPoseImageProcessor()(PHOTO, boxes=[BOXES], return_tensors="np")
+    assert isinstance(batch.pixel_values, np.ndarray)
+
+
+def outputs_with_scores(*scores: float) -> SimpleNamespace:
+    heatmaps = torch.zeros(1, len(scores), 64, 48)
+    heatmaps[0, :, 30, 20] = torch.tensor(scores)
+    return SimpleNamespace(heatmaps=heatmaps)
+
+
+def test_a_threshold_keeps_every_keypoint_in_its_place():
+    outputs, processor = outputs_with_scores(0.9, 0.2, 0.5), ViTPoseImageProcessor()
+    (plain,) = processor.post_process_pose_estimation(outputs, boxes=[BOXES[:1]])[0]
+    (person,) = processor.post_process_pose_estimation(outputs, boxes=[BOXES[:1]], threshold=0.3)[0]
+    assert person["scores"].tolist() == pytest.approx([0.9, 0, 0.5])
+    assert person["labels"].tolist() == [0, 1, 2]
+    torch.testing.assert_close(person["keypoints"], plain["keypoints"])
+
+
+def test_dropping_below_the_threshold_is_what_stock_does():
+    outputs = outputs_with_scores(0.9, 0.2, 0.5)
+    (person,) = ViTPoseImageProcessor().post_process_pose_estimation(
+        outputs, boxes=[BOXES[:1]], threshold=0.3, drop_below_threshold=True
+    )[0]
+    (expected,) = VitPoseImageProcessorPil().post_process_pose_estimation(outputs, boxes=[BOXES[:1]], threshold=0.3)[0]
+    for name in ("keypoints", "scores", "labels"):
+        torch.testing.assert_close(person[name], expected[name])
+
+
+def test_target_sizes_are_height_and_width_of_each_image():
+    processor, outputs = ViTPoseImageProcessor(), SimpleNamespace(heatmaps=torch.rand(3, 5, 64, 48))
+    pixels = [[[10, 20, 100, 200], [30, 40, 50, 60]], [[64, 32, 16, 8]]]
+    fractions = [[[0.025, 0.1, 0.25, 1.0], [0.075, 0.2, 0.125, 0.3]], [[0.5, 0.5, 0.125, 0.125]]]
+    expected = processor.post_process_pose_estimation(outputs, boxes=pixels)
+    people = processor.post_process_pose_estimation(outputs, boxes=fractions, target_sizes=[(200, 400), (64, 128)])
+    for own, other in zip(sum(people, []), sum(expected, []), strict=True):
+        torch.testing.assert_close(own["keypoints"], other["keypoints"])
+        torch.testing.assert_close(own["bbox"], other["bbox"])
+
+
+def test_the_blur_is_a_setting_of_processor_and_call():
+    outputs = SimpleNamespace(heatmaps=torch.rand(1, 17, 64, 48, generator=torch.Generator().manual_seed(0)))
+
+    def keypoints(processor: ViTPoseImageProcessor, **options) -> torch.Tensor:
+        return processor.post_process_pose_estimation(outputs, boxes=[BOXES[:1]], **options)[0][0]["keypoints"]
+
+    wide = keypoints(ViTPoseImageProcessor(dark_sigma=2.0))
+    torch.testing.assert_close(keypoints(ViTPoseImageProcessor(), dark_sigma=2.0), wide)
+    assert not torch.equal(keypoints(ViTPoseImageProcessor()), wide)
+
+
+def test_the_saved_file_is_stock_s_own(tmp_path):
+    settings = {"size": {"height": 384, "width": 288}, "image_mean": [0.5, 0.5, 0.5]}
+    ViTPoseImageProcessor(**settings).save_pretrained(tmp_path / "ours")
+    VitPoseImageProcessorPil(**settings).save_pretrained(tmp_path / "stock")
+    ours, theirs = ((tmp_path / name / "preprocessor_config.json").read_text() for name in ("ours", "stock"))
+    assert ours == theirs
+
+
+def test_stock_folders_load_here(tmp_path):
+    VitPoseImageProcessorPil(size={"height": 128, "width": 96}).save_pretrained(tmp_path)
+    processor = ViTPoseImageProcessor.from_pretrained(tmp_path, dark_sigma=2.0)
+    assert dict(processor.size) == {"height": 128, "width": 96}
+    assert processor.dark_sigma == 2.0
+
+
+def test_folders_of_earlier_stock_versions_load_here(tmp_path):
+    unset = dict.fromkeys(("crop_size", "do_resize", "do_center_crop", "resample", "input_data_format", "device"))
+    saved = ViTPoseImageProcessor().to_dict() | unset | {"data_format": "channels_first", "default_to_square": True}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(saved))
+    assert ViTPoseImageProcessor.from_pretrained(tmp_path).to_dict() == ViTPoseImageProcessor().to_dict()
+
+
+def test_an_own_blur_survives_saving_and_does_not_disturb_stock(tmp_path):
+    ViTPoseImageProcessor(dark_sigma=2.0).save_pretrained(tmp_path)
+    assert ViTPoseImageProcessor.from_pretrained(tmp_path).dark_sigma == 2.0
+    assert isinstance(AutoImageProcessor.from_pretrained(tmp_path), VitPoseImageProcessorPil)
+
+
+WITHOUT_VITPOSE = """
+import sys
+sys.modules["vitpose"] = None
+import numpy as np, torch
+from types import SimpleNamespace
+from transformers import AutoImageProcessor
+folder = sys.argv[1]
+given = np.load(folder + "/given.npz")
+processor = AutoImageProcessor.from_pretrained(folder)
+boxes = [given["boxes"].tolist()]
+crops = processor(given["photo"], boxes=boxes, return_tensors="pt").pixel_values
+outputs = SimpleNamespace(heatmaps=torch.from_numpy(given["heatmaps"]))
+people = processor.post_process_pose_estimation(outputs, boxes=boxes)[0]
+keypoints = torch.stack([person["keypoints"] for person in people])
+np.savez(folder + "/result.npz", kind=type(processor).__name__, crops=crops.numpy(), keypoints=keypoints.numpy())
+"""
+
+
+def test_a_process_without_vitpose_does_the_same(tmp_path):
+    boxes, keypoints = random_people(4, 17, seed=2)
+    processor = ViTPoseImageProcessor()
+    processor.save_pretrained(tmp_path)
+    batch = processor(PHOTO, boxes=[boxes], keypoints=[keypoints])
+    np.savez(tmp_path / "given.npz", photo=PHOTO, boxes=boxes, heatmaps=batch.labels.numpy())
+    subprocess.run([sys.executable, "-c", WITHOUT_VITPOSE, str(tmp_path)], check=True)
+    result = np.load(tmp_path / "result.npz")
+    people = processor.post_process_pose_estimation(SimpleNamespace(heatmaps=batch.labels), boxes=[boxes])[0]
+    own = np.stack([person["keypoints"].numpy() for person in people])
+    assert str(result["kind"]).startswith("VitPoseImageProcessor")
+    assert grey_levels(torch.from_numpy(result["crops"]) - batch.pixel_values).abs().max() <= 1
+    np.testing.assert_allclose(result["keypoints"], own, atol=1e-3)
