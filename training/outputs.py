@@ -102,7 +102,10 @@ def draw_predictions(trainer: Trainer, evaluation: Evaluation, path: Path) -> No
     ranking = np.argsort(np.nan_to_num(similarity), kind="stable")
     chosen = ranking[np.linspace(0, len(ranking) - 1, min(PICTURED_PEOPLE, len(ranking))).round().astype(int)]
     rows = [source.people[int(index)] for index in chosen]
-    pixels = [read_image(row["image"], row=int(index)) for row, index in zip(rows, chosen, strict=True)]
+    pixels = [
+        read_image(row["image"], row=int(index), size=(row["width"], row["height"]))
+        for row, index in zip(rows, chosen, strict=True)
+    ]
     save_predictions(
         path,
         [Image.fromarray(image.permute(1, 2, 0).numpy()) for image in pixels],

@@ -5,21 +5,37 @@ ready for the Hub. `--help` lists the fields.
 """
 
 import logging
+import os
 import sys
+
+from transformers.utils.logging import disable_progress_bar
 
 from vitpose.training.recipe import parse_recipe
 from vitpose.training.session import run_recipe
+from vitpose.training.trainer import NonFiniteLossError
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a recipe; a mistake of the user ends with its message and status 2, without a traceback."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    _set_up_terminal()
     try:
         run_recipe(parse_recipe(arguments))
-    except (ValueError, FileNotFoundError, FileExistsError) as error:
-        sys.stderr.write(f"error: {error}\n")
+    except (ValueError, FileNotFoundError, FileExistsError, NonFiniteLossError) as error:
+        sys.stderr.write(f"error: {_message(error)}\n")
         return 2
     return 0
+
+
+def _set_up_terminal() -> None:
+    """Show what this run says, from one process of several, and of the libraries only their warnings."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("vitpose").setLevel(logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING)
+    disable_progress_bar()  # of reading and writing weights: the bars left are those of epochs and evaluations
+
+
+def _message(error: Exception) -> str:
+    """What went wrong, in one line: the error of a data-loader worker arrives as the text of its traceback."""
+    return str(error).strip().rsplit(f"{type(error).__name__}: ", maxsplit=1)[-1]
 
 
 if __name__ == "__main__":

@@ -66,6 +66,8 @@ def assemble(recipe: Recipe, accelerator: Accelerator, output: Path) -> Trainer:
     source = evaluation_people(recipe)
     evaluation_loader = build_evaluation_loader(recipe, accelerator, config, source.people)
     logger.info("%d people to train on, %d to evaluate", len(loader.dataset.people), len(source.people))
+    where = f"{accelerator.num_processes} x {accelerator.device.type}"
+    logger.info("%.1f M parameters on %s", model.num_parameters() / 1e6, where)
     model, optimizer, loader, evaluation_loader = accelerator.prepare(model, optimizer, loader, evaluation_loader)
 
     evaluate = partial(

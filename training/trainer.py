@@ -34,6 +34,8 @@ from .sources import EvaluationPeople
 
 logger = logging.getLogger(__name__)
 
+_SHOWN_METRICS = ("AP", "AP50", "AP75", "AR", "PCK")  # on the terminal; the log and metrics.json have them all
+
 
 class NonFiniteLossError(RuntimeError):
     """The loss became infinite or not a number; the message has step, learning rate and samples."""
@@ -135,7 +137,7 @@ class Trainer:
     def _train_epoch(self, epoch: int, started: float) -> None:
         factor = learning_rate_factor(self.recipe, self.steps_per_epoch)
         window = _Window()
-        for batch, batches_left in self._batches(epoch):
+        for batch, batches_left in self._batches(epoch, window):
             ends_step = self._is_step_end(batches_left)
             learning_rate = set_learning_rate(self.optimizer, factor(self.progress.step))
             self._seed_step()
@@ -147,11 +149,11 @@ class Trainer:
             self.progress.seconds = time.perf_counter() - started
             if self.progress.step % self.recipe.log_every == 0 or batches_left == 0:
                 self._log(window, learning_rate)
-                window = _Window()
+                window.restart()
             if self.recipe.checkpoint_every and self.progress.step % self.recipe.checkpoint_every == 0:
                 self._save()
 
-    def _batches(self, epoch: int) -> Iterator[tuple[dict[str, Tensor], int]]:
+    def _batches(self, epoch: int, window: "_Window") -> Iterator[tuple[dict[str, Tensor], int]]:
         """The batches of an epoch that are still to come, each with the number that follow it; draws the bar."""
         self.loader.set_epoch(epoch)  # accelerate hands it on to the sampler
         self.sampler.skip(min(self.progress.samples, self.sampler.epoch_length))
@@ -166,8 +168,8 @@ class Trainer:
         with bar:
             for number, batch in enumerate(self.loader):
                 yield batch, total - number - 1
+                bar.set_postfix(loss=f"{window.loss:.3g}", step=self.progress.step, refresh=False)
                 bar.update(min(self.samples_per_batch, self.sampler.epoch_length - bar.n))
-                bar.set_postfix(step=self.progress.step, refresh=False)
 
     def _is_step_end(self, batches_left: int) -> bool:
         """Whether the gradients are whole; counted from the epoch's start, so that a resumed run agrees."""
@@ -232,8 +234,9 @@ class Trainer:
         evaluation = self.evaluate()
         self.log.write(step=self.progress.step, epoch=self.progress.epoch, eval=evaluation.metrics)
         if self.accelerator.is_main_process:
-            figures = ", ".join(f"{name} {value:.4f}" for name, value in evaluation.metrics.items())
-            logger.info("step %d: %s", self.progress.step, figures)
+            shown = (name for name in _SHOWN_METRICS if name in evaluation.metrics)
+            figures = "  ".join(f"{name} {evaluation.metrics[name]:.4f}" for name in shown)
+            logger.info("after epoch %d, step %d: %s", self.progress.epoch, self.progress.step, figures)
         return evaluation
 
     def _save(self) -> None:
@@ -244,6 +247,11 @@ class _Window:
     """Mean loss and speed since the last line of the log."""
 
     def __init__(self) -> None:
+        self.loss = math.nan
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin anew; `loss` stays what it was until the next batch."""
         self._started = time.perf_counter()
         self._losses: list[float] = []
         self._images = 0
@@ -251,10 +259,7 @@ class _Window:
     def add(self, loss: float, images: int) -> None:
         self._losses.append(loss)
         self._images += images
-
-    @property
-    def loss(self) -> float:
-        return sum(self._losses) / len(self._losses)
+        self.loss = sum(self._losses) / len(self._losses)
 
     @property
     def images_per_second(self) -> float:
