@@ -100,10 +100,16 @@ def _paint_scene(rng: np.random.Generator, style: Style) -> tuple[Canvas, Skelet
     skeleton = _sample_skeleton(rng)
     size, box = _place(rng, skeleton, settings)
     floor_y = box[3] + skeleton.pose.lift * skeleton.scales["pelvis"]
-    canvas = Canvas(background=paint_background(rng, style, size, floor_y), light=sample_light(rng, settings))
+    is_lying = skeleton.pose.family == "lying"
+    background = paint_background(rng, style, size, (box[1] + box[3]) / 2 if is_lying else floor_y)
+    canvas = Canvas(background=background, light=sample_light(rng, settings))
     if rng.random() < settings.company:
         _paint_passer_by(canvas, rng, settings, box, near=False)
-    _paint_shadows(canvas, skeleton, floor_y, settings.shadow)
+    if is_lying:
+        width, height = box[2] - box[0], box[3] - box[1]
+        canvas.shadow(box[0] + 0.5 * width, box[1] + 0.6 * height, 0.45 * width, 0.35 * height, settings.shadow)
+    else:
+        _paint_shadows(canvas, skeleton, floor_y, settings.shadow)
     if skeleton.pose.family == "sitting":
         paint_seat(canvas, rng, skeleton, floor_y)
     paint_figure(canvas=canvas, skeleton=skeleton, outfit=_sample_outfit(rng, settings))
@@ -138,9 +144,13 @@ def _place(rng: np.random.Generator, skeleton: Skeleton, settings: StyleSettings
     figure = figure * pixels
     size = np.minimum(np.maximum(figure * rng.uniform((1.12, 1.06), (1.75, 1.32)), (130, 170)), (320, 300)).round()
     corner = (size - figure) * rng.uniform((0.05, 0.25), (0.95, 0.85))
-    if rng.random() < settings.cut_off:  # the legs, and sometimes one side, are out of the picture
-        corner[1] = max(corner[1], size[1] - figure[1] * rng.uniform(0.6, 0.95))
-        corner[0] += rng.choice((-0.3, 0.0, 0.0, 0.3)) * figure[0]
+    if rng.random() < settings.cut_off:  # the legs or one side are out of the picture
+        kept = rng.uniform(0.6, 0.95) * figure
+        side = rng.integers(4)
+        if side < 2:
+            corner[0] = kept[0] - figure[0] if side == 0 else size[0] - kept[0]
+        else:
+            corner[1] = max(corner[1], size[1] - kept[1])
     skeleton.place(pixels_per_height=pixels, offset_xy=corner - low * pixels)
     left, top, right, bottom = [*corner.tolist(), *(corner + figure).tolist()]
     return (int(size[0]), int(size[1])), (left, top, right, bottom)

@@ -190,12 +190,12 @@ def _dapple(picture: Image.Image, rng: np.random.Generator, strength: float) -> 
 
 def paint_background(rng: np.random.Generator, style: Style, size: tuple[int, int], floor_y: float) -> Image.Image:
     """A background of `size` (width, height) whose floor begins somewhat above row `floor_y`, where the feet are."""
-    shrink = rng.uniform(1.6, 3.2)
+    shrink = rng.uniform(1.8, 3.4)
     small = (max(8, round(size[0] / shrink)), max(8, round(size[1] / shrink)))
     horizon = min(max(floor_y / size[1] - rng.uniform(0.03, 0.3), 0.2), 0.97)
     stage = _Stage(rng, small, int(small[1] * horizon))
     places = _PLACES[style]
     places[rng.integers(len(places))](stage)
     picture = _dapple(stage.picture, rng, rng.uniform(0.05, 0.35))
-    picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.4, 1.1)))
+    picture = picture.filter(ImageFilter.BoxBlur(rng.uniform(0.5, 1.2)))
     return picture.resize(size, Image.Resampling.BILINEAR)

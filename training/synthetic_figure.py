@@ -89,27 +89,27 @@ def _paint_limb(
 def _paint_upper_arm(brush: Brush, side: int) -> None:
     ends, outfit = (f"{SIDES[side]}_shoulder", f"{SIDES[side]}_elbow"), brush.outfit
     part = Part.UPPER_ARM.on(side)
-    _paint_limb(brush, *ends, _UPPER_ARM, cloth=outfit.top, cover=outfit.sleeve, part=part, shadow=0.35)
+    _paint_limb(brush, *ends, _UPPER_ARM, cloth=outfit.top, cover=outfit.sleeve, part=part, shadow=0.45)
 
 
 def _paint_forearm(brush: Brush, side: int) -> None:
     name, outfit = SIDES[side], brush.outfit
     hand = _tube(brush, f"{name}_wrist", f"{name}_hand", _HAND)
-    brush.put(hand, outfit.skin, Part.HAND.on(side), shadow=0.3)
+    brush.put(hand, outfit.skin, Part.HAND.on(side))
     ends, part = (f"{name}_elbow", f"{name}_wrist"), Part.FOREARM.on(side)
-    _paint_limb(brush, *ends, _FOREARM, cloth=outfit.top, cover=outfit.sleeve - 1, part=part, shadow=0.35)
+    _paint_limb(brush, *ends, _FOREARM, cloth=outfit.top, cover=outfit.sleeve - 1, part=part, shadow=0.45)
 
 
 def _paint_thigh(brush: Brush, side: int) -> None:
     ends, outfit = (f"{SIDES[side]}_hip", f"{SIDES[side]}_knee"), brush.outfit
     part = Part.THIGH.on(side)
-    _paint_limb(brush, *ends, _THIGH, cloth=outfit.bottom, cover=outfit.leg_cover, part=part, shadow=0.35)
+    _paint_limb(brush, *ends, _THIGH, cloth=outfit.bottom, cover=outfit.leg_cover, part=part, shadow=0.45)
 
 
 def _paint_shin(brush: Brush, side: int) -> None:
     ends, outfit = (f"{SIDES[side]}_knee", f"{SIDES[side]}_ankle"), brush.outfit
     part = Part.SHIN.on(side)
-    _paint_limb(brush, *ends, _SHIN, cloth=outfit.bottom, cover=outfit.leg_cover - 1, part=part, shadow=0.3)
+    _paint_limb(brush, *ends, _SHIN, cloth=outfit.bottom, cover=outfit.leg_cover - 1, part=part, shadow=0.4)
 
 
 def _paint_foot(brush: Brush, side: int) -> None:

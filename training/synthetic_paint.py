@@ -96,15 +96,19 @@ class Canvas:
         np.copyto(self.owner[patch.window], np.uint8(owner), where=coverage > 0.5)
 
     def darken(self, patch: Patch, amount: float) -> None:
-        """Soft shadow of a shape on the figures behind it, none where a tube is joined on; the background stays."""
+        """Soft shadow of a shape on the figures behind it, none at the joints of a tube; the background stays."""
         behind = self.owner[patch.window] > 0
         if not behind.any():
             return
-        halo = _clip01(1 + patch.edge * (3 / (patch.thickness + 1)))
+        shade = patch.edge * (3 * amount / (patch.thickness + 1))
+        shade += amount
+        np.maximum(shade, 0, out=shade)
+        np.minimum(shade, amount, out=shade)
         if patch.along is not None:
-            halo *= np.minimum(2 * patch.along, 1)
-        halo *= behind
-        self.rgb[:, patch.window[0], patch.window[1]] *= 1 - amount * halo
+            shade *= patch.along * (4 - 4 * patch.along)
+        shade *= behind
+        np.subtract(1, shade, out=shade)
+        self.rgb[:, patch.window[0], patch.window[1]] *= shade
 
     def tube(self, start, end, radii, *, caps: tuple[float, float] = (1.0, 1.0)) -> Patch | None:
         """A round limb from `start` to `end`, (x, y, ...) in pixels; None outside the picture.
