@@ -5,6 +5,7 @@
 """
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any, Literal
@@ -56,11 +57,13 @@ def reject_unknown_keys(owner: str, given: Iterable[str], known: Iterable[str]) 
     known = sorted(known)
     unknown = sorted(set(given) - set(known) - _LIBRARY_KEYS)
     if unknown:
-        nearest = {key: difflib.get_close_matches(key, known, n=1) for key in unknown}
-        hints = ", ".join(
-            f"{key!r}" + (f" (did you mean {near[0]!r}?)" if near else "") for key, near in nearest.items()
+        hints = []
+        for key in unknown:
+            near = difflib.get_close_matches(key, known, n=1)
+            hints.append(f"{key!r} (did you mean {near[0]!r}?)" if near else repr(key))
+        raise ValueError(
+            f"{owner} does not know {', '.join(hints)}. It takes: {', '.join(k for k in known if k[0] != '_')}."
         )
-        raise ValueError(f"{owner} does not know {hints}. It takes: {', '.join(k for k in known if k[0] != '_')}.")
 
 
 def _pair(name: str, value: Any) -> list[int]:
@@ -77,10 +80,7 @@ def schema_from_labels(labels: list[str]) -> KeypointSchema:
     Names equal to those of a known dataset (`"L_Eye"` counts as `"left_eye"`) give that dataset's schema; other names
     give a schema whose mirror pairs follow from `left_` and `right_`, without skeleton and without sigmas.
     """
-    names = [label.lower() for label in labels]
-    names = [
-        {"l": "left", "r": "right"}.get(name[0], name[0]) + name[1:] if name[1:2] == "_" else name for name in names
-    ]
+    names = [re.sub("^l_", "left_", re.sub("^r_", "right_", label.lower())) for label in labels]
     for known in sorted(list_keypoint_schemas(), key=lambda name: name != "coco"):  # COCO first: others share its names
         if get_keypoint_schema(known).keypoints == tuple(names):
             return get_keypoint_schema(known)

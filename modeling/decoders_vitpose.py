@@ -1,7 +1,5 @@
 """The two decoders of the ViTPose paper (section 3.1): from a grid of tokens to heatmaps of four times its size."""
 
-from functools import cache
-
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -43,10 +41,10 @@ class ViTPoseClassicDecoder(nn.Module):
 class ViTPoseSimpleDecoder(nn.Module):
     """ReLU, bilinear upsampling and one 3x3 convolution; the ReLU comes first, as in the paper's formula.
 
-    The upsampled features, sixteen times the grid, are never made. Upsampling acts on each channel alone, so it commutes
-    with the channel product of every kernel tap: the taps are applied on the grid, and each is then upsampled, shifted
-    to its place and added, which is one small matrix along the rows and one along the columns. The result is the same
-    up to rounding, for about a tenth of the work.
+    The upsampled features, sixteen times the grid, are never made. Upsampling acts on each channel alone, so it
+    commutes with the channel product of every kernel tap: the taps are applied on the grid, and each is then upsampled,
+    shifted to its place and added, which is one small matrix along the rows and one along the columns. The result is
+    the same up to rounding, for about a tenth of the work.
     """
 
     def __init__(self, config: ViTPoseConfig) -> None:
@@ -61,21 +59,21 @@ class ViTPoseSimpleDecoder(nn.Module):
         keypoints, channels = self.conv.weight.shape[:2]
         taps = self.conv.weight.permute(0, 2, 3, 1).reshape(-1, channels, 1, 1)  # (K * 3 * 3, C, 1, 1)
         maps = F.conv2d(F.relu(features), taps).unflatten(1, (keypoints, 3, 3))  # (B, K, 3, 3, H, W)
-        rows = upsampling_taps(height, self.scale_factor).to(maps)  # (4H, 3H)
-        columns = upsampling_taps(width, self.scale_factor).to(maps)  # (4W, 3W)
+        rows = upsampling_taps(height, self.scale_factor, like=maps)  # (4H, 3H)
+        columns = upsampling_taps(width, self.scale_factor, like=maps)  # (4W, 3W)
         maps = maps.permute(0, 1, 2, 4, 3, 5).flatten(4)  # (B, K, 3, H, 3W)
         maps = (maps @ columns.T).flatten(2, 3)  # (B, K, 3H, 4W)
         return rows @ maps + self.conv.bias[:, None, None]
 
 
-@cache
-def upsampling_taps(length: int, scale: int) -> torch.Tensor:
+def upsampling_taps(length: int, scale: int, *, like: torch.Tensor) -> torch.Tensor:
     """Matrix (scale * length, 3 * length): upsample three signals, shift them as the taps of a kernel, and add them.
 
     Column block t belongs to tap t of a convolution with zero padding 1: output i takes entry i + t - 1 of the signal
-    after bilinear upsampling (align_corners=False).
+    after bilinear upsampling (align_corners=False). Device and dtype are those of `like`. Made anew in every forward,
+    which costs little: a matrix kept from inference mode, from tracing or from another device would be of no use.
     """
-    identity = torch.eye(length)[None]  # (1, length, length): one signal a channel
+    identity = torch.eye(length, dtype=like.dtype, device=like.device)[None]  # (1, length, length): a signal a channel
     upsampled = F.interpolate(identity, scale_factor=scale, mode="linear", align_corners=False)[0].T  # (scale*L, L)
     padded = F.pad(upsampled, (0, 0, 1, 1))  # one zero row at each end
     return torch.cat([padded[tap : tap + scale * length] for tap in range(3)], dim=1)

@@ -120,8 +120,8 @@ class ViTPoseEmbeddings(nn.Module):
 def sine_cosine_positions(grid_size: tuple[int, int], width: int) -> torch.Tensor:
     """The (1, 1 + rows * columns, width) table that pre-training of plain ViTs starts from (MAE paper).
 
-    A quarter of the channels each holds the sine and the cosine of the row and of the column, at frequencies from 1 down
-    to 1/10000; channels beyond a multiple of four, and row 0, are zero. Tokens know where they are from the first step.
+    A quarter of the channels each holds the sine and the cosine of the row and of the column, at frequencies from 1
+    down to 1/10000; channels beyond a multiple of four, and row 0, are zero. So tokens know their place from the start.
     """
     quarter = width // 4
     frequencies = 10000.0 ** -(torch.arange(quarter, dtype=torch.float32) / quarter)
@@ -280,11 +280,9 @@ class ViTPoseBackbone(BackboneMixin, ViTPosePreTrainedModel):
         Returns:
             `feature_maps`, a tuple of (B, C, H/16, W/16), each after the last layer norm.
         """
-        states, attentions = self.encoder(
-            self.embeddings(pixel_values), output_attentions=_resolve(output_attentions, self.config.output_attentions)
-        )
         keep_states = _resolve(output_hidden_states, self.config.output_hidden_states)
         keep_attentions = _resolve(output_attentions, self.config.output_attentions)
+        states, attentions = self.encoder(self.embeddings(pixel_values), output_attentions=keep_attentions)
         selected = [state for stage, state in zip(self.stage_names, states, strict=True) if stage in self.out_features]
         return BackboneOutput(
             feature_maps=tuple(self._to_map(self.layernorm(state)) for state in selected),
@@ -350,7 +348,7 @@ class ViTPoseForPoseEstimation(ViTPosePreTrainedModel):
         Raises:
             ValueError: A shape, the dataset index or a pair does not fit the model.
         """
-        _check_dataset_index(dataset_index, len(pixel_values))
+        _check_dataset_index(dataset_index, pixel_values.shape[0])
         if label_weights is not None and labels is None:
             raise ValueError("label_weights without labels have no effect: give both, or neither.")
         features = self.backbone(
@@ -397,14 +395,20 @@ def _check_dataset_index(dataset_index: int | torch.Tensor | None, batch: int) -
     """Raise unless the index selects the one head there is."""
     if dataset_index is None:
         return
-    index = torch.as_tensor(dataset_index)
-    if index.is_floating_point() or index.dtype == torch.bool or index.shape not in ((), (batch,)):
+    if isinstance(dataset_index, torch.Tensor):
+        is_index = not dataset_index.is_floating_point() and dataset_index.dtype != torch.bool
+        is_index = is_index and dataset_index.shape in ((), (batch,))
+    else:
+        is_index = isinstance(dataset_index, int) and not isinstance(dataset_index, bool)
+    if not is_index:
         raise ValueError(
             f"dataset_index: expected an int, or a long tensor of shape ({batch},), one entry a crop; got "
             f"{dataset_index!r}."
         )
-    if (index != 0).any():
-        raise ValueError(f"dataset_index: this model has one dataset, index 0; got {index.tolist()}.")
+    # An int is compared in Python: a tensor's values would break a compiled or exported graph.
+    indices = dataset_index.flatten().tolist() if isinstance(dataset_index, torch.Tensor) else [dataset_index]
+    if any(indices):
+        raise ValueError(f"dataset_index: this model has one dataset, index 0; got {dataset_index!r}.")
 
 
 def _flip_back(heatmaps: torch.Tensor, flip_pairs: torch.Tensor | Sequence[Sequence[int]]) -> torch.Tensor:
@@ -413,7 +417,7 @@ def _flip_back(heatmaps: torch.Tensor, flip_pairs: torch.Tensor | Sequence[Seque
     pairs = torch.as_tensor(flip_pairs, device=heatmaps.device)
     if pairs.ndim != 2 or pairs.shape[1] != 2 or not ((pairs >= 0) & (pairs < keypoints)).all():
         raise ValueError(
-            f"flip_pairs: expected pairs of keypoint indices from 0 to {keypoints - 1}, shape (n, 2), got {flip_pairs!r}."
+            f"flip_pairs: expected pairs of indices from 0 to {keypoints - 1}, shape (n, 2), got {flip_pairs!r}."
         )
     index = torch.arange(keypoints, device=heatmaps.device)
     index[pairs[:, 0]], index[pairs[:, 1]] = pairs[:, 1], pairs[:, 0]

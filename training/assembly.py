@@ -11,9 +11,9 @@ from transformers.modeling_utils import PreTrainedModel
 from vitpose.modeling.configuration_vitpose import ViTPoseConfig
 from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
 from vitpose.modeling.pretrained_backbones import load_pretrained_backbone
-from vitpose.pretrained import resolve_model
 
 from .augmentation import Augmentation
+from .packaged import resolve_model
 from .pose_dataset import EpochSampler, PoseDataset
 from .recipe import Recipe
 from .sources import training_people

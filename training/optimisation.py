@@ -1,4 +1,4 @@
-"""AdamW with layer-wise learning-rate decay, and the learning rate as a function of the step (ViTPose paper, table 1)."""
+"""AdamW with layer-wise learning-rate decay, and the learning rate of each step (ViTPose paper, table 1)."""
 
 import math
 import re

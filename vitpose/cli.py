@@ -67,7 +67,7 @@ def _predict(chosen: argparse.Namespace, _: list[str]) -> None:
 
 
 def _evaluate(chosen: argparse.Namespace, recipe_arguments: list[str]) -> None:
-    from .pretrained import resolve_model
+    from .training.packaged import resolve_model
     from .training.recipe import parse_recipe
     from .training.session import evaluate_model
 

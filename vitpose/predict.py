@@ -13,10 +13,10 @@ from tqdm.auto import tqdm
 from transformers import pipeline
 
 from .modeling.modeling_vitpose import ViTPoseForPoseEstimation
-from .pretrained import resolve_model
 from .processing.drawing import draw_poses
 from .processing.image_processing_vitpose import ViTPoseImageProcessor
 from .training.files import whole_file
+from .training.packaged import resolve_model
 
 logger = logging.getLogger(__name__)
 

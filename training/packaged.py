@@ -1,8 +1,8 @@
 """The checkpoint that ships inside the package: a tiny ViTPose trained on generated people."""
 
-from pathlib import Path
+from importlib.resources import files
 
-TINY_CHECKPOINT = Path(__file__).parent / "checkpoints" / "tiny"
+TINY_CHECKPOINT = files("vitpose") / "checkpoints" / "tiny"
 
 
 def resolve_model(name: str) -> str:
