@@ -34,6 +34,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "huge": {"hidden_size": 1280, "num_hidden_layers": 32, "num_attention_heads": 16, "drop_path_rate": 0.55},
 }
 
+PATCH_PADDING = 2  # zero pixels around the image before it is cut into patches (released configs)
+
 # What transformers' own class is called on disk; our files carry these names while it computes the same function.
 STOCK_MODEL_TYPE = "vitpose"
 STOCK_BACKBONE_MODEL_TYPE = "vitpose_backbone"
@@ -171,6 +173,11 @@ class ViTPoseBackboneConfig(BackboneConfigMixin, PreTrainedConfig):
             raise ValueError(
                 f"image_size {self.image_size} is not a multiple of patch_size {self.patch_size}: the rest of the "
                 f"image would be ignored. Use {nearest}."
+            )
+        if min(self.patch_size) <= 2 * PATCH_PADDING:
+            raise ValueError(
+                f"patch_size: expected more than {2 * PATCH_PADDING} pixels, as the padding of {PATCH_PADDING} around "
+                f"the image would make a patch of its own, got {self.patch_size}."
             )
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(

@@ -24,10 +24,8 @@ from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
 
 from .attention_vitpose import ViTPoseAttention
-from .configuration_vitpose import STOCK_MODEL_TYPE, ViTPoseBackboneConfig, ViTPoseConfig
+from .configuration_vitpose import PATCH_PADDING, STOCK_MODEL_TYPE, ViTPoseBackboneConfig, ViTPoseConfig
 from .decoders_vitpose import ViTPoseClassicDecoder, ViTPoseSimpleDecoder
-
-PATCH_PADDING = 2  # zero pixels around the image before it is cut into patches (released configs)
 
 
 @dataclass
@@ -368,6 +366,11 @@ class ViTPoseForPoseEstimation(ViTPosePreTrainedModel):
         `AutoModelForPoseEstimation.from_pretrained(folder)` gives transformers' own class, and
         `AutoModel.from_pretrained(folder, trust_remote_code=True)` this one, where vitpose is not installed.
         """
+        if kwargs.get("push_to_hub"):
+            raise ValueError(
+                "save_pretrained(push_to_hub=True) would upload the folder before the model's code lies in it: use "
+                "model.push_to_hub(repo_id)."
+            )
         self.config.auto_map = {"AutoModel": f"modeling_vitpose.{ViTPoseFromStockConfig.__name__}"}
         super().save_pretrained(save_directory, **kwargs)
         if kwargs.get("is_main_process", True):
@@ -414,8 +417,11 @@ def _check_dataset_index(dataset_index: int | torch.Tensor | None, batch: int) -
 def _flip_back(heatmaps: torch.Tensor, flip_pairs: torch.Tensor | Sequence[Sequence[int]]) -> torch.Tensor:
     """Heatmaps (B, K, h, w) of mirrored crops, mirrored back, with the keypoints of each pair swapped."""
     keypoints = heatmaps.shape[1]
+    if len(flip_pairs) == 0:  # a single hand has no pairs
+        return heatmaps.flip(-1)
     pairs = torch.as_tensor(flip_pairs, device=heatmaps.device)
-    if pairs.ndim != 2 or pairs.shape[1] != 2 or not ((pairs >= 0) & (pairs < keypoints)).all():
+    is_pairs = pairs.ndim == 2 and pairs.shape[1] == 2 and not pairs.is_floating_point()
+    if not is_pairs or not ((pairs >= 0) & (pairs < keypoints)).all():
         raise ValueError(
             f"flip_pairs: expected pairs of indices from 0 to {keypoints - 1}, shape (n, 2), got {flip_pairs!r}."
         )

@@ -21,10 +21,16 @@ POSITIONS = "embeddings.position_embeddings"
 PATCH_KERNEL = "embeddings.patch_embeddings.projection.weight"
 
 # Parts of a pre-training checkpoint that a pose backbone has no use for; class tokens, mask tokens, MAE's decoder.
-_UNUSED = re.compile(r"(embeddings\.)?(cls_token|mask_token|register_tokens)$|decoder[._]|mask_token$|head\.|fc_norm\.")
+_UNUSED = re.compile(r"(embeddings\.)?(cls_token|mask_token|register_tokens)$|decoder[._]|head\.|fc_norm\.")
 
 _TRANSFORMERS_NAMES = [
     (r"^(vit|dinov2)\.", ""),
+    # files carry transformers' older names; a state dict taken from a module of version 5 has newer ones
+    (r"^layers\.", "encoder.layer."),
+    (r"\.attention\.q_proj\.", ".attention.attention.query."),
+    (r"\.attention\.k_proj\.", ".attention.attention.key."),
+    (r"\.attention\.v_proj\.", ".attention.attention.value."),
+    (r"\.attention\.o_proj\.", ".attention.output.dense."),
     (r"\.intermediate\.dense\.", ".mlp.fc1."),
     (r"(layer\.\d+)\.output\.dense\.", r"\1.mlp.fc2."),
     (r"\.norm1\.", ".layernorm_before."),
