@@ -3,7 +3,7 @@
 Frames: *image* pixels (the photo) and *crop* pixels (the network's input); pixel centres lie on whole numbers in both.
 UDP measures lengths in pixel *steps*: a crop of ``w`` pixels spans ``w - 1`` steps, so crop pixel ``k`` samples
 ``box_left + k * box_width / (w - 1)`` (ViTPose paper; released configs). Every function works on any device, in float32
-or float64, and has no loop over people.
+or float64.
 """
 
 from collections.abc import Sequence

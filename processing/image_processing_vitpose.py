@@ -1,16 +1,15 @@
 """Image processor for ViTPose: person boxes to normalised crops, heatmaps back to keypoints in the image."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from transformers.image_processing_utils import BaseImageProcessor, BatchFeature
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, ChannelDimension
-from transformers.processing_utils import ImagesKwargs, Unpack
+from transformers.processing_utils import Unpack
 from transformers.utils import TensorType
 
 from .annotations_vitpose import Boxes, Keypoints, check_boxes_meet_image, parse_boxes, parse_keypoints
@@ -22,65 +21,27 @@ from .geometry_vitpose import (
     transform_points,
 )
 from .heatmaps_vitpose import decode_heatmaps, encode_heatmaps
-from .images_vitpose import ImageSource, list_images, to_rgb_tensor
+from .images_vitpose import Images, ImageSource, list_images, to_rgb_tensor
+from .processor_settings_vitpose import (
+    PixelKwargs,
+    ViTPoseImageProcessorKwargs,
+    gain_and_bias,
+    is_service_entry,
+    reject_unknown,
+)
 
 _BOX_PADDING = 1.25  # released configs
 _SCALE_UNIT_PX = 200.0  # the released configs count box sides in units of 200 px; normalize_factor moves that unit
 _STOCK_DARK_SIGMA = 0.8
 _HEATMAP_STRIDE = 4  # crop pixels per heatmap pixel of the released models
 
-# Written into preprocessor_config.json by transformers for its own use, now or in earlier versions.
-_SERVICE_KEYS = {
-    "image_processor_type",
-    "feature_extractor_type",
-    "processor_class",
-    "auto_map",
-    "_valid_processor_keys",
-    "data_format",
-    "default_to_square",
-}
-
-
-class ViTPoseImageProcessorKwargs(TypedDict, total=False):
-    """Settings of [`ViTPoseImageProcessor`]; None stands for the default.
-
-    size: crop height and width in pixels, ``{"height": 256, "width": 192}``.
-    do_rescale, rescale_factor: whether to multiply pixel values, and by what (1 / 255).
-    do_normalize, image_mean, image_std: whether to subtract a mean and divide by a deviation per channel (ImageNet's).
-    do_affine_transform: always True; the crop by a box is what this processor does.
-    normalize_factor: the stock processor's unit of box sides, 200: the footprint of a crop is the box, grown to the
-        crop's aspect ratio, times 1.25 * 200 / normalize_factor. Post-processing follows it.
-    dark_sigma: blur before the sub-pixel step of post-processing, in heatmap pixels. Stock evaluates with 0.8; the
-        released configs' kernel of 11 means 2.0 by OpenCV's rule.
-    """
-
-    size: dict[str, int] | int | Sequence[int] | None
-    do_rescale: bool | None
-    rescale_factor: float | None
-    do_normalize: bool | None
-    image_mean: float | Sequence[float] | None
-    image_std: float | Sequence[float] | None
-    do_affine_transform: bool | None
-    normalize_factor: float | None
-    dark_sigma: float | None
-
-
-class PixelKwargs(TypedDict, total=False):
-    """Settings of [`ViTPoseImageProcessorKwargs`] that a single call may change: post-processing does not need them."""
-
-    do_rescale: bool | None
-    rescale_factor: float | None
-    do_normalize: bool | None
-    image_mean: float | Sequence[float] | None
-    image_std: float | Sequence[float] | None
-
 
 class ViTPoseImageProcessor(BaseImageProcessor):
     """Cuts people out of photos for ViTPose and brings its heatmaps back into the photos' pixels.
 
-    Crops are cut with unbiased data processing (UDP) by one batched sampling per image, on the device of the image.
-    They equal the stock VitPose processor's up to its rounding to whole grey levels. Folders saved by either class load
-    in the other; a `dark_sigma` other than stock's 0.8 is a setting that stock ignores.
+    Crops are cut with unbiased data processing (UDP) by bilinear sampling, on the device of the image. They equal the
+    stock VitPose processor's up to its rounding to whole grey levels. Folders saved by either class load in the other;
+    a `dark_sigma` other than stock's 0.8 is a setting that stock ignores.
 
     Settings: see [`ViTPoseImageProcessorKwargs`].
     """
@@ -100,8 +61,8 @@ class ViTPoseImageProcessor(BaseImageProcessor):
 
     def __init__(self, **kwargs: Unpack[ViTPoseImageProcessorKwargs]) -> None:
         super().__init__()
-        settings = {name: value for name, value in kwargs.items() if not _is_service_entry(name, value)}
-        _reject_unknown(settings, self.valid_kwargs, "ViTPoseImageProcessor")
+        settings = {name: value for name, value in kwargs.items() if not is_service_entry(name, value)}
+        reject_unknown(settings, self.valid_kwargs, "ViTPoseImageProcessor")
         self._set_attributes(**settings)
         self._check_settings()
 
@@ -115,11 +76,11 @@ class ViTPoseImageProcessor(BaseImageProcessor):
             value = getattr(self, name)
             if not (np.isfinite(value) and value > 0):
                 raise ValueError(f"{name} must be a positive number, got {value}.")
-        _gain_and_bias(self._call_settings({}))
+        gain_and_bias(self._call_settings({}))
 
     def preprocess(
         self,
-        images: ImageSource | Sequence[ImageSource],
+        images: Images,
         boxes: Boxes,
         keypoints: Keypoints | None = None,
         *,
@@ -152,14 +113,13 @@ class ViTPoseImageProcessor(BaseImageProcessor):
         images = list_images(images)
         tables = parse_boxes(boxes, num_images=len(images))
         matrices = self._matrices(_join(tables), self._crop_size)  # (num_people, 2, 3)
-        gain_and_bias = _gain_and_bias(settings)
         crops = []
         people = zip(images, tables, matrices.split([len(table) for table in tables]), strict=True)
         for index, (image, table, own_matrices) in enumerate(people):
             if len(table):
                 pixels = _load(image, index, input_data_format, settings["do_rescale"]).to(device)
                 check_boxes_meet_image(table, index, image_size=tuple(pixels.shape[1:]), matrices=own_matrices)
-                gain, bias = (value.to(pixels.device) for value in gain_and_bias)
+                gain, bias = (value.to(pixels.device) for value in gain_and_bias(settings))
                 crops.append(sample_crops(pixels, own_matrices, crop_size=self._crop_size, gain=gain, bias=bias))
         pixel_values = _concatenate(crops, self._crop_size)
         data = {"pixel_values": pixel_values}
@@ -176,7 +136,7 @@ class ViTPoseImageProcessor(BaseImageProcessor):
                     f"{name} cannot change in a single call, because post-processing must agree: set it where the "
                     f"processor is made, ViTPoseImageProcessor({name}=...)."
                 )
-        _reject_unknown(changes, PixelKwargs, "ViTPoseImageProcessor.preprocess")
+        reject_unknown(changes, PixelKwargs, "ViTPoseImageProcessor.preprocess")
         settings = {name: getattr(self, name) for name in PixelKwargs.__annotations__}
         return settings | {name: value for name, value in changes.items() if value is not None}
 
@@ -191,7 +151,7 @@ class ViTPoseImageProcessor(BaseImageProcessor):
         return crop_to_image_matrices(centers, sizes, crop_size=grid_size)
 
     def _targets(self, keypoints: list[Tensor], matrices: Tensor) -> dict[str, Tensor]:
-        people = torch.cat(keypoints)  # (num_people, num_keypoints, 3) in image pixels
+        people = torch.cat(keypoints) if keypoints else torch.zeros(0, 0, 3)  # (num_people, num_keypoints, 3)
         points = transform_points(people[..., :2], invert_matrices(matrices)).float()  # crop pixels
         height, width = self._crop_size
         heatmap_size = (height // _HEATMAP_STRIDE, width // _HEATMAP_STRIDE)
@@ -254,39 +214,6 @@ class ViTPoseImageProcessor(BaseImageProcessor):
             for name, value in settings.items()
             if name in {*self.valid_kwargs.__annotations__, "image_processor_type"}
         }
-
-
-def _is_service_entry(name: str, value: Any) -> bool:
-    """Entries of a saved configuration that set nothing: early stock versions wrote every setting there is, unset."""
-    return name in _SERVICE_KEYS or (
-        not value and name in ImagesKwargs.__annotations__ and name not in ViTPoseImageProcessorKwargs.__annotations__
-    )
-
-
-def _reject_unknown(settings: Iterable[str], known: type, owner: str) -> None:
-    for name in settings:
-        if name not in known.__annotations__:
-            nearest = get_close_matches(name, known.__annotations__, n=1)
-            hint = f"did you mean {nearest[0]!r}?" if nearest else f"it has {', '.join(known.__annotations__)}."
-            raise TypeError(f"{owner} has no setting {name!r}; {hint}")
-
-
-def _gain_and_bias(settings: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
-    """Rescaling and normalisation as ``pixel * gain + bias``, `(3, 1, 1)` each."""
-    gain, bias = torch.ones(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
-    if settings["do_rescale"]:
-        gain = gain * settings["rescale_factor"]
-    if settings["do_normalize"]:
-        mean, std = _channel_values(settings, "image_mean"), _channel_values(settings, "image_std")
-        gain, bias = gain / std, -mean / std
-    return gain.float()[:, None, None], bias.float()[:, None, None]
-
-
-def _channel_values(settings: Mapping[str, Any], name: str) -> Tensor:
-    values = torch.as_tensor(settings[name], dtype=torch.float64).flatten()
-    if len(values) not in (1, 3) or not values.isfinite().all() or (name == "image_std" and (values <= 0).any()):
-        raise ValueError(f"{name} must be one number or three, positive where it is image_std; got {settings[name]}.")
-    return values.expand(3)
 
 
 def _join(tables: list[Tensor]) -> Tensor:

@@ -5,7 +5,6 @@ EXIF orientation is applied where the image carries it, as transformers' pipelin
 """
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -16,13 +15,14 @@ from torch import Tensor
 from transformers.image_utils import ChannelDimension, load_image
 
 ImageSource: TypeAlias = str | Path | Image.Image | np.ndarray | Tensor
+Images: TypeAlias = ImageSource | list[ImageSource] | tuple[ImageSource, ...]
 
 _CHANNEL_COUNTS = (1, 3, 4)  # grayscale, RGB, RGBA
 _16_BIT_TO_8_BIT = 255 / 65535
 
 
-def list_images(images: ImageSource | Sequence[ImageSource]) -> list[ImageSource]:
-    """One list entry an image, from a single image, a sequence of them, or a batch with a leading axis."""
+def list_images(images: Images) -> list[ImageSource]:
+    """One list entry an image, from a single image, a list of them, or a batch with a leading axis."""
     if isinstance(images, (np.ndarray, Tensor)) and images.ndim == 4:
         return list(images)
     if isinstance(images, (list, tuple)):

@@ -114,6 +114,7 @@ def test_nobody_anywhere():
     assert batch.labels.shape == (0, 17, 64, 48)
     outputs = SimpleNamespace(heatmaps=torch.zeros(0, 17, 64, 48))
     assert processor.post_process_pose_estimation(outputs, boxes=[[], []]) == [[], []]
+    assert processor([], boxes=[], keypoints=[]).pixel_values.shape == (0, 3, 256, 192)
 
 
 @pytest.mark.parametrize(
