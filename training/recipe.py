@@ -9,11 +9,13 @@ import difflib
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from types import UnionType
+from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
 import yaml
 from transformers import HfArgumentParser
 
+from vitpose.modeling.configuration_vitpose import PRESETS
 from vitpose.modeling.keypoint_schemas import KeypointSchema, get_keypoint_schema
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -106,20 +108,15 @@ class Recipe:
         return get_keypoint_schema(self.schema)
 
     def validate(self) -> None:
-        """Raise a `ValueError` for a value out of range or a contradiction between fields."""
+        """Raise a `ValueError` for a value of a wrong type or out of range, or a contradiction between fields."""
+        _check_types(vars(self))
         get_keypoint_schema(self.schema)
-        for name in ("epochs", "batch_size", "eval_batch_size", "gradient_accumulation_steps", "keep_checkpoints"):
-            _require(self, name, getattr(self, name) >= 1, "1 or more")
-        for name in ("learning_rate", "layer_decay", "target_sigma", "dark_sigma"):
-            _require(self, name, getattr(self, name) > 0, "more than 0")
-        for name in ("warmup_steps", "num_workers", "checkpoint_every", "eval_every", "max_grad_norm", "weight_decay"):
-            _require(self, name, getattr(self, name) >= 0, "0 or more")
-        for name in ("flip_probability", "half_body_probability"):
-            _require(self, name, 0 <= getattr(self, name) <= 1, "a probability from 0 to 1")
-        _require(
-            self, "image_height", (self.image_height is None) == (self.image_width is None), "both sides or neither"
-        )
+        _require(self, "preset", self.preset in PRESETS, f"one of {', '.join(PRESETS)}")
+        _check_ranges(self)
+        sides_agree = (self.image_height is None) == (self.image_width is None)
+        _require(self, "image_height", sides_agree, f"both sides or neither, image_width is {self.image_width}")
         _require(self, "decay_epochs", self.decay_epochs == sorted(self.decay_epochs), "epochs in rising order")
+        _require(self, "eval_boxes", self.eval_boxes is None or self.data == "coco", "none, or data 'coco' beside it")
         if self.data == "synthetic":
             _require(self, "schema", self.schema == "coco", "'coco', the keypoints that generated people have")
             _require(self, "data_dir", self.data_dir is None, "none, since people are generated")
@@ -134,6 +131,47 @@ def _require(recipe: Recipe, name: str, holds: bool, expected: str) -> None:
         raise ValueError(f"Recipe field {name}: expected {expected}, got {getattr(recipe, name)!r}.")
 
 
+def _check_types(fields: dict[str, Any]) -> None:
+    kinds = get_type_hints(Recipe)
+    for name, value in fields.items():
+        if not _is_a(value, kinds[name]):
+            raise ValueError(f"Recipe field {name}: expected {_kind_words(kinds[name])}, got {value!r}.")
+
+
+def _is_a(value: Any, kind: Any) -> bool:
+    """Whether a value has the type of a field; True and False are no numbers."""
+    if get_origin(kind) is UnionType:
+        return any(_is_a(value, option) for option in get_args(kind))
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
+    if get_origin(kind) is list:
+        return isinstance(value, list) and all(_is_a(item, get_args(kind)[0]) for item in value)
+    return type(value) is kind or (kind is float and type(value) is int)
+
+
+def _kind_words(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return f"one of {', '.join(map(repr, get_args(kind)))}"
+    return getattr(kind, "__name__", str(kind)) if get_origin(kind) is None else str(kind)
+
+
+def _check_ranges(recipe: Recipe) -> None:
+    one_or_more = ("epochs", "batch_size", "eval_batch_size", "gradient_accumulation_steps", "keep_checkpoints")
+    for name in (*one_or_more, "log_every", "image_height", "image_width", "train_people", "eval_people"):
+        value = getattr(recipe, name)
+        _require(recipe, name, value is None or value >= 1, "1 or more")
+    for name in ("learning_rate", "layer_decay", "target_sigma", "dark_sigma"):
+        _require(recipe, name, 0 < getattr(recipe, name) < float("inf"), "more than 0")
+    zero_or_more = ("warmup_steps", "num_workers", "checkpoint_every", "eval_every", "seed", "data_seed")
+    for name in (*zero_or_more, "max_grad_norm", "weight_decay", "rotation_deviation"):
+        _require(recipe, name, 0 <= getattr(recipe, name) < float("inf"), "0 or more")
+    for name in ("flip_probability", "half_body_probability"):
+        _require(recipe, name, 0 <= getattr(recipe, name) <= 1, "a probability from 0 to 1")
+    _require(recipe, "scale_deviation", 0 <= recipe.scale_deviation < 1, "0 or more and less than 1")
+    drop_path_rate = recipe.drop_path_rate
+    _require(recipe, "drop_path_rate", drop_path_rate is None or 0 <= drop_path_rate < 1, "a rate from 0 to below 1")
+
+
 def load_recipe_file(path: str | Path) -> dict[str, Any]:
     """The fields of a YAML recipe, those of its `base` included.
 
@@ -142,17 +180,29 @@ def load_recipe_file(path: str | Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: There is no such file; the message lists the shipped recipes.
-        ValueError: A field is unknown; the message has the nearest name.
+        ValueError: The file holds no fields, one of a wrong type, or an unknown one; the message has the nearest name.
     """
     path = Path(path)
     file = path if path.is_file() else RECIPES / path.name
     if not file.is_file():
         shipped = ", ".join(sorted(recipe.name for recipe in RECIPES.glob("*.yaml")))
         raise FileNotFoundError(f"No recipe {path}. Recipes that ship with vitpose: {shipped}.")
-    fields = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    fields = _read_yaml(file)
     base = fields.pop("base", None)
     _reject_unknown(fields, f"Recipe {file}")
+    fields = _with_numbers(fields)
+    _check_types(fields)
     return {**(load_recipe_file(file.parent / base) if base else {}), **fields}
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        fields = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"Recipe {file} is not YAML: {error}.") from error
+    if not isinstance(fields, dict):
+        raise ValueError(f"Recipe {file}: expected lines of the form 'field: value', got a {type(fields).__name__}.")
+    return fields
 
 
 def parse_recipe(arguments: list[str] | None = None) -> Recipe:
@@ -165,11 +215,18 @@ def parse_recipe(arguments: list[str] | None = None) -> Recipe:
     fields = load_recipe_file(arguments.pop(0)) if arguments and not arguments[0].startswith("-") else {}
     given = [argument[2:].split("=")[0].replace("-", "_") for argument in arguments if argument.startswith("--")]
     _reject_unknown([name for name in given if name != "help"], "The command line")
-    parser = HfArgumentParser(Recipe, prog="training/run.py", usage="%(prog)s [RECIPE.yaml] [--field value ...]")
-    parser.set_defaults(**_typed(fields))
+    parser = _Parser(Recipe, prog="training/run.py", usage="%(prog)s [RECIPE.yaml] [--field value ...]")
+    parser.set_defaults(**fields)
     (recipe,) = parser.parse_args_into_dataclasses(arguments, look_for_args_file=False)
     recipe.validate()
     return recipe
+
+
+class _Parser(HfArgumentParser):
+    """A parser whose mistakes are raised like those of a recipe file."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"The command line: {message}.")
 
 
 def _reject_unknown(names: Any, owner: str) -> None:
@@ -181,23 +238,16 @@ def _reject_unknown(names: Any, owner: str) -> None:
             raise ValueError(f"{owner} has an unknown field {name!r}.{hint}")
 
 
-def _typed(fields: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a file, checked against their types; YAML reads `5e-4` as text, which is mended here."""
-    types = {item.name: item.type for item in dataclasses.fields(Recipe)}
-    typed = {}
-    for name, value in fields.items():
-        expected = str(types[name])
-        if "float" in expected and isinstance(value, (int, str)) and not isinstance(value, bool):
-            value = _to_float(name, value)
-        basic = {"<class 'int'>": int, "<class 'float'>": float, "<class 'bool'>": bool, "<class 'str'>": str}
-        kind = basic.get(expected)
-        if kind is not None and type(value) is not kind:
-            raise ValueError(f"Recipe field {name}: expected {kind.__name__}, got {value!r}.")
-        typed[name] = value
-    return typed
+def _with_numbers(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a file with numbers where YAML has text: it reads `5e-4` so, for want of a dot."""
+    kinds = get_type_hints(Recipe)
+    return {
+        name: _to_float(name, value) if kinds[name] in (float, float | None) and isinstance(value, str) else value
+        for name, value in fields.items()
+    }
 
 
-def _to_float(name: str, value: int | str) -> float:
+def _to_float(name: str, value: str) -> float:
     try:
         return float(value)
     except ValueError:

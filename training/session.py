@@ -46,7 +46,7 @@ def run_recipe(recipe: Recipe) -> Path:
     )
     output.mkdir(parents=True, exist_ok=True)
     if recipe.report_to:
-        accelerator.init_trackers("vitpose", config={key: str(value) for key, value in vars(recipe).items()})
+        _start_tracker(accelerator, recipe)
     trainer = assemble(recipe, accelerator, output)
     evaluation = trainer.train()
     if accelerator.is_main_process:
@@ -87,7 +87,7 @@ def assemble(recipe: Recipe, accelerator: Accelerator, output: Path) -> Trainer:
     )
     if recipe.resume:
         trainer.progress = load_checkpoint(accelerator, trainer.checkpoint_folder, recipe)
-        trainer.log.forget_after(trainer.progress.step)
+        trainer.log.forget_after(trainer.progress, epochs=recipe.epochs)
     return trainer
 
 
@@ -131,6 +131,12 @@ def evaluate_model(model_source: str, recipe: Recipe, *, out: Path | None = None
     if out is not None and accelerator.is_main_process:
         write_figures(out, evaluation, recipe)
     return evaluation
+
+
+def _start_tracker(accelerator: Accelerator, recipe: Recipe) -> None:
+    if not accelerator.log_with:  # accelerate passes over what it cannot import
+        raise ValueError(f"report_to: {recipe.report_to} is not installed. Install it, or leave report_to out.")
+    accelerator.init_trackers("vitpose", config={key: str(value) for key, value in vars(recipe).items()})
 
 
 def _check_output(output: Path, recipe: Recipe) -> None:

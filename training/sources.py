@@ -50,15 +50,11 @@ def evaluation_people(recipe: Recipe) -> EvaluationPeople:
     schema = recipe.keypoint_schema
     if recipe.data == "synthetic":
         people = SyntheticPeople(num_people=recipe.eval_people, seed=EVALUATION_SEED, style=recipe.style)
-        rows = [
-            people[index] for index in range(len(people))
-        ]  # kept: each is drawn once, then read at every evaluation
+        rows = [people[index] for index in range(len(people))]  # drawn once, then read at every evaluation
         return EvaluationPeople(people=rows, annotations=to_coco_annotations(rows, schema))
     if recipe.eval_boxes is None:
         people = _first(_read(recipe, recipe.eval_split), recipe.eval_people)
         return EvaluationPeople(people=people, annotations=to_coco_annotations(people, schema))
-    if recipe.data != "coco":
-        raise ValueError("eval_boxes: detector boxes belong to the images of a COCO folder; set data to 'coco'.")
     annotation_file, image_dir = _coco_paths(recipe, recipe.eval_split)
     people = read_detections(recipe.eval_boxes, annotation_file, image_dir, schema=schema)
     return EvaluationPeople(people=people, annotations=str(annotation_file), annotated_boxes=False)

@@ -56,21 +56,25 @@ class RunLog:
         figures = {**entry, **entry.get("eval", {})}
         self.accelerator.log({k: v for k, v in figures.items() if isinstance(v, (int, float))}, step=entry["step"])
 
-    def forget_after(self, step: int) -> None:
-        """Drop the lines of steps that a resumed run takes again, and a line that a kill cut short."""
+    def forget_after(self, progress: Progress, *, epochs: int) -> None:
+        """Drop the lines that a resumed run of so many epochs writes again, and a line that a kill cut short."""
         if not self.accelerator.is_main_process or not self.path.exists():
             return
-        kept = [line for line in self.path.read_text(encoding="utf-8").splitlines() if _step_of(line) <= step]
+        evaluates_again = progress.samples > 0 or progress.epoch == epochs
+        last = (progress.step, not evaluates_again)
+        kept = [line for line in self.path.read_text(encoding="utf-8").splitlines() if _place_of(line) <= last]
         partial = self.path.with_suffix(".partial")
         partial.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
         partial.replace(self.path)
 
 
-def _step_of(line: str) -> float:
+def _place_of(line: str) -> tuple[float, bool]:
+    """The step of a line of the log and whether it is an evaluation, which follows the step's training line."""
     try:
-        return json.loads(line)["step"]
+        entry = json.loads(line)
     except json.JSONDecodeError:
-        return math.inf  # cut short by a kill
+        return math.inf, True  # cut short by a kill
+    return entry["step"], "eval" in entry
 
 
 @dataclass(kw_only=True)

@@ -1,0 +1,124 @@
+"""Runs small enough for tests: a model of two narrow layers on a few generated people."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState, PartialState
+from safetensors.torch import load_file
+from torch import Tensor
+
+from vitpose.modeling.configuration_vitpose import PRESETS
+from vitpose.training.recipe import Recipe
+
+SMALL = {
+    "image_size": (64, 48),
+    "patch_size": (8, 8),
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "drop_path_rate": 0.2,
+}
+
+
+@pytest.fixture(autouse=True)
+def _fresh_accelerator() -> Iterator[None]:
+    """Accelerate remembers device and precision in the process; each test begins without."""
+    yield
+    AcceleratorState._reset_state()
+    PartialState._reset_state()
+
+
+@pytest.fixture
+def make_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Recipe]:
+    """Makes the recipe of a small run in `tmp_path / "run"`; keywords change its fields."""
+    monkeypatch.setitem(PRESETS, "tiny", SMALL)
+
+    def make(**changes: Any) -> Recipe:
+        fields = {
+            "init_from": "none",
+            "train_people": 12,
+            "eval_people": 4,
+            "batch_size": 4,
+            "warmup_steps": 2,
+            "num_workers": 0,
+            "log_every": 1,
+            "output_dir": str(tmp_path / "run"),
+        }
+        recipe = Recipe(**{**fields, **changes})
+        recipe.validate()
+        return recipe
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def read_log() -> Callable[[str | Path], list[dict[str, Any]]]:
+    """Reads the log of a run's folder."""
+
+    def read(folder: str | Path) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in Path(folder, "log.jsonl").read_text().splitlines()]
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def read_weights() -> Callable[[str | Path], dict[str, Tensor]]:
+    """Reads the weights in a run's folder."""
+    return lambda folder: load_file(Path(folder, "model.safetensors"))
+
+
+@pytest.fixture(scope="session")
+def assert_same_weights(read_weights: Callable) -> Callable[[str | Path, str | Path], None]:
+    """Asserts that the final weights of two runs are equal, bit for bit."""
+
+    def check(folder: str | Path, other: str | Path) -> None:
+        ours, theirs = read_weights(folder), read_weights(other)
+        assert list(ours) == list(theirs)
+        assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
+
+    return check
+
+
+TWO_PROCESSES = """
+import sys
+from vitpose.modeling.configuration_vitpose import PRESETS
+from vitpose.training.recipe import Recipe
+from vitpose.training.session import run_recipe
+from vitpose.training.trainer import Trainer
+
+PRESETS["tiny"] = {small!r}
+fields = dict(init_from="none", train_people=18, eval_people=5, eval_batch_size=2, batch_size=2, epochs=2,
+              warmup_steps=2, checkpoint_every=2, num_workers=0, log_every=1)
+run_recipe(Recipe(**fields, output_dir=sys.argv[1] + "/unbroken"))
+
+train_batch, left = Trainer._train_batch, iter(range(8))
+def interrupted(self, *arguments):
+    next(left)  # StopIteration in the 9th batch, in the middle of the second epoch
+    return train_batch(self, *arguments)
+Trainer._train_batch = interrupted
+try:
+    run_recipe(Recipe(**fields, output_dir=sys.argv[1] + "/resumed"))
+except StopIteration:
+    Trainer._train_batch = train_batch
+run_recipe(Recipe(**fields, output_dir=sys.argv[1] + "/resumed", resume=True))
+"""
+
+
+@pytest.fixture(scope="session")
+def two_process_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with `unbroken` and `resumed`, the same small run of two processes whole and interrupted."""
+    folder = tmp_path_factory.mktemp("two_processes")
+    script = folder / "runs.py"
+    script.write_text(TWO_PROCESSES.format(small=SMALL))
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run([*launch, script, folder], capture_output=True, text=True, env=environment, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return folder
