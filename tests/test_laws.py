@@ -15,11 +15,11 @@ import pytest
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 ROOMS = ("modeling", "processing", "training", "hub_cards", "vitpose")
-# The rooms each room may import; None: all of them. Training may ask the package where its own checkpoint lies.
+# The rooms each room may import; None: all of them.
 MAY_IMPORT = {
     "modeling": {"modeling"},
     "processing": {"processing"},
-    "training": {"modeling", "processing", "training", "vitpose", "pretrained"},
+    "training": {"modeling", "processing", "training", "vitpose"},
     "hub_cards": None,
     "vitpose": None,
 }
