@@ -2,9 +2,9 @@
 
 from importlib.resources import files
 
-TINY_CHECKPOINT = files("vitpose") / "checkpoints" / "tiny"
+TINY_CHECKPOINT = str(files("vitpose") / "checkpoints" / "tiny")
 
 
 def resolve_model(name: str) -> str:
     """Where to load a model from: the folder of the packaged checkpoint for `tiny`, else the name itself."""
-    return str(TINY_CHECKPOINT) if name == "tiny" else name
+    return TINY_CHECKPOINT if name == "tiny" else name

@@ -17,11 +17,15 @@ if TYPE_CHECKING:
     from .processing.drawing import draw_poses
     from .processing.image_processing_vitpose import ViTPoseImageProcessor
     from .training.metrics import coco_keypoint_metrics
+    from .training.packaged import TINY_CHECKPOINT
+    from .training.synthetic import SyntheticPeople
 
 __version__ = "0.1.0.dev0"
 
 __all__ = [
+    "TINY_CHECKPOINT",
     "KeypointSchema",
+    "SyntheticPeople",
     "ViTPoseBackbone",
     "ViTPoseBackboneConfig",
     "ViTPoseConfig",
@@ -35,7 +39,9 @@ __all__ = [
 ]
 
 _HOMES = {
+    "TINY_CHECKPOINT": "training.packaged",
     "KeypointSchema": "modeling.keypoint_schemas",
+    "SyntheticPeople": "training.synthetic",
     "ViTPoseBackbone": "modeling.modeling_vitpose",
     "ViTPoseBackboneConfig": "modeling.configuration_vitpose",
     "ViTPoseConfig": "modeling.configuration_vitpose",
