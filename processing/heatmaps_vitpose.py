@@ -127,26 +127,26 @@ def _highest_pixels(maps: Tensor) -> tuple[Tensor, Tensor]:
 def _blur_around(maps: Tensor, peaks: Tensor, sigma: float, kernel: int) -> Tensor:
     """The blurred maps in the 3x3 pixels around each peak, `(m, 3, 3)`: (3 x h) @ (h x w) @ (w x 3)."""
     _, height, width = maps.shape
-    neighbours = peaks[:, :, None] + torch.arange(-1, 2, device=peaks.device)  # (m, 2, 3)
-    columns = neighbours[:, 0].clamp(0, width - 1)  # (m, 3) the log map repeats its edge
-    rows = neighbours[:, 1].clamp(0, height - 1)
-    rows_blur = torch.from_numpy(_blur_matrix(height, sigma, kernel)).to(maps.device)[rows]  # (m, 3, h)
-    columns_blur = torch.from_numpy(_blur_matrix(width, sigma, kernel)).to(maps.device)[columns]  # (m, 3, w)
+    rows = torch.from_numpy(_blur_table(height, sigma, kernel)).to(maps.device)[peaks[:, 1]]  # (m, 3, h)
+    columns = torch.from_numpy(_blur_table(width, sigma, kernel)).to(maps.device)[peaks[:, 0]]  # (m, 3, w)
     with torch.autocast(maps.device.type, enabled=False):  # half precision would move the points
-        return rows_blur @ maps @ columns_blur.transpose(1, 2)
+        return rows @ maps @ columns.transpose(1, 2)
 
 
 @lru_cache(maxsize=32)
-def _blur_matrix(length: int, sigma: float, kernel: int) -> np.ndarray:
-    """`(length, length)` float32: row p holds the weights of all pixels in the blurred pixel p, borders reflected."""
+def _blur_table(length: int, sigma: float, kernel: int) -> np.ndarray:
+    """`(length, 3, length)` float32: the weights of all pixels in the blurred pixels p - 1, p and p + 1, for each p.
+
+    The blur reflects the map at its borders; where p - 1 or p + 1 lies outside, p takes its place.
+    """
     offsets = np.arange(kernel) - kernel // 2
     weights = np.exp(-0.5 * (offsets / sigma) ** 2)
     weights /= weights.sum()
     source = (np.arange(length)[:, None] + offsets) % (2 * length)  # reflection has period 2 * length
     source = np.where(source < length, source, 2 * length - 1 - source)
-    matrix = np.zeros((length, length))
+    matrix = np.zeros((length, length), dtype=np.float32)
     np.add.at(matrix, (np.arange(length)[:, None], source), weights)
-    return matrix.astype(np.float32)
+    return matrix[np.clip(np.arange(length)[:, None] + [-1, 0, 1], 0, length - 1)]
 
 
 def _newton_step(log_maps: Tensor) -> Tensor:
