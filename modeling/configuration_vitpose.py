@@ -303,15 +303,20 @@ class ViTPoseConfig(PreTrainedConfig):
             )
         return {**values, "model_type": cls.model_type}, kwargs
 
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """A configuration from its dictionary; `kwargs` override fields, and are checked like them."""
+        result = super().from_dict(config_dict, **kwargs)
+        config = result[0] if isinstance(result, tuple) else result  # with return_unused_kwargs, a pair
+        config._check()
+        return result
+
     def _set_schemas(self, num_labels: int | None) -> None:
         """Settle the schemas as dictionaries, and the labels that transformers keeps beside them."""
+        if self.id2label is not None:
+            self.id2label = {int(index): name for index, name in self.id2label.items()}  # keys in JSON are strings
         if self.keypoint_schemas is None:
-            labels = self.id2label or {index: f"keypoint_{index}" for index in range(num_labels or 17)}
-            labels = {int(index): name for index, name in labels.items()}
-            named = labels if self.id2label or num_labels not in (None, 17) else None
-            schema = schema_from_labels([named[i] for i in sorted(named)]) if named else get_keypoint_schema("coco")
-            self.keypoint_schemas = [schema.to_dict()]
-            self.id2label = self.id2label or dict(enumerate(schema.keypoints))
+            self.keypoint_schemas = [self._guess_schema(num_labels)]
         self.keypoint_schemas = [
             schema.to_dict() if isinstance(schema, KeypointSchema) else KeypointSchema.from_dict(schema).to_dict()
             for schema in self.keypoint_schemas
@@ -319,6 +324,19 @@ class ViTPoseConfig(PreTrainedConfig):
         if self.id2label is None and self.keypoint_schemas:
             self.id2label = dict(enumerate(self.keypoint_schemas[0]["keypoints"]))
         self.label2id = {name: index for index, name in (self.id2label or {}).items()}
+        if num_labels not in (None, len(self.label2id)):
+            raise ValueError(
+                f"num_labels: got {num_labels}, where {len(self.label2id)} keypoints are named. Leave it out: it "
+                "follows from keypoint_schemas or id2label."
+            )
+
+    def _guess_schema(self, num_labels: int | None) -> KeypointSchema:
+        """The schema where none is given: after the labels, else COCO's, else numbered keypoints."""
+        if self.id2label:
+            return schema_from_labels([self.id2label[index] for index in sorted(self.id2label)])
+        if num_labels in (None, 17):
+            return get_keypoint_schema("coco")
+        return schema_from_labels([f"keypoint_{index}" for index in range(num_labels)])
 
     def _check(self) -> None:
         if len(self.keypoint_schemas) != 1:

@@ -1,0 +1,227 @@
+"""The parts of the model one by one: loss, initialisation, drop path, decoders, and what wrong input is answered."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from vitpose import ViTPoseForPoseEstimation, get_keypoint_schema
+from vitpose.modeling.decoders_vitpose import ViTPoseSimpleDecoder
+from vitpose.modeling.modeling_vitpose import ViTPoseDropPath, heatmap_loss, sine_cosine_positions
+
+Model = ViTPoseForPoseEstimation
+
+
+@pytest.fixture(scope="module")
+def model(small_model: Callable[..., Model]) -> Model:
+    return small_model("base", decoder="simple")
+
+
+@pytest.fixture(scope="module")
+def crops(model: Model, random_crops: Callable[..., torch.Tensor]) -> torch.Tensor:
+    return random_crops(model)
+
+
+# --------------------------------------------------------------------------------------------- loss
+
+
+def test_loss_is_the_mean_of_weighted_squared_errors() -> None:
+    heatmaps, labels, weights = torch.rand(2, 3, 5, 4), torch.rand(2, 3, 5, 4), torch.rand(2, 3)
+    total = 0.0
+    for person in range(2):
+        for keypoint in range(3):
+            error = (heatmaps[person, keypoint].double() - labels[person, keypoint].double()) * weights[
+                person, keypoint
+            ]
+            total += float((error**2).sum())
+    assert float(heatmap_loss(heatmaps, labels, weights)) == pytest.approx(total / (2 * 3 * 5 * 4), rel=1e-6)
+
+
+def test_weights_of_one_are_no_weights() -> None:
+    heatmaps, labels = torch.rand(2, 3, 5, 4), torch.rand(2, 3, 5, 4)
+    assert heatmap_loss(heatmaps, labels) == heatmap_loss(heatmaps, labels, torch.ones(2, 3))
+
+
+def test_a_weight_of_zero_leaves_a_keypoint_out() -> None:
+    heatmaps = torch.rand(2, 3, 5, 4, requires_grad=True)
+    weights = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.5, 1.0]])
+    heatmap_loss(heatmaps, torch.rand(2, 3, 5, 4), weights).backward()
+    reached = heatmaps.grad.abs().sum(dim=(2, 3)) > 0
+    assert torch.equal(reached, weights > 0)
+
+
+def test_loss_of_bfloat16_heatmaps_is_float32() -> None:
+    heatmaps, labels = torch.rand(1, 2, 64, 48).bfloat16(), torch.rand(1, 2, 64, 48)
+    loss = heatmap_loss(heatmaps, labels)
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss, F.mse_loss(heatmaps.float(), labels))
+
+
+# ----------------------------------------------------------------------------------- initialisation
+
+
+@pytest.fixture(scope="module")
+def fresh(small_config: Callable[..., Any]) -> dict[str, Model]:
+    """Freshly initialised models, wide enough for their statistics to mean something."""
+    torch.manual_seed(0)
+    wide = {"hidden_size": 192, "num_attention_heads": 6}
+    return {name: Model(small_config("base", decoder=name, **wide)) for name in ("classic", "simple")}
+
+
+@pytest.mark.parametrize("decoder", ["classic", "simple"])
+def test_decoders_start_narrow(decoder: str, fresh: dict[str, Model]) -> None:
+    for module in fresh[decoder].head.children():
+        if isinstance(module, nn.BatchNorm2d):
+            assert (module.weight == 1).all() and (module.bias == 0).all()
+            assert (module.running_mean == 0).all() and (module.running_var == 1).all()
+        else:
+            assert module.weight.std().item() == pytest.approx(0.001, rel=0.05)
+            assert module.bias is None or (module.bias == 0).all()
+
+
+def test_the_backbone_starts_as_plain_transformers_do(fresh: dict[str, Model]) -> None:
+    for name, module in fresh["classic"].backbone.named_modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            assert module.weight.std().item() == pytest.approx(0.02, rel=0.05), name
+            assert (module.bias == 0).all(), name
+        elif isinstance(module, nn.LayerNorm):
+            assert (module.weight == 1).all() and (module.bias == 0).all(), name
+
+
+def test_positions_start_from_sines_and_cosines(fresh: dict[str, Model]) -> None:
+    table = fresh["classic"].backbone.embeddings.position_embeddings[0]
+    assert (table[0] == 0).all()
+    for row in range(4):
+        for column in range(3):
+            expected = []
+            for place, wave in ((row, math.sin), (row, math.cos), (column, math.sin), (column, math.cos)):
+                expected += [wave(place / 10000 ** (i / 48)) for i in range(48)]
+            torch.testing.assert_close(table[1 + row * 3 + column], torch.tensor(expected), rtol=0, atol=1e-6)
+
+
+def test_positions_of_widths_beyond_a_multiple_of_four_end_in_zeros() -> None:
+    table = sine_cosine_positions((2, 2), 10)
+    assert table.shape == (1, 5, 10)
+    assert (table[..., 8:] == 0).all() and (table[0, 1:, :8].abs().sum(dim=1) > 0).all()
+
+
+# ---------------------------------------------------------------------------------------- drop path
+
+
+def test_drop_path_rates_grow_linearly(small_config) -> None:
+    model = Model(small_config("base", num_hidden_layers=4, drop_path_rate=0.3))
+    rates = [layer.drop_path.rate for layer in model.backbone.encoder.layer]
+    assert rates == pytest.approx([0.0, 0.1, 0.2, 0.3])
+
+
+def test_drop_path_of_a_single_block_is_zero(small_config) -> None:
+    model = Model(small_config("base", num_hidden_layers=1, drop_path_rate=0.3))
+    assert model.backbone.encoder.layer[0].drop_path.rate == 0
+
+
+def test_drop_path_drops_whole_samples_and_keeps_the_mean() -> None:
+    torch.manual_seed(0)
+    dropped = ViTPoseDropPath(0.25).train()(torch.ones(20_000, 3, 2))
+    per_sample = dropped.flatten(1)
+    assert (per_sample == per_sample[:, :1]).all(), "a sample is kept or dropped as a whole"
+    torch.testing.assert_close(per_sample.unique(), torch.tensor([0.0, 1 / 0.75]))
+    assert float(dropped.mean()) == pytest.approx(1.0, abs=0.02)
+
+
+# ----------------------------------------------------------------------------------- simple decoder
+
+
+@pytest.mark.parametrize("grid", [(1, 1), (1, 5), (3, 7), (16, 12)])
+def test_simple_decoder_is_upsampling_then_convolution(grid: tuple[int, int], small_config) -> None:
+    """Applying the kernel's taps before the upsampling changes neither the heatmaps nor any gradient."""
+    decoder = ViTPoseSimpleDecoder(small_config("base")).double()
+    nn.init.normal_(decoder.conv.weight)
+    nn.init.normal_(decoder.conv.bias)
+    features = torch.randn(2, 48, *grid, dtype=torch.double, requires_grad=True)
+    inputs = [features, decoder.conv.weight, decoder.conv.bias]
+
+    heatmaps = decoder(features)
+    upsampled = F.interpolate(F.relu(features), scale_factor=4, mode="bilinear", align_corners=False)
+    expected = F.conv2d(upsampled, decoder.conv.weight, decoder.conv.bias, padding=1)
+    torch.testing.assert_close(heatmaps, expected, rtol=0, atol=1e-10)
+
+    direction = torch.randn_like(expected)
+    gradients = torch.autograd.grad((heatmaps * direction).sum(), inputs)
+    expected_gradients = torch.autograd.grad((expected * direction).sum(), inputs)
+    torch.testing.assert_close(gradients, expected_gradients, rtol=0, atol=1e-10)
+
+
+# ------------------------------------------------------------------------- dataset index, flip pairs
+
+
+@pytest.mark.parametrize("index", [None, 0, torch.tensor(0), torch.tensor([0, 0])], ids=str)
+def test_the_one_dataset_is_index_0(index: Any, model: Model, crops: torch.Tensor) -> None:
+    assert torch.equal(model(crops, dataset_index=index).heatmaps, model(crops).heatmaps)
+
+
+BAD_INDICES = [
+    ("beyond the last", 99, "this model has one dataset, index 0; got 99"),
+    ("counted from the end", -1, "this model has one dataset, index 0; got -1"),
+    ("between two", 0.5, r"expected an int, or a long tensor of shape \(2,\).* got 0.5"),
+    ("a name", "coco", "expected an int, or a long tensor .* got 'coco'"),
+    ("a truth value", True, "expected an int, or a long tensor .* got True"),
+    ("one entry for two crops", torch.tensor([0]), r".*one entry a crop; got tensor\(\[0\]\)"),
+    ("a mask", torch.tensor([False, False]), r".*got tensor\(\[False, False\]\)"),
+    ("fractions", torch.tensor([0.0, 0.0]), r".*got tensor\(\[0., 0.\]\)"),
+    ("one entry beyond the last", torch.tensor([0, 3]), r"this model has one dataset, index 0; got tensor\(\[0, 3\]\)"),
+]
+
+
+@pytest.mark.parametrize(("why", "index", "message"), BAD_INDICES, ids=[row[0] for row in BAD_INDICES])
+def test_other_dataset_indices_are_refused(why, index, message: str, model: Model, crops: torch.Tensor) -> None:
+    with pytest.raises(ValueError, match="dataset_index: " + message):
+        model(crops, dataset_index=index)
+
+
+PAIRS = get_keypoint_schema("coco").flip_pairs
+
+
+@pytest.mark.parametrize("pairs", [PAIRS, [list(pair) for pair in PAIRS], torch.tensor(PAIRS)], ids=type)
+def test_flip_pairs_bring_mirrored_heatmaps_back(pairs: Any, model: Model, crops: torch.Tensor) -> None:
+    expected = model(crops).heatmaps.flip(-1)[:, list(get_keypoint_schema("coco").flip_index)]
+    assert torch.equal(model(crops, flip_pairs=pairs).heatmaps, expected)
+
+
+def test_no_flip_pairs_mirror_alone(model: Model, crops: torch.Tensor) -> None:
+    assert torch.equal(model(crops, flip_pairs=[]).heatmaps, model(crops).heatmaps.flip(-1))
+
+
+@pytest.mark.parametrize("pairs", [[1, 2], [[1, 2, 3]], [[1, 17]], [[-1, 2]], [[1.0, 2.0]]], ids=str)
+def test_other_flip_pairs_are_refused(pairs: list, model: Model, crops: torch.Tensor) -> None:
+    with pytest.raises(ValueError, match=r"flip_pairs: expected pairs of indices from 0 to 16, shape \(n, 2\), got"):
+        model(crops, flip_pairs=pairs)
+
+
+# ---------------------------------------------------------------------------------------- bad input
+
+MAPS = (2, 17, 16, 12)
+BAD_INPUT = [
+    ("crops of another size", {"pixel_values": torch.zeros(2, 3, 48, 64)}, r"\(batch, 3, 64, 48\), got \(2, 3, 48"),
+    ("a pixel too many", {"pixel_values": torch.zeros(2, 3, 65, 48)}, r"Give the image processor the size \(64, 48\)"),
+    ("grey crops", {"pixel_values": torch.zeros(2, 1, 64, 48)}, r"expected shape \(batch, 3, 64, 48\), got \(2, 1, 64"),
+    ("a crop without a batch", {"pixel_values": torch.zeros(3, 64, 48)}, r"got \(3, 64, 48\)"),
+    ("labels of crop size", {"labels": torch.zeros(2, 17, 64, 48)}, r"expected heatmaps of shape \(2, 17, 16, 12"),
+    ("labels of other keypoints", {"labels": torch.zeros(2, 14, 16, 12)}, r"\(2, 17, 16, 12\).*got \(2, 14, 16, 12\)"),
+    ("labels that would broadcast", {"labels": torch.zeros(1, 17, 16, 12)}, r"got \(1, 17, 16, 12\).*encode_heatmaps"),
+    ("weights without labels", {"label_weights": torch.ones(2, 17)}, "label_weights without labels have no effect"),
+    (
+        "weights with a dimension too many",
+        {"labels": torch.zeros(MAPS), "label_weights": torch.ones(2, 17, 1)},
+        r"label_weights: expected shape \(2, 17\), \(batch, keypoints\), got \(2, 17, 1\)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("why", "change", "message"), BAD_INPUT, ids=[row[0] for row in BAD_INPUT])
+def test_wrong_shapes_are_named(why, change: dict[str, Any], message: str, model: Model, crops: torch.Tensor) -> None:
+    with pytest.raises(ValueError, match=message):
+        model(**{"pixel_values": crops, **change})
