@@ -9,6 +9,20 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from .configuration_vitpose import ViTPoseBackboneConfig
 
 
+# Mimetic initialisation (Trockman and Kolter, ICML 2023): a share of the identity in each projection makes trained
+# attention's habits the starting point. Query and key agree, so that a token attends to those near it in the position
+# table; value and output oppose, so that a block takes away what its neighbourhood shares. Without it, a ViT that starts
+# from random weights spends its first ten thousand people on finding this out.
+QUERY_KEY_IDENTITY = 0.7
+VALUE_OUTPUT_IDENTITY = 0.4
+
+
+def _start_near_identity(projection: nn.Linear, share: float) -> nn.Linear:
+    """Have the model's weight initialisation add `share` times the identity to a square projection."""
+    projection.init_identity = share
+    return projection
+
+
 def eager_attention(
     module: nn.Module,
     query: torch.Tensor,
@@ -43,9 +57,9 @@ class ViTPoseSelfAttention(nn.Module):
         self.head_dim = width // config.num_attention_heads
         self.scaling = self.head_dim**-0.5
         self.dropout_prob = config.attention_probs_dropout_prob
-        self.query = nn.Linear(width, width, bias=config.qkv_bias)
-        self.key = nn.Linear(width, width, bias=config.qkv_bias)
-        self.value = nn.Linear(width, width, bias=config.qkv_bias)
+        self.query = _start_near_identity(nn.Linear(width, width, bias=config.qkv_bias), QUERY_KEY_IDENTITY)
+        self.key = _start_near_identity(nn.Linear(width, width, bias=config.qkv_bias), QUERY_KEY_IDENTITY)
+        self.value = _start_near_identity(nn.Linear(width, width, bias=config.qkv_bias), VALUE_OUTPUT_IDENTITY)
 
     def forward(
         self, hidden_states: torch.Tensor, *, output_attentions: bool = False
@@ -70,7 +84,8 @@ class ViTPoseSelfOutput(nn.Module):
 
     def __init__(self, config: ViTPoseBackboneConfig) -> None:
         super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        projection = nn.Linear(config.hidden_size, config.hidden_size)
+        self.dense = _start_near_identity(projection, -VALUE_OUTPUT_IDENTITY)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:

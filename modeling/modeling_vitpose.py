@@ -222,6 +222,11 @@ class ViTPosePreTrainedModel(PreTrainedModel):
         std = getattr(module, "init_std", self.config.initializer_range)
         if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
             init.trunc_normal_(module.weight, std=std)
+            if hasattr(module, "init_identity"):
+                init.copy_(
+                    module.weight,
+                    module.weight + module.init_identity * torch.eye(len(module.weight), device=module.weight.device),
+                )
             if module.bias is not None:
                 init.zeros_(module.bias)
         elif isinstance(module, ViTPoseEmbeddings):
