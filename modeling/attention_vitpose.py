@@ -8,11 +8,10 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from .configuration_vitpose import ViTPoseBackboneConfig
 
-
 # Mimetic initialisation (Trockman and Kolter, ICML 2023): a share of the identity in each projection makes trained
 # attention's habits the starting point. Query and key agree, so that a token attends to those near it in the position
-# table; value and output oppose, so that a block takes away what its neighbourhood shares. Without it, a ViT that starts
-# from random weights spends its first ten thousand people on finding this out.
+# table; value and output oppose, so that a block takes away what its neighbourhood shares. Without it, a ViT that
+# starts from random weights spends its first thousands of people on finding this out.
 QUERY_KEY_IDENTITY = 0.7
 VALUE_OUTPUT_IDENTITY = 0.4
 
