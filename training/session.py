@@ -35,6 +35,7 @@ def run_recipe(recipe: Recipe) -> Path:
 
     Raises:
         FileExistsError: The output folder already holds a run, and the recipe does not resume it.
+        ValueError: Data, recipe and checkpoint do not fit together; the message says how.
     """
     output = Path(recipe.output_dir)
     _check_output(output, recipe)
@@ -44,10 +45,12 @@ def run_recipe(recipe: Recipe) -> Path:
         project_config=ProjectConfiguration(project_dir=str(output)),
         dataloader_config=DataLoaderConfiguration(use_seedable_sampler=False),
     )
+    _check_processes(accelerator)
     output.mkdir(parents=True, exist_ok=True)
     if recipe.report_to:
         _start_tracker(accelerator, recipe)
     trainer = assemble(recipe, accelerator, output)
+    _warn_of_long_warmup(trainer)
     evaluation = trainer.train()
     if accelerator.is_main_process:
         write_outputs(trainer, evaluation)
@@ -133,10 +136,30 @@ def evaluate_model(model_source: str, recipe: Recipe, *, out: Path | None = None
     return evaluation
 
 
+def _check_processes(accelerator: Accelerator) -> None:
+    """Raise if several processes were launched that would each train alone, into the same folder."""
+    launched = int(os.environ.get("WORLD_SIZE", "1"))
+    if launched != accelerator.num_processes:
+        raise ValueError(
+            f"{launched} processes were launched, and accelerate joins {accelerator.num_processes}. Without GPUs, "
+            f"launch them with: accelerate launch --cpu --num_processes {launched} training/run.py"
+        )
+
+
 def _start_tracker(accelerator: Accelerator, recipe: Recipe) -> None:
     if not accelerator.log_with:  # accelerate passes over what it cannot import
         raise ValueError(f"report_to: {recipe.report_to} is not installed. Install it, or leave report_to out.")
     accelerator.init_trackers("vitpose", config={key: str(value) for key, value in vars(recipe).items()})
+
+
+def _warn_of_long_warmup(trainer: Trainer) -> None:
+    warmup, steps = trainer.recipe.warmup_steps, trainer.recipe.epochs * trainer.steps_per_epoch
+    if warmup > steps:
+        logger.warning(
+            "The warm-up of %d steps is longer than the run, %d steps: the learning rate never reaches its peak. "
+            "Lower warmup_steps or train longer.",
+            *(warmup, steps),
+        )
 
 
 def _check_output(output: Path, recipe: Recipe) -> None:

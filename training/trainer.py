@@ -228,7 +228,7 @@ class Trainer:
     def _log(self, window: "_Window", learning_rate: float) -> None:
         self.log.write(
             step=self.progress.step,
-            epoch=round(self.progress.epoch + self.progress.samples / self.sampler.epoch_length, 4),
+            epoch=round(self.progress.epoch + min(1.0, self.progress.samples / self.sampler.epoch_length), 4),
             loss=window.loss,
             lr=learning_rate,
             images_per_s=round(window.images_per_second * self.accelerator.num_processes, 2),
