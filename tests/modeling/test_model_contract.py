@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from vitpose import ViTPoseForPoseEstimation
+from vitpose.modeling import decoders_vitpose
 from vitpose.modeling.configuration_vitpose import PRESETS
 
 Model = ViTPoseForPoseEstimation
@@ -31,7 +32,8 @@ def kind(request: pytest.FixtureRequest) -> Kind:
 
 
 @pytest.fixture
-def model(kind: Kind, small_model: Callable[..., Model]) -> Model:
+def model(kind: Kind, small_model: Callable[..., Model], monkeypatch: pytest.MonkeyPatch) -> Model:
+    monkeypatch.setattr(decoders_vitpose, "DECONVOLUTION_CHANNELS", 32)  # for speed
     return small_model(kind.preset, decoder=kind.decoder, attn_implementation=kind.attention)
 
 
