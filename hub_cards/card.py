@@ -84,7 +84,10 @@ def write_model_card(
         **_cost_words(cost),
         **_run_words(measured, settings, recipe, base_model),
         **_pictures(folder, picture),
-        **{"model_name": folder.name, "dataset_name": dataset_name, "command": command.strip(), "seed": seed},
+        model_name=folder.name,
+        dataset_name=dataset_name,
+        command=command.strip(),
+        seed=seed,
         limits=list(limits),
     )
     with whole_file(folder / "README.md") as path:

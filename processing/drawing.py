@@ -89,8 +89,9 @@ def contact_sheet(
     if captions is not None and len(captions) != len(images):
         raise ValueError(f"expected one caption an image, got {len(captions)} for {len(images)} images.")
     height, width = tile
-    font = ImageFont.load_default(max(11, height // 18))
-    caption_height = 0 if captions is None else round(1.6 * font.size)
+    font_size = max(11, height // 18)
+    font = ImageFont.load_default(font_size)
+    caption_height = 0 if captions is None else round(1.6 * font_size)
     columns = min(columns, len(images))
     rows = math.ceil(len(images) / columns)
     row_height, column_width = height + caption_height + gap, width + gap
@@ -203,8 +204,9 @@ def _skeleton_strokes(
             joint_radii[[a, b]] = np.maximum(joint_radii[[a, b]], 1.5 * radius)
     for index in np.flatnonzero(shown):
         point, radius, alpha = points[index], float(joint_radii[index]), int(opacity[index])
-        disc = {"radius": radius, "colour": SIDE_COLOURS[sides[index]], "opacity": alpha, "core": radius / 2}
-        strokes.append(_Stroke(start=point, end=point, **disc))
+        colour = SIDE_COLOURS[sides[index]]
+        disc = _Stroke(start=point, end=point, radius=radius, colour=colour, opacity=alpha, core=radius / 2)
+        strokes.append(disc)
     return strokes
 
 

@@ -32,8 +32,8 @@ from .processor_settings_vitpose import (
 
 _BOX_PADDING = 1.25  # released configs
 _SCALE_UNIT_PX = 200.0  # the released configs count box sides in units of 200 px; normalize_factor moves that unit
-_STOCK_DARK_SIGMA = 0.8
-_HEATMAP_STRIDE = 4  # crop pixels per heatmap pixel of the released models
+# Settings that stock does not have, with the value that it works by; saved only where they differ from it.
+_BEYOND_STOCK = {"dark_sigma": 0.8, "heatmap_stride": 4}
 
 
 class ViTPoseImageProcessor(BaseImageProcessor):
@@ -57,7 +57,8 @@ class ViTPoseImageProcessor(BaseImageProcessor):
     image_std = IMAGENET_DEFAULT_STD
     do_affine_transform = True
     normalize_factor = _SCALE_UNIT_PX
-    dark_sigma = _STOCK_DARK_SIGMA
+    dark_sigma = _BEYOND_STOCK["dark_sigma"]
+    heatmap_stride = _BEYOND_STOCK["heatmap_stride"]
 
     def __init__(self, **kwargs: Unpack[ViTPoseImageProcessorKwargs]) -> None:
         super().__init__()
@@ -72,7 +73,7 @@ class ViTPoseImageProcessor(BaseImageProcessor):
             raise ValueError(f"size must be a height and a width of at least 2 pixels, got {dict(self.size)}.")
         if not self.do_affine_transform:
             raise ValueError("do_affine_transform must be True: cutting out boxes is what ViTPoseImageProcessor does.")
-        for name in ("rescale_factor", "normalize_factor", "dark_sigma"):
+        for name in ("rescale_factor", "normalize_factor", "dark_sigma", "heatmap_stride"):
             value = getattr(self, name)
             if not (np.isfinite(value) and value > 0):
                 raise ValueError(f"{name} must be a positive number, got {value}.")
@@ -106,7 +107,7 @@ class ViTPoseImageProcessor(BaseImageProcessor):
 
         Returns:
             `pixel_values` `(num_people, 3, height, width)` float32, the people of all images in order. With `keypoints`
-            also `labels` `(num_people, num_keypoints, height / 4, width / 4)` and `label_weights`
+            also `labels` `(num_people, num_keypoints, height / heatmap_stride, ...)` and `label_weights`
             `(num_people, num_keypoints)`, see [`encode_heatmaps`].
         """
         settings = self._call_settings(pixel_settings)
@@ -154,7 +155,7 @@ class ViTPoseImageProcessor(BaseImageProcessor):
         people = torch.cat(keypoints) if keypoints else torch.zeros(0, 0, 3)  # (num_people, num_keypoints, 3)
         points = transform_points(people[..., :2], invert_matrices(matrices)).float()  # crop pixels
         height, width = self._crop_size
-        heatmap_size = (height // _HEATMAP_STRIDE, width // _HEATMAP_STRIDE)
+        heatmap_size = (height // self.heatmap_stride, width // self.heatmap_stride)
         labels, weights = encode_heatmaps(points, people[..., 2], crop_size=self._crop_size, heatmap_size=heatmap_size)
         return {"labels": labels, "label_weights": weights}
 
@@ -204,16 +205,11 @@ class ViTPoseImageProcessor(BaseImageProcessor):
         return [list(islice(people, len(table))) for table in tables]
 
     def to_dict(self) -> dict[str, Any]:
-        """The stock processor's settings, under its name; `dark_sigma` only where it differs from what stock does."""
+        """The stock processor's settings, under its name; settings of our own only where they differ from its ways."""
         settings = super().to_dict()
         settings["image_processor_type"] = "VitPoseImageProcessor"
-        if settings["dark_sigma"] == _STOCK_DARK_SIGMA:
-            del settings["dark_sigma"]
-        return {
-            name: value
-            for name, value in settings.items()
-            if name in {*self.valid_kwargs.__annotations__, "image_processor_type"}
-        }
+        known = {*self.valid_kwargs.__annotations__, "image_processor_type"}
+        return {name: value for name, value in settings.items() if name in known and _BEYOND_STOCK.get(name) != value}
 
 
 def _join(tables: list[Tensor]) -> Tensor:

@@ -31,6 +31,7 @@ class ViTPoseImageProcessorKwargs(TypedDict, total=False):
         crop's aspect ratio, times 1.25 * 200 / normalize_factor. Post-processing follows it.
     dark_sigma: blur before the sub-pixel step of post-processing, in heatmap pixels. Stock evaluates with 0.8; the
         released configs' kernel of 11 means 2.0 by OpenCV's rule.
+    heatmap_stride: crop pixels per heatmap pixel, for the training targets: 4 in all released models.
     """
 
     size: dict[str, int] | int | Sequence[int] | None
@@ -42,6 +43,7 @@ class ViTPoseImageProcessorKwargs(TypedDict, total=False):
     do_affine_transform: bool | None
     normalize_factor: float | None
     dark_sigma: float | None
+    heatmap_stride: int | None
 
 
 class PixelKwargs(TypedDict, total=False):

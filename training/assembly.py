@@ -2,13 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import cast
 
 import torch
 from accelerate import Accelerator
 from torch.utils.data import DataLoader
-from transformers.modeling_utils import PreTrainedModel
 
-from vitpose.modeling.configuration_vitpose import ViTPoseConfig
+from vitpose.modeling.configuration_vitpose import Preset, ViTPoseConfig
 from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
 from vitpose.modeling.pretrained_backbones import load_pretrained_backbone
 
@@ -27,14 +27,14 @@ def build_config(recipe: Recipe) -> ViTPoseConfig:
         "image_size": (recipe.image_height, recipe.image_width) if recipe.image_height else None,
     }
     return ViTPoseConfig.from_preset(
-        recipe.preset,
+        cast(Preset, recipe.preset),
         datasets=[recipe.keypoint_schema],
         decoder=recipe.decoder,
         **{name: value for name, value in chosen.items() if value is not None},
     )
 
 
-def build_model(recipe: Recipe) -> PreTrainedModel:
+def build_model(recipe: Recipe) -> ViTPoseForPoseEstimation:
     """The model with its initial weights.
 
     Raises:

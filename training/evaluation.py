@@ -166,7 +166,7 @@ class Evaluation:
 def score(
     predictions: Predictions,
     people: Sequence[Mapping[str, Any]],
-    annotations: Mapping[str, Any],
+    annotations: dict[str, Any] | str,
     *,
     schema: KeypointSchema,
     annotated_boxes: bool = True,

@@ -87,7 +87,7 @@ def _number_table(values: Sequence[Any], width: int, content: str, where: Callab
     return table
 
 
-def _refuse(bad: np.ndarray, problem: str, values: np.ndarray, where: Callable[[int], str]) -> None:
+def _refuse(bad: np.ndarray | np.bool, problem: str, values: np.ndarray, where: Callable[[int], str]) -> None:
     rows = np.flatnonzero(bad)
     if len(rows):
         more = f" and {len(rows) - 1} more" if len(rows) > 1 else ""

@@ -51,7 +51,8 @@ class PoseDataset(Dataset):
     ) -> None:
         self.people = people
         self.schema = schema
-        self.crop_size = tuple(crop_size)
+        height, width = crop_size
+        self.crop_size = height, width
         self.augmentation = augmentation
         self.seed = seed
         self.padding = padding

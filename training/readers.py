@@ -111,7 +111,7 @@ class _PeopleOnDisk:
     def to_dataset(self, schema: KeypointSchema, *, min_keypoints: int, **extra_columns: list[float]) -> Dataset:
         photos = [self._photo_of(item) for item in self.items]
         files = self._photo_files(photos)
-        columns = {
+        columns: dict[str, Any] = {
             "image_id": [item["image_id"] for item in self.items],
             "person_id": [item["id"] for item in self.items],
             "width": [photo["width"] for photo in photos],

@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NoReturn, cast, get_args, get_origin, get_type_hints
 
 import yaml
 from transformers import HfArgumentParser
@@ -215,7 +215,7 @@ def parse_recipe(arguments: list[str] | None = None) -> Recipe:
     fields = load_recipe_file(arguments.pop(0)) if arguments and not arguments[0].startswith("-") else {}
     given = [argument[2:].split("=")[0].replace("-", "_") for argument in arguments if argument.startswith("--")]
     _reject_unknown([name for name in given if name != "help"], "The command line")
-    parser = _Parser(Recipe, prog="training/run.py", usage="%(prog)s [RECIPE.yaml] [--field value ...]")
+    parser = _Parser(cast(Any, Recipe), prog="training/run.py", usage="%(prog)s [RECIPE.yaml] [--field value ...]")
     parser.set_defaults(**fields)
     (recipe,) = parser.parse_args_into_dataclasses(arguments, look_for_args_file=False)
     recipe.validate()

@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     _set_up_terminal()
     try:
         run_recipe(parse_recipe(arguments))
-    except (ValueError, FileNotFoundError, FileExistsError, NonFiniteLossError) as error:
+    except (ValueError, OSError, NonFiniteLossError) as error:
         sys.stderr.write(f"error: {_message(error)}\n")
         return 2
     return 0

@@ -4,6 +4,7 @@ import logging
 import os
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 from accelerate import Accelerator, DataLoaderConfiguration
 from accelerate.utils import ProjectConfiguration
@@ -18,6 +19,7 @@ from .checkpoints import list_checkpoints, load_checkpoint
 from .evaluation import Evaluation, predict_people, score
 from .optimisation import make_optimizer
 from .outputs import write_figures, write_outputs
+from .pose_dataset import PoseDataset
 from .recipe import Recipe
 from .sources import EvaluationPeople, evaluation_people
 from .trainer import RunLog, Trainer
@@ -64,11 +66,12 @@ def assemble(recipe: Recipe, accelerator: Accelerator, output: Path) -> Trainer:
     config = model.config
     if recipe.gradient_checkpointing:
         model.gradient_checkpointing_enable()
-    optimizer = make_optimizer(model, num_layers=config.backbone_config.num_hidden_layers, recipe=recipe)
+    optimizer = make_optimizer(model, num_layers=len(model.backbone.encoder.layer), recipe=recipe)
     loader, sampler = build_training_loader(recipe, accelerator, config)
     source = evaluation_people(recipe)
     evaluation_loader = build_evaluation_loader(recipe, accelerator, config, source.people)
-    logger.info("%d people to train on, %d to evaluate", len(loader.dataset.people), len(source.people))
+    train_people = cast(PoseDataset, loader.dataset).people
+    logger.info("%d people to train on, %d to evaluate", len(train_people), len(source.people))
     where = f"{accelerator.num_processes} x {accelerator.device.type}"
     logger.info("%.1f M parameters on %s", model.num_parameters() / 1e6, where)
     model, optimizer, loader, evaluation_loader = accelerator.prepare(model, optimizer, loader, evaluation_loader)

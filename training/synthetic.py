@@ -152,7 +152,7 @@ def _place(rng: np.random.Generator, skeleton: Skeleton, settings: StyleSettings
         else:
             corner[1] = max(corner[1], size[1] - kept[1])
     skeleton.place(pixels_per_height=pixels, offset_xy=corner - low * pixels)
-    left, top, right, bottom = [*corner.tolist(), *(corner + figure).tolist()]
+    (left, top), (right, bottom) = corner.tolist(), (corner + figure).tolist()
     return (int(size[0]), int(size[1])), (left, top, right, bottom)
 
 

@@ -43,7 +43,7 @@ def tone(colour: Colour, factor: float) -> Colour:
 
 def pick(rng: np.random.Generator, colours: Sequence[Colour]) -> Colour:
     """One of the colours, a little lighter or darker."""
-    return tone(colours[rng.integers(len(colours))], rng.uniform(0.85, 1.12))
+    return tone(colours[int(rng.integers(len(colours)))], rng.uniform(0.85, 1.12))
 
 
 class _Stage:

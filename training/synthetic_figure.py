@@ -134,7 +134,7 @@ def _paint_torso(brush: Brush) -> None:
     """A tube whose width and end caps follow from elliptic slices through hips, waist, chest and shoulders."""
     body, scale = brush.skeleton.body, brush.scale("chest")
     pelvis, chest = brush.skeleton.axes["pelvis"], brush.skeleton.axes["chest"]
-    slices = (
+    slices: tuple[tuple[np.ndarray, float, float], ...] = (
         (pelvis, 0.035 + 0.9 * body.hip, 0.058 * body.girth),
         (chest, 0.02 + body.shoulder * (0.31 + 0.21 * body.girth), 0.055 * body.girth**1.5),
         (chest, 0.98 * body.shoulder, 0.06 * body.girth),
@@ -160,7 +160,7 @@ def _paint_open_jacket(brush: Brush, *, facing: float) -> None:
     for name, axes_name in (("chest", "chest"), ("pelvis", "pelvis")):
         forward = -brush.skeleton.axes[axes_name][:, 2] * 0.05 * brush.skeleton.body.girth
         ends.append(brush.point(name) + forward * brush.scale(name))
-    patch = brush.canvas.tube(*ends, np.array([0.02, 0.026, 0.03, 0.032]) * brush.scale("chest") * facing)
+    patch = brush.canvas.tube(ends[0], ends[1], np.array([0.02, 0.026, 0.03, 0.032]) * brush.scale("chest") * facing)
     if patch is None:
         return
     torso = Part.TORSO if brush.owner is None else brush.owner

@@ -78,7 +78,7 @@ class Outfit:
 
 def _dye(rng: np.random.Generator, colours: Sequence[Colour]) -> np.ndarray:
     """One of the colours, slightly changed."""
-    return rgb(*colours[rng.integers(len(colours))]) * np.float32(rng.uniform(0.92, 1.04))
+    return rgb(*colours[int(rng.integers(len(colours)))]) * np.float32(rng.uniform(0.92, 1.04))
 
 
 def _sample_cloth(rng: np.random.Generator, fabrics: Sequence[Colour], patterned: float) -> Cloth:

@@ -6,6 +6,7 @@ person who faces the camera the two agree, and the own left side is on the right
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,11 +74,11 @@ def sample_view(rng: np.random.Generator, pose: Pose) -> View:
     return View(yaw_degrees=yaw, pitch_degrees=pitch, distance=rng.uniform(3.5, 9))
 
 
-def rotations(angles_degrees: list[tuple[float, float, float]]) -> np.ndarray:
+def rotations(angles_degrees: Sequence[np.ndarray | tuple[float, float, float]]) -> np.ndarray:
     """Turns about x, y, z as matrices (n, 3, 3): the twist about y comes first, then z, then x."""
     radians = np.deg2rad(np.array(angles_degrees, dtype=np.float64))
     (cx, cy, cz), (sx, sy, sz) = np.cos(radians).T, np.sin(radians).T
-    entries = (cz * cy, -sz, cz * sy)
+    entries: tuple[np.ndarray, ...] = (cz * cy, -sz, cz * sy)
     entries += (cx * sz * cy + sx * sy, cx * cz, cx * sz * sy - sx * cy)
     entries += (sx * sz * cy - cx * sy, sx * cz, sx * sz * sy + cx * cy)
     return np.array(entries).T.reshape(-1, 3, 3)

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.data_loader import DataLoaderShard
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from vitpose.modeling.configuration_vitpose import ViTPoseConfig
@@ -98,7 +98,7 @@ class Trainer:
     accelerator: Accelerator
     model: nn.Module
     optimizer: torch.optim.Optimizer
-    loader: DataLoader
+    loader: DataLoaderShard
     sampler: EpochSampler
     recipe: Recipe
     config: ViTPoseConfig

@@ -6,10 +6,14 @@ import logging
 import sys
 from pathlib import Path
 
+from transformers.utils.logging import disable_progress_bar
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; a mistake of the user ends with its message and status 2, without a traceback."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("vitpose").setLevel(logging.INFO)
+    disable_progress_bar()  # of reading weights
     parser = _parser()
     chosen, rest = parser.parse_known_args(arguments)
     if rest and chosen.command is not _evaluate:

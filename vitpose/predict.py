@@ -51,7 +51,7 @@ class Predictor:
         """One dict a box: keypoints (K, 2), scores (K,), labels (K,), bbox (4,) xyxy, all in image pixels."""
         if not boxes:
             return []
-        crops = self.processor(image, boxes=[boxes], return_tensors="pt")["pixel_values"]
+        crops = self.processor.preprocess(image, boxes=[boxes], return_tensors="pt")["pixel_values"]
         heatmaps = [self.model(part.to(self.model.device)).heatmaps for part in crops.split(BATCH_SIZE)]
         outputs = type("Outputs", (), {"heatmaps": torch.cat(heatmaps)})
         return self.processor.post_process_pose_estimation(outputs, boxes=[boxes])[0]
@@ -74,8 +74,12 @@ def read_boxes(path: Path, images: Sequence[Path]) -> dict[Path, Boxes]:
     Raises:
         ValueError: The file is something else, or an image has no entry; the message names it.
     """
-    content = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(content, list) or not all({"file_name", "bbox"} <= set(entry) for entry in content):
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}.") from error
+    entries = content if isinstance(content, list) else [None]
+    if not all(isinstance(entry, dict) and {"file_name", "bbox"} <= entry.keys() for entry in entries):
         raise ValueError(f'{path}: expected a list of {{"file_name": ..., "bbox": [x, y, width, height]}}.')
     boxes = {image: [entry["bbox"] for entry in content if entry["file_name"] == image.name] for image in images}
     missing = [image.name for image, found in boxes.items() if not found]
@@ -116,7 +120,10 @@ def predict_files(predictor: Predictor, boxes: dict[Path, Boxes], out: Path) -> 
     schema, results = predictor.model.config.get_schema(), []
     for image_id, (path, own) in enumerate(tqdm(boxes.items(), desc="predict", unit=" images")):
         image = read_image_file(path)
-        people = predictor(image, own)
+        try:
+            people = predictor(image, own)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
         with whole_file(out / f"{path.stem}_pose.png") as picture:
             draw_poses(image, people, schema).save(picture)
         results += [_to_result(image_id, path, box, person) for box, person in zip(own, people, strict=True)]

@@ -256,3 +256,12 @@ def test_a_process_without_vitpose_does_the_same(tmp_path):
     assert str(result["kind"]).startswith("VitPoseImageProcessor")
     assert grey_levels(torch.from_numpy(result["crops"]) - batch.pixel_values).abs().max() <= 1
     np.testing.assert_allclose(result["keypoints"], own, atol=1e-3)
+
+
+def test_targets_fit_a_model_of_another_stride(tmp_path: Path) -> None:
+    """The tiny preset halves the patch: its heatmaps have half the crop's size, and the saved processor knows."""
+    ViTPoseImageProcessor(size={"height": 128, "width": 96}, heatmap_stride=2).save_pretrained(tmp_path)
+    processor = ViTPoseImageProcessor.from_pretrained(tmp_path)
+    image = np.zeros((100, 80, 3), dtype=np.uint8)
+    batch = processor(image, boxes=[[[10, 10, 40, 60]]], keypoints=[[[[30, 40, 2]] * 17]], return_tensors="pt")
+    assert batch["labels"].shape == (1, 17, 64, 48)
