@@ -6,18 +6,16 @@ import logging
 import sys
 from pathlib import Path
 
-from transformers.utils.logging import disable_progress_bar
-
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; a mistake of the user ends with its message and status 2, without a traceback."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("vitpose").setLevel(logging.INFO)
-    disable_progress_bar()  # of reading weights
     parser = _parser()
     chosen, rest = parser.parse_known_args(arguments)
     if rest and chosen.command is not _evaluate:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    _quieten_transformers()
     try:
         chosen.command(chosen, rest)
     except (ValueError, OSError) as error:
@@ -56,6 +54,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 # Imports of torch and transformers wait until a command runs, so that --help answers at once.
+
+
+def _quieten_transformers() -> None:
+    """Leave out the bars of reading weights: those left are the command's own."""
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
 
 
 def _predict(chosen: argparse.Namespace, _: list[str]) -> None:
