@@ -83,13 +83,27 @@ def test_decoders_start_narrow(decoder: str, fresh: dict[str, Model]) -> None:
             assert module.bias is None or (module.bias == 0).all()
 
 
-def test_the_backbone_starts_as_plain_transformers_do(fresh: dict[str, Model]) -> None:
+# what each projection starts from besides noise: query and key agree, value and output oppose (mimetic initialisation)
+IDENTITY_SHARES = {"query": 0.7, "key": 0.7, "value": 0.4, "attention.output.dense": -0.4}
+
+
+def test_the_backbone_starts_from_noise_and_attention_near_the_identity(fresh: dict[str, Model]) -> None:
     for name, module in fresh["classic"].backbone.named_modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
-            assert module.weight.std().item() == pytest.approx(0.02, rel=0.05), name
+            share = next((share for end, share in IDENTITY_SHARES.items() if name.endswith(end)), 0.0)
+            noise = module.weight.flatten(1) - share * torch.eye(*module.weight.flatten(1).shape)
+            assert noise.std().item() == pytest.approx(0.02, rel=0.05), name
+            assert noise.mean().item() == pytest.approx(0.0, abs=0.001), name
             assert (module.bias == 0).all(), name
         elif isinstance(module, nn.LayerNorm):
             assert (module.weight == 1).all() and (module.bias == 0).all(), name
+
+
+def test_loading_leaves_saved_weights_as_they_are(small_model, tmp_path) -> None:
+    """Initialisation adds to a weight; it must not do so to one that came from a file."""
+    saved = small_model("base")
+    saved.save_pretrained(tmp_path)
+    torch.testing.assert_close(Model.from_pretrained(tmp_path).state_dict(), saved.state_dict(), rtol=0, atol=0)
 
 
 def test_positions_start_from_sines_and_cosines(fresh: dict[str, Model]) -> None:
