@@ -124,9 +124,12 @@ def _save_model(trainer: Trainer, output: Path) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     trainer.accelerator.unwrap_model(trainer.model).save_pretrained(partial)
     height, width = config.image_size
-    ViTPoseImageProcessor(size={"height": height, "width": width}, dark_sigma=recipe.dark_sigma).save_pretrained(
-        partial
+    processor = ViTPoseImageProcessor(
+        size={"height": height, "width": width},
+        dark_sigma=recipe.dark_sigma,
+        heatmap_stride=height // config.heatmap_size[0],
     )
+    processor.save_pretrained(partial)
     for file in sorted(partial.iterdir(), key=lambda file: file.suffix == ".safetensors"):
         file.replace(output / file.name)
     partial.rmdir()
