@@ -56,17 +56,19 @@ class Recipe:
     train_split: str = _about("train", "Split to train on; for COCO folders 'train2017' or 'val2017'.")
     eval_split: str = _about("val", "Split to evaluate on; for COCO folders 'train2017' or 'val2017'.")
     eval_boxes: str | None = _about(None, "Detector boxes, a COCO results JSON; the annotated boxes if not given.")
-    style: Literal["studio", "street"] = _about("street", "Style of generated people.")
+    style: Literal["studio", "street"] = _about("studio", "Style of generated people.")
     data_seed: int = _about(1, "Seed of generated people to train on; evaluation uses people no training seed draws.")
-    train_people: int | None = _about(2400, "How many people an epoch sees; all if null. Generated: how many exist.")
+    train_people: int | None = _about(4800, "How many people an epoch sees; all if null. Generated: how many exist.")
     eval_people: int | None = _about(200, "How many people are evaluated; all if null. Generated: how many exist.")
 
-    # Augmentation (released configs)
+    # Augmentation, in the order of the released configs; the default run changes little, coco.yaml has their figures
     augment: bool = _about(True, "Whether to augment at all.")
     flip_probability: float = _about(0.5, "Probability of mirroring a person.")
-    half_body_probability: float = _about(0.3, "Probability of cutting to the upper or lower body.")
-    scale_deviation: float = _about(0.5, "Standard deviation of the box scale around 1, clipped to 1 plus or minus it.")
-    rotation_deviation: float = _about(40.0, "Standard deviation of the rotation in degrees, clipped to twice it.")
+    half_body_probability: float = _about(0.0, "Probability of cutting to the upper or lower body.")
+    scale_deviation: float = _about(
+        0.15, "Standard deviation of the box scale around 1, clipped to 1 plus or minus it."
+    )
+    rotation_deviation: float = _about(10.0, "Standard deviation of the rotation in degrees, clipped to twice it.")
 
     # Targets and loss
     target_sigma: float = _about(2.0, "Radius of the target Gaussians in heatmap pixels.")
@@ -74,13 +76,13 @@ class Recipe:
 
     # Optimisation (ViTPose paper, table 1)
     epochs: int = _about(1, "How often the training data is seen.")
-    batch_size: int = _about(32, "People a step and process.")
+    batch_size: int = _about(16, "People a step and process.")
     gradient_accumulation_steps: int = _about(1, "Batches whose gradients make one step.")
-    learning_rate: float = _about(5e-4, "Peak learning rate.")
-    weight_decay: float = _about(0.1, "Weight decay of matrices; vectors and position tables have none.")
+    learning_rate: float = _about(3e-4, "Peak learning rate.")
+    weight_decay: float = _about(0.05, "Weight decay of matrices; vectors and position tables have none.")
     layer_decay: float = _about(1.0, "Learning rate of a layer over that of the next: 1 is the same for all.")
-    warmup_steps: int = _about(500, "Steps over which the learning rate grows from a thousandth to its peak.")
-    schedule: Literal["step", "cosine"] = _about("step", "How the learning rate falls after the warm-up.")
+    warmup_steps: int = _about(20, "Steps over which the learning rate grows from a thousandth to its peak.")
+    schedule: Literal["step", "cosine"] = _about("cosine", "How the learning rate falls after the warm-up.")
     decay_epochs: list[int] = _about([170, 200], "With 'step': epochs at which the learning rate falls to a tenth.")
     max_grad_norm: float = _about(1.0, "Gradients are scaled down to this L2 norm; 0 leaves them as they are.")
     mixed_precision: Literal["no", "bf16", "fp16"] = _about("no", "Precision of matrix products in training.")
