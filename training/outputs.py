@@ -40,7 +40,7 @@ def write_outputs(trainer: Trainer, evaluation: Evaluation) -> None:
     write_model_card(
         output,
         model_config=trainer.config,
-        metrics=evaluation.metrics,
+        metrics={name: value for name, value in evaluation.metrics.items() if name != "PCK_people_excluded"},
         dataset_name=dataset_words(recipe),
         recipe=asdict(recipe),
         command=_command(),
