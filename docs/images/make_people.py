@@ -1,4 +1,4 @@
-"""Draw the README's picture: `python docs/images/make_people.py`, generated people as the shipped checkpoint sees them."""
+"""Draw the README's picture, people as the shipped checkpoint sees them: `python docs/images/make_people.py`."""
 
 from pathlib import Path
 
