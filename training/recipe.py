@@ -58,7 +58,7 @@ class Recipe:
     eval_boxes: str | None = _about(None, "Detector boxes, a COCO results JSON; the annotated boxes if not given.")
     style: Literal["studio", "street"] = _about("studio", "Style of generated people.")
     data_seed: int = _about(1, "Seed of generated people to train on; evaluation uses people no training seed draws.")
-    train_people: int | None = _about(4800, "How many people an epoch sees; all if null. Generated: how many exist.")
+    train_people: int | None = _about(3600, "How many people an epoch sees; all if null. Generated: how many exist.")
     eval_people: int | None = _about(200, "How many people are evaluated; all if null. Generated: how many exist.")
 
     # Augmentation, in the order of the released configs; the default run changes little, coco.yaml has their figures

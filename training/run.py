@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 
+import torch
 from transformers.utils.logging import disable_progress_bar
 
 from vitpose.training.recipe import parse_recipe
@@ -18,6 +19,7 @@ from vitpose.training.trainer import NonFiniteLossError
 def main(arguments: list[str] | None = None) -> int:
     """Run a recipe; a mistake of the user ends with its message and status 2, without a traceback."""
     _set_up_terminal()
+    _use_all_cores()
     try:
         run_recipe(parse_recipe(arguments))
     except (ValueError, OSError, NonFiniteLossError) as error:
@@ -31,6 +33,13 @@ def _set_up_terminal() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("vitpose").setLevel(logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING)
     disable_progress_bar()  # of reading and writing weights: the bars left are those of epochs and evaluations
+
+
+def _use_all_cores() -> None:
+    """Share the CPU cores among the processes of this machine: `accelerate launch` leaves each a single thread."""
+    if not torch.cuda.is_available() and os.environ.get("OMP_NUM_THREADS", "1") == "1":
+        processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes))
 
 
 def _message(error: Exception) -> str:
