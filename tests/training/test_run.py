@@ -167,7 +167,7 @@ def test_a_mistake_ends_with_its_message(tmp_path, capsys, changes, message):
 def test_a_changed_recipe_is_not_resumed(finished, capsys):
     assert run.main([*arguments(finished, resume="true", learning_rate="0.5"), "--weight_decay", "0"]) == 2
     shown = capsys.readouterr().err
-    assert "weight_decay: 0.1 then, 0.0 now" in shown
+    assert "weight_decay: 0.05 then, 0.0 now" in shown
     assert "learning_rate: 0.0005 then, 0.5 now" in shown
 
 

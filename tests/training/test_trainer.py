@@ -148,7 +148,7 @@ def test_it_learns_eight_people(make_recipe, read_log, monkeypatch):
 
 
 def test_the_log_says_what_a_step_was(make_recipe, read_log):
-    recipe = make_recipe(train_people=10, epochs=2, warmup_steps=2, learning_rate=1e-3, log_every=2)
+    recipe = make_recipe(train_people=10, epochs=2, warmup_steps=2, schedule="step", learning_rate=1e-3, log_every=2)
     run_recipe(recipe)
     log = read_log(recipe.output_dir)
     lines = training_lines(log)
@@ -199,7 +199,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(make_recipe, monkeypatch):
     with pytest.raises(NonFiniteLossError) as error:
         run_recipe(recipe)
     message = str(error.value)
-    assert "The loss is nan at step 2, learning rate 0.0005, people [" in message
+    assert "The loss is nan at step 2, learning rate 0.0003, people [" in message
     people = re.search(r"people \[(.*?)\] of images \[(.*?)\]", message)
     assert len(people[1].split(",")) == len(people[2].split(",")) == recipe.batch_size
     kept = [path.name for path in list_checkpoints(Path(recipe.output_dir, "checkpoints"))]
