@@ -168,7 +168,7 @@ def test_a_changed_recipe_is_not_resumed(finished, capsys):
     assert run.main([*arguments(finished, resume="true", learning_rate="0.5"), "--weight_decay", "0"]) == 2
     shown = capsys.readouterr().err
     assert "weight_decay: 0.05 then, 0.0 now" in shown
-    assert "learning_rate: 0.0005 then, 0.5 now" in shown
+    assert "learning_rate: 0.0003 then, 0.5 now" in shown
 
 
 def start(checkout: Path, given: list[str]) -> subprocess.Popen:
