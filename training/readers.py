@@ -109,6 +109,7 @@ class _PeopleOnDisk:
     folder: Path
 
     def to_dataset(self, schema: KeypointSchema, *, min_keypoints: int, **extra_columns: list[float]) -> Dataset:
+        """The items in the common columns, boxes and keypoints in image pixels, unusable ones left out and logged."""
         photos = [self._photo_of(item) for item in self.items]
         files = self._photo_files(photos)
         columns: dict[str, Any] = {

@@ -220,6 +220,7 @@ SPOILT = [
 def test_a_sound_file_loads(model, weights, tmp_path: Path) -> None:
     save_file(weights, tmp_path / "model.safetensors")
     load_pretrained_backbone(model, tmp_path)
+    torch.testing.assert_close(model.backbone.state_dict()["layernorm.weight"], weights["layernorm.weight"])
 
 
 @pytest.mark.parametrize(("why", "change", "message"), SPOILT, ids=[row[0] for row in SPOILT])
