@@ -33,6 +33,7 @@ _SHOWN_ON: dict[str, tuple[Part, ...]] = {
     "knee": (Part.THIGH, Part.SHIN),
     "ankle": (Part.SHIN, Part.FOOT),
 }
+_FACE = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
 _TRUNK = {int(Part.TORSO), int(Part.PELVIS), int(Part.SKIRT)}
 
 
@@ -42,8 +43,9 @@ class SyntheticPeople:
     Item `i` is a pure function of (`seed`, `style`, `i`), whatever the order of access or the process that asks. It has
     the columns that all readers give: `image` (here a PIL picture), `image_id`, `person_id`, `width`, `height`, `bbox`
     ([x, y, width, height] around the visible silhouette, image pixels), `area` (the silhouette's pixels), `iscrowd`,
-    and `keypoints`: 17 x [x, y, v] in COCO order, image pixels with pixel centres at whole numbers; v is 0 outside the
-    picture (then x = y = 0), 1 hidden, 2 visible.
+    and `keypoints`: 17 x [x, y, v] in COCO order, image pixels with pixel centres at whole numbers; v is 2 visible, 1
+    hidden, and 0 where nothing is labelled (then x = y = 0): outside the picture and, as COCO's annotators did it, for
+    the parts of a face that is turned away.
 
     Args:
         num_people: length of the data set, at least 1.
@@ -97,7 +99,7 @@ def _require_whole_number(name: str, value: Any, *, least: int) -> None:
 def _paint_scene(rng: np.random.Generator, style: Style) -> tuple[Canvas, Skeleton, float]:
     """Everything in the picture, the annotated person's skeleton, and how strong the sensor noise is to be."""
     settings = STYLES[style]
-    skeleton = _sample_skeleton(rng)
+    skeleton = _sample_skeleton(rng, settings)
     size, box = _place(rng, skeleton, settings)
     floor_y = box[3] + skeleton.pose.lift * skeleton.scales["pelvis"]
     is_lying = skeleton.pose.family == "lying"
@@ -124,9 +126,9 @@ def _sample_outfit(rng: np.random.Generator, settings: StyleSettings) -> Outfit:
     return sample_outfit(rng, fabrics=settings.fabrics, patterned=settings.patterned, outdoor=settings.outdoor)
 
 
-def _sample_skeleton(rng: np.random.Generator) -> Skeleton:
-    body, pose = sample_body(rng), sample_pose(rng)
-    return build_skeleton(body, pose, sample_view(rng, pose))
+def _sample_skeleton(rng: np.random.Generator, settings: StyleSettings) -> Skeleton:
+    body, pose = sample_body(rng), sample_pose(rng, settings.families)
+    return build_skeleton(body, pose, sample_view(rng, pose, facing=settings.facing))
 
 
 def _extent(skeleton: Skeleton) -> tuple[np.ndarray, np.ndarray]:
@@ -173,7 +175,7 @@ def _paint_passer_by(
     canvas: Canvas, rng: np.random.Generator, settings: StyleSettings, box: Box, *, near: bool
 ) -> None:
     """Another person: smaller and behind, or larger and in front at one side."""
-    skeleton = _sample_skeleton(rng)
+    skeleton = _sample_skeleton(rng, settings)
     low, high = _extent(skeleton)
     figure, height = high - low, box[3] - box[1]
     pixels = height * (rng.uniform(1.0, 1.25) if near else rng.uniform(0.5, 0.85)) / max(figure[1], 0.65)
@@ -197,13 +199,25 @@ def _silhouette(owner: np.ndarray) -> dict[str, Any]:
 
 
 def _keypoint(owner: np.ndarray, skeleton: Skeleton, name: str) -> list[float]:
-    """[x, y, v] of one keypoint; zeros when it lies outside the picture."""
+    """[x, y, v] of one keypoint; zeros when it is not labelled."""
     x, y, _ = skeleton.points[name].tolist()
     height, width = owner.shape
-    if not (0 <= x <= width - 1 and 0 <= y <= height - 1):
+    is_inside = 0 <= x <= width - 1 and 0 <= y <= height - 1
+    if not is_inside or _is_behind_own_head(skeleton, name):
         return [0.0, 0.0, 0.0]
     is_visible = int(owner[round(y), round(x)]) in _shown_on(skeleton, name)
     return [x, y, 2.0 if is_visible else 1.0]
+
+
+def _is_behind_own_head(skeleton: Skeleton, name: str) -> bool:
+    """Whether a point of the face is on the far side of the head, where COCO's annotators left it unlabelled.
+
+    Points near the outline, up to a quarter of the head's radius behind it, still count: their place is plain to see.
+    """
+    if name not in _FACE:
+        return False
+    head = skeleton.points["head"]
+    return float(skeleton.points[name][2] - head[2]) > 0.25 * float(np.linalg.norm(skeleton.points["crown"] - head))
 
 
 def _shown_on(skeleton: Skeleton, name: str) -> set[int]:

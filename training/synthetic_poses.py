@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,7 +66,6 @@ _LIVELY += ((_RAISED_SIDE, _AKIMBO), (_WAVING, _SIDEWAYS), (_ANY_ARM, _ANY_ARM),
 class PoseFamily:
     """Ranges from which a pose is drawn; the first arm and leg of each pair are on the same, random side."""
 
-    weight: float
     lean: Range  # forward bend of the whole body
     arms: tuple[tuple[Limb, Limb], ...]
     legs: tuple[tuple[Limb, Limb], ...]
@@ -74,39 +74,36 @@ class PoseFamily:
 
 POSE_FAMILIES: dict[str, PoseFamily] = {
     "standing": PoseFamily(
-        weight=0.26,
         lean=(-4, 6),
         arms=_CALM + _LIVELY,
         legs=((_STRAIGHT, _STRAIGHT), (_STRAIGHT, _RELAXED), (_WIDE, _WIDE)),
     ),
     "walking": PoseFamily(
-        weight=0.18, lean=(-2, 8), arms=((_WALK_BACK, _WALK_FRONT),) * 3 + _CALM[3:7], legs=((_STEP_FRONT, _STEP_BACK),)
+        lean=(-2, 8), arms=((_WALK_BACK, _WALK_FRONT),) * 3 + _CALM[3:7], legs=((_STEP_FRONT, _STEP_BACK),)
     ),
     "running": PoseFamily(
-        weight=0.12, lean=(4, 22), arms=((_RUN_BACK, _RUN_FRONT),), legs=((_STRIDE_FRONT, _STRIDE_BACK),), lift=0.06
+        lean=(4, 22), arms=((_RUN_BACK, _RUN_FRONT),), legs=((_STRIDE_FRONT, _STRIDE_BACK),), lift=0.06
     ),
     "sitting": PoseFamily(
-        weight=0.14, lean=(-12, 14), arms=_CALM[3:] + _LIVELY, legs=((_SEATED, _SEATED), (_SEATED, _SEATED_OUT))
+        lean=(-12, 14), arms=_CALM[3:] + _LIVELY, legs=((_SEATED, _SEATED), (_SEATED, _SEATED_OUT))
     ),
     "low": PoseFamily(
-        weight=0.07,
         lean=(5, 30),
         arms=_CALM[4:] + _LIVELY[:3],
         legs=((_SQUATTING, _SQUATTING), (_SQUATTING, _KNEELING), (_KNEELING, _KNEELING)),
     ),
     "jumping": PoseFamily(
-        weight=0.08, lean=(-10, 12), arms=_LIVELY, legs=((_TUCKED, _TUCKED), (_WIDE, _TUCKED), (_WIDE, _WIDE)), lift=0.2
+        lean=(-10, 12), arms=_LIVELY, legs=((_TUCKED, _TUCKED), (_WIDE, _TUCKED), (_WIDE, _WIDE)), lift=0.2
     ),
     "balancing": PoseFamily(
-        weight=0.07,
         lean=(-12, 18),
         arms=_LIVELY,
         legs=((_LIFTED, _STRAIGHT), (_KICKING, _STRAIGHT), (_LIFTED, _RELAXED)),
     ),
     "lying": PoseFamily(
-        weight=0.03, lean=(-100, -75), arms=_CALM + _LIVELY, legs=((_STRAIGHT, _RELAXED), (_TUCKED, _STRAIGHT))
+        lean=(-100, -75), arms=_CALM + _LIVELY, legs=((_STRAIGHT, _RELAXED), (_TUCKED, _STRAIGHT))
     ),
-    "free": PoseFamily(weight=0.05, lean=(-10, 25), arms=((_ANY_ARM, _ANY_ARM),), legs=((_ANY_LEG, _ANY_LEG),)),
+    "free": PoseFamily(lean=(-10, 25), arms=((_ANY_ARM, _ANY_ARM),), legs=((_ANY_LEG, _ANY_LEG),)),
 }
 
 
@@ -128,13 +125,15 @@ def _uniform(rng: np.random.Generator, limbs: tuple[Limb, Limb], *, swap: bool) 
     return ranges[..., 0] + (ranges[..., 1] - ranges[..., 0]) * rng.random((2, 4))
 
 
-_NAMES = tuple(POSE_FAMILIES)
-_CUMULATIVE_WEIGHTS = np.cumsum([family.weight for family in POSE_FAMILIES.values()])
+def sample_pose(rng: np.random.Generator, family_weights: Mapping[str, float]) -> Pose:
+    """A pose from a random family, with every joint inside human limits.
 
-
-def sample_pose(rng: np.random.Generator) -> Pose:
-    """A pose from a random family, with every joint inside human limits."""
-    name = _NAMES[np.searchsorted(_CUMULATIVE_WEIGHTS, rng.random() * _CUMULATIVE_WEIGHTS[-1], side="right")]
+    Args:
+        rng: Source of all choices.
+        family_weights: Name of each family to draw from, and how often relative to the others.
+    """
+    totals = np.cumsum(list(family_weights.values()))
+    name = tuple(family_weights)[np.searchsorted(totals, rng.random() * totals[-1], side="right")]
     family = POSE_FAMILIES[name]
     swap_legs = rng.random() < 0.5
     # Walkers and runners swing the arm opposite to the leg; everybody else moves them independently.

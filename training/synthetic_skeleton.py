@@ -67,9 +67,12 @@ class View:
     distance: float
 
 
-def sample_view(rng: np.random.Generator, pose: Pose) -> View:
-    """Any direction, the front somewhat more often; lying people are seen from higher up."""
-    yaw = rng.normal(0, 50) if rng.random() < 0.45 else rng.uniform(-180, 180)
+def sample_view(rng: np.random.Generator, pose: Pose, *, facing: float) -> View:
+    """Towards the camera, give or take a quarter turn, with probability `facing`, else any direction.
+
+    Lying people are seen from higher up.
+    """
+    yaw = rng.normal(0, 45) if rng.random() < facing else rng.uniform(-180, 180)
     pitch = rng.uniform(20, 55) if pose.family == "lying" else rng.uniform(-4, 16)
     return View(yaw_degrees=yaw, pitch_degrees=pitch, distance=rng.uniform(3.5, 9))
 

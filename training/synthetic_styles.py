@@ -17,6 +17,8 @@ Style = Literal["studio", "street"]
 class StyleSettings:
     """What distinguishes one style from the other; shares are probabilities."""
 
+    families: dict[str, float]  # pose families, and how often each is drawn
+    facing: float  # share of people who are turned towards the camera
     fabrics: list[Colour]
     patterned: float
     outdoor: float  # share of hats; jackets and backpacks follow it
@@ -31,6 +33,11 @@ class StyleSettings:
 
 STYLES: dict[Style, StyleSettings] = {
     "studio": StyleSettings(
+        families={
+            "standing": 0.4, "walking": 0.24, "sitting": 0.16, "balancing": 0.08, "low": 0.06, "jumping": 0.04,
+            "free": 0.02,
+        },
+        facing=0.8,
         fabrics=[
             (226, 222, 214), (188, 204, 214), (222, 186, 172), (166, 186, 158), (120, 134, 158), (84, 92, 110),
             (206, 170, 118), (150, 116, 130), (70, 70, 78), (196, 96, 84), (104, 148, 152), (240, 214, 150),
@@ -39,13 +46,18 @@ STYLES: dict[Style, StyleSettings] = {
         outdoor=0.08,
         ambient=(0.74, 0.72, 0.73),
         sun=(0.36, 0.36, 0.34),
-        occluded=0.2,
+        occluded=0.1,
         company=0.05,
-        cut_off=0.08,
+        cut_off=0.05,
         noise=(1.0, 5.0),
         shadow=0.35,
     ),
     "street": StyleSettings(
+        families={
+            "standing": 0.28, "walking": 0.22, "running": 0.14, "sitting": 0.12, "low": 0.06, "jumping": 0.07,
+            "balancing": 0.06, "lying": 0.02, "free": 0.03,
+        },
+        facing=0.6,
         fabrics=[
             (196, 44, 48), (34, 72, 130), (240, 190, 46), (32, 108, 84), (58, 60, 66), (236, 234, 228), (74, 112, 160),
             (212, 108, 40), (110, 58, 110), (122, 134, 92), (28, 32, 44), (160, 130, 96), (92, 160, 196),
@@ -54,9 +66,9 @@ STYLES: dict[Style, StyleSettings] = {
         outdoor=0.4,
         ambient=(0.56, 0.6, 0.68),
         sun=(0.6, 0.56, 0.46),
-        occluded=0.4,
-        company=0.18,
-        cut_off=0.18,
+        occluded=0.3,
+        company=0.15,
+        cut_off=0.12,
         noise=(2.0, 12.0),
         shadow=0.55,
     ),
