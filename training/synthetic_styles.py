@@ -54,10 +54,10 @@ STYLES: dict[Style, StyleSettings] = {
     ),
     "street": StyleSettings(
         families={
-            "standing": 0.28, "walking": 0.22, "running": 0.14, "sitting": 0.12, "low": 0.06, "jumping": 0.07,
-            "balancing": 0.06, "lying": 0.02, "free": 0.03,
+            "standing": 0.35, "walking": 0.26, "running": 0.1, "sitting": 0.13, "low": 0.05, "jumping": 0.05,
+            "balancing": 0.04, "lying": 0.01, "free": 0.01,
         },
-        facing=0.6,
+        facing=0.75,
         fabrics=[
             (196, 44, 48), (34, 72, 130), (240, 190, 46), (32, 108, 84), (58, 60, 66), (236, 234, 228), (74, 112, 160),
             (212, 108, 40), (110, 58, 110), (122, 134, 92), (28, 32, 44), (160, 130, 96), (92, 160, 196),
@@ -66,9 +66,9 @@ STYLES: dict[Style, StyleSettings] = {
         outdoor=0.4,
         ambient=(0.56, 0.6, 0.68),
         sun=(0.6, 0.56, 0.46),
-        occluded=0.3,
-        company=0.15,
-        cut_off=0.12,
+        occluded=0.2,
+        company=0.12,
+        cut_off=0.08,
         noise=(2.0, 12.0),
         shadow=0.55,
     ),
