@@ -84,9 +84,7 @@ POSE_FAMILIES: dict[str, PoseFamily] = {
     "running": PoseFamily(
         lean=(4, 22), arms=((_RUN_BACK, _RUN_FRONT),), legs=((_STRIDE_FRONT, _STRIDE_BACK),), lift=0.06
     ),
-    "sitting": PoseFamily(
-        lean=(-12, 14), arms=_CALM[3:] + _LIVELY, legs=((_SEATED, _SEATED), (_SEATED, _SEATED_OUT))
-    ),
+    "sitting": PoseFamily(lean=(-12, 14), arms=_CALM[3:] + _LIVELY, legs=((_SEATED, _SEATED), (_SEATED, _SEATED_OUT))),
     "low": PoseFamily(
         lean=(5, 30),
         arms=_CALM[4:] + _LIVELY[:3],
@@ -100,9 +98,7 @@ POSE_FAMILIES: dict[str, PoseFamily] = {
         arms=_LIVELY,
         legs=((_LIFTED, _STRAIGHT), (_KICKING, _STRAIGHT), (_LIFTED, _RELAXED)),
     ),
-    "lying": PoseFamily(
-        lean=(-100, -75), arms=_CALM + _LIVELY, legs=((_STRAIGHT, _RELAXED), (_TUCKED, _STRAIGHT))
-    ),
+    "lying": PoseFamily(lean=(-100, -75), arms=_CALM + _LIVELY, legs=((_STRAIGHT, _RELAXED), (_TUCKED, _STRAIGHT))),
     "free": PoseFamily(lean=(-10, 25), arms=((_ANY_ARM, _ANY_ARM),), legs=((_ANY_LEG, _ANY_LEG),)),
 }
 

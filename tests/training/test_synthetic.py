@@ -10,7 +10,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from vitpose.modeling.keypoint_schemas import get_keypoint_schema
-from vitpose.training.synthetic import SyntheticPeople, _silhouette
+from vitpose.training.synthetic import SyntheticPeople, _keypoint, _silhouette
 from vitpose.training.synthetic_figure import paint_figure
 from vitpose.training.synthetic_outfit import sample_outfit
 from vitpose.training.synthetic_paint import Canvas, Light, rgb
@@ -140,7 +140,7 @@ def test_fronts_and_backs_and_both_sides_occur(people):
     left, right = (points[:, NAMES.index(f"{side}_shoulder")] for side in ("left", "right"))
     known = (left[:, 2] > 0) & (right[:, 2] > 0)
     faces_camera = left[known, 0] > right[known, 0]
-    assert 0.5 < faces_camera.mean() < 0.85
+    assert 0.5 < faces_camera.mean() < 0.95
     nose = points[known, NAMES.index("nose"), 2]
     assert (nose[faces_camera] == 2).mean() > 0.5
     assert (nose[~faces_camera] == 2).mean() < 0.5
@@ -159,9 +159,9 @@ def test_styles_look_different():
 
     def saturation(style: str) -> float:
         data = SyntheticPeople(num_people=40, seed=5, style=style)
-        return float(np.mean([np.ptp(np.asarray(data[i]["image"], dtype=float), axis=2).mean() for i in range(40)]))
+        return float(np.mean([np.asarray(data[index]["image"].convert("HSV"))[..., 1].mean() for index in range(40)]))
 
-    assert saturation("street") > 1.2 * saturation("studio")
+    assert saturation("street") > 1.15 * saturation("studio")
 
 
 # Geometry, on one figure in a known view
@@ -231,6 +231,20 @@ def test_the_drawn_nose_is_where_its_keypoint_is():
     rows, columns = np.nonzero(canvas.owner == 7)  # Part.NOSE
     middle = np.array([columns.mean(), rows.mean()])
     assert np.abs(middle - skeleton.points["nose"][:2]).max() < 2
+
+
+@pytest.mark.parametrize(
+    ("yaw", "labelled"),
+    [
+        (0, {"nose", "left_eye", "right_eye", "left_ear", "right_ear"}),
+        (90, {"nose", "left_eye", "left_ear"}),  # the right half of the face is behind the head
+        (180, {"left_ear", "right_ear"}),
+    ],
+)
+def test_what_a_head_turns_away_is_not_labelled(yaw, labelled):
+    canvas, skeleton = painted(standing(), yaw=yaw)
+    flags = {name: _keypoint(canvas.owner, skeleton, name)[2] for name in NAMES[:5]}
+    assert {name for name, flag in flags.items() if flag > 0} == labelled
 
 
 def test_both_sides_wear_the_same_colours():
