@@ -4,11 +4,12 @@
 (names, flip pairs, skeleton, OKS sigmas) beside it, so that whatever loads the model knows what it predicts.
 """
 
+import copy
 import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from transformers.backbone_utils import BackboneConfigMixin
 from transformers.configuration_utils import PreTrainedConfig
@@ -17,6 +18,7 @@ from .keypoint_schemas import KeypointSchema, get_keypoint_schema, list_keypoint
 
 Preset = Literal["tiny", "small", "base", "large", "huge"]
 Decoder = Literal["classic", "simple"]
+ExpertKind = Literal["partially_shared", "independent", "independent_and_shared"]
 
 # ViTPose paper, table 1, and the released configs. "tiny" is ours, for minutes of work on two CPU cores: half the
 # resolution at half the patch, so the same grid, and patches small enough to learn from scratch.
@@ -33,6 +35,11 @@ PRESETS: dict[str, dict[str, Any]] = {
     "large": {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "drop_path_rate": 0.5},
     "huge": {"hidden_size": 1280, "num_hidden_layers": 32, "num_attention_heads": 16, "drop_path_rate": 0.55},
 }
+
+# Outputs of the feed-forward layer that an expert gives, by width of the backbone (released configs of ViTPose++).
+PART_FEATURES = {384: 192, 768: 192, 1024: 256, 1280: 320}
+# Index order of the released ViTPose++ checkpoints.
+RELEASED_DATASETS = ["coco", "aic", "mpii", "ap10k", "apt36k", "coco_wholebody"]
 
 PATCH_PADDING = 2  # zero pixels around the image before it is cut into patches (released configs)
 
@@ -52,6 +59,11 @@ _LIBRARY_KEYS = {
     *("_commit_hash", "_attn_implementation_internal", "_experts_implementation_internal", "experts_implementation"),
     *("auto_map", "_output_attentions", "_experts_implementation"),
 }
+
+
+def default_part_features(hidden_size: int) -> int:
+    """How many outputs an expert gives: as released, a quarter for widths that were not."""
+    return PART_FEATURES.get(hidden_size, hidden_size // 4)
 
 
 def reject_unknown_keys(owner: str, given: Iterable[str], known: Iterable[str]) -> None:
@@ -111,6 +123,10 @@ class ViTPoseBackboneConfig(BackboneConfigMixin, PreTrainedConfig):
         num_hidden_layers: Number of transformer blocks.
         num_attention_heads: Heads of each attention; divides `hidden_size`.
         mlp_ratio: Width of the feed-forward hidden layer over `hidden_size`.
+        num_experts: Datasets with experts in the feed-forward layers; 1 is the ordinary layer (ViTPose++ paper).
+        part_features: With experts "partially_shared", how many of the layer's outputs come from the expert.
+        expert_kind: "partially_shared" (the paper's choice) or what it was compared with: "independent" layers, or
+            "independent_and_shared", a common layer beside them.
         hidden_act: Activation of the feed-forward layer.
         hidden_dropout_prob: Dropout after the embedding and the attention output.
         attention_probs_dropout_prob: Dropout of the attention weights.
@@ -136,6 +152,7 @@ class ViTPoseBackboneConfig(BackboneConfigMixin, PreTrainedConfig):
     mlp_ratio: int = 4
     num_experts: int = 1
     part_features: int = 256
+    expert_kind: str = "partially_shared"
     hidden_act: str = "gelu"
     hidden_dropout_prob: float = 0.0
     attention_probs_dropout_prob: float = 0.0
@@ -185,10 +202,20 @@ class ViTPoseBackboneConfig(BackboneConfigMixin, PreTrainedConfig):
             )
         if not 0 <= self.drop_path_rate < 1:
             raise ValueError(f"drop_path_rate: expected a rate in [0, 1), got {self.drop_path_rate}.")
-        if self.num_experts != 1:
+        self._check_experts()
+
+    def _check_experts(self) -> None:
+        if not isinstance(self.num_experts, int) or self.num_experts < 1:
+            raise ValueError(f"num_experts: expected 1, no experts, or the number of datasets, got {self.num_experts}.")
+        if self.expert_kind not in get_args(ExpertKind):
             raise ValueError(
-                f"num_experts: expected 1, a plain feed-forward layer, got {self.num_experts}. This version of vitpose "
-                "reads dense checkpoints only; transformers' VitPoseForPoseEstimation runs checkpoints with experts."
+                f"expert_kind: expected one of {', '.join(get_args(ExpertKind))}, got {self.expert_kind!r}."
+            )
+        has_parts = self.num_experts > 1 and self.expert_kind == "partially_shared"
+        if has_parts and not 0 < self.part_features < self.hidden_size:
+            raise ValueError(
+                f"part_features: expected a number between 0 and hidden_size {self.hidden_size}, got "
+                f"{self.part_features}."
             )
 
 
@@ -249,9 +276,11 @@ class ViTPoseConfig(PreTrainedConfig):
 
         Args:
             preset: Size of the backbone, ViTPose paper, table 1.
-            datasets: Name of the dataset's keypoint schema, or the schema itself, in a list of one.
-            decoder: Head of the model.
-            backbone: Fields of `ViTPoseBackboneConfig` to set differently, such as `image_size=(384, 288)`.
+            datasets: Names of keypoint schemas, or schemas; their order is that of `dataset_index`. Several make a
+                ViTPose++ model, with experts and a head for each.
+            decoder: Kind of the heads.
+            backbone: Fields of `ViTPoseBackboneConfig` to set differently, such as `image_size=(384, 288)`, or
+                `num_experts=1` for several heads on a backbone without experts.
         """
         if preset not in PRESETS:
             raise ValueError(f"preset: expected one of {', '.join(PRESETS)}, got {preset!r}.")
@@ -260,8 +289,11 @@ class ViTPoseConfig(PreTrainedConfig):
         if isinstance(datasets, str):
             raise TypeError(f"datasets: expected a list of names such as [{datasets!r}], got the string {datasets!r}.")
         schemas = [get_keypoint_schema(name) if isinstance(name, str) else name for name in datasets]
+        sizes = {**PRESETS[preset], "num_experts": len(schemas), **backbone}
+        if sizes["num_experts"] > 1:
+            sizes.setdefault("part_features", default_part_features(sizes["hidden_size"]))
         return cls(
-            backbone_config=ViTPoseBackboneConfig(**{**PRESETS[preset], **backbone}),
+            backbone_config=ViTPoseBackboneConfig(**sizes),
             use_simple_decoder=decoder == "simple",
             keypoint_schemas=[schema.to_dict() for schema in schemas],
         )
@@ -278,16 +310,88 @@ class ViTPoseConfig(PreTrainedConfig):
         rows, columns = self.backbone_config.grid_size
         return rows * self.scale_factor, columns * self.scale_factor
 
+    @property
+    def num_datasets(self) -> int:
+        """How many values `dataset_index` can have."""
+        return max(self.backbone_config.num_experts, len(self.keypoint_schemas))
+
+    @property
+    def dataset_names(self) -> list[str] | None:
+        """Names in the order of `dataset_index`; None where a file with experts and one head does not tell them."""
+        if len(self.keypoint_schemas) == self.num_datasets:
+            return [schema["name"] for schema in self.keypoint_schemas]
+        return RELEASED_DATASETS if self.num_datasets == len(RELEASED_DATASETS) else None
+
+    @property
+    def is_stock(self) -> bool:
+        """Whether transformers' own VitPose computes the same function."""
+        backbone = self.backbone_config
+        has_stock_experts = backbone.num_experts == 1 or backbone.expert_kind == "partially_shared"
+        return has_stock_experts and len(self.keypoint_schemas) == 1
+
+    def dataset_index(self, dataset: str | int) -> int:
+        """The index of a dataset by its name; an index in range passes."""
+        names = self.dataset_names or []
+        if dataset in names:
+            return names.index(dataset)
+        if isinstance(dataset, int) and not isinstance(dataset, bool) and 0 <= dataset < self.num_datasets:
+            return dataset
+        raise ValueError(
+            f"dataset: expected one of {', '.join(names)}{' or ' if names else ''}an index from 0 to "
+            f"{self.num_datasets - 1}, got {dataset!r}."
+        )
+
+    def folded(self, dataset_index: int) -> "ViTPoseConfig":
+        """The configuration of the model without experts that equals this one for one dataset."""
+        config = copy.deepcopy(self)
+        backbone = config.backbone_config
+        if backbone.num_experts > 1 and backbone.expert_kind == "independent_and_shared":
+            backbone.mlp_ratio *= 2  # two layers side by side
+        backbone.num_experts = 1
+        config._set_heads([self.get_schema(dataset_index)])
+        return config
+
+    def with_experts(
+        self, datasets: Iterable[str | KeypointSchema], *, expert_kind: ExpertKind, part_features: int | None
+    ) -> "ViTPoseConfig":
+        """The configuration of this model with an expert and a head for each of several datasets."""
+        schemas = [get_keypoint_schema(name) if isinstance(name, str) else name for name in datasets]
+        if self.num_datasets > 1 or len(schemas) < 2:
+            raise ValueError(
+                f"Experts start from a model of one dataset, for two or more: got a model of {self.num_datasets} and "
+                f"{len(schemas)} datasets."
+            )
+        config = copy.deepcopy(self)
+        backbone = config.backbone_config
+        backbone.num_experts, backbone.expert_kind = len(schemas), expert_kind
+        backbone.part_features = part_features or default_part_features(backbone.hidden_size)
+        backbone._check()
+        config._set_heads(schemas)
+        return config
+
+    def _set_heads(self, schemas: list[KeypointSchema]) -> None:
+        self.keypoint_schemas = [schema.to_dict() for schema in schemas]
+        self.id2label = dict(enumerate(schemas[0].keypoints))
+        self.label2id = {name: index for index, name in self.id2label.items()}
+        self._check()
+
     def get_schema(self, dataset_index: int = 0) -> KeypointSchema:
-        """The keypoint schema of one head."""
-        return KeypointSchema.from_dict(self.keypoint_schemas[dataset_index])
+        """The keypoint schema of a dataset; where there is one head, that head's."""
+        head = 0 if len(self.keypoint_schemas) == 1 else dataset_index
+        return KeypointSchema.from_dict(self.keypoint_schemas[head])
 
     def to_dict(self) -> dict[str, Any]:
-        """The configuration as transformers' `VitPoseConfig` reads it, with `keypoint_schemas` beside."""
+        """The configuration as a dictionary, for transformers' `VitPoseConfig` where that is the same model.
+
+        `keypoint_schemas` stays beside what that class reads.
+        """
         values = super().to_dict()
+        if not self.is_stock:
+            return values
         values["model_type"] = STOCK_MODEL_TYPE
         if isinstance(values.get("backbone_config"), dict):
             values["backbone_config"]["model_type"] = STOCK_BACKBONE_MODEL_TYPE
+            values["backbone_config"].pop("expert_kind", None)
         if values.get("architectures"):
             values["architectures"] = [STOCK_ARCHITECTURE]
         return values
@@ -339,12 +443,14 @@ class ViTPoseConfig(PreTrainedConfig):
         return schema_from_labels([f"keypoint_{index}" for index in range(num_labels)])
 
     def _check(self) -> None:
-        if len(self.keypoint_schemas) != 1:
+        heads, experts = len(self.keypoint_schemas), self.backbone_config.num_experts
+        if heads == 0 or (heads > 1 and experts not in (1, heads)):
             names = [schema["name"] for schema in self.keypoint_schemas]
             raise ValueError(
-                f"keypoint_schemas: expected one schema, the model has one head, got {len(names)}: {names}. "
-                "Make one model a dataset."
+                f"keypoint_schemas: expected one schema, or one for each of the {experts} experts, got {heads}: "
+                f"{names}. Set the backbone's num_experts to {heads}, or to 1 for heads without experts."
             )
+        self._check_names()
         if self.num_labels != self.get_schema().num_keypoints:
             raise ValueError(
                 f"id2label names {self.num_labels} keypoints and the schema {self.keypoint_schemas[0]['name']!r} "
@@ -352,3 +458,8 @@ class ViTPoseConfig(PreTrainedConfig):
             )
         if self.scale_factor != 4:
             raise ValueError(f"scale_factor: expected 4, as both decoders upsample fourfold, got {self.scale_factor}.")
+
+    def _check_names(self) -> None:
+        names = [schema["name"] for schema in self.keypoint_schemas]
+        if len(set(names)) != len(names):
+            raise ValueError(f"keypoint_schemas: expected schemas of different names, got {names}.")

@@ -20,7 +20,7 @@ def _narrow_init(decoder: nn.Module) -> None:
 class ViTPoseClassicDecoder(nn.Module):
     """Two fourfold-kernel deconvolutions, each with batch norm and ReLU, then a 1x1 convolution."""
 
-    def __init__(self, config: ViTPoseConfig) -> None:
+    def __init__(self, config: ViTPoseConfig, num_keypoints: int) -> None:
         super().__init__()
         width = config.backbone_config.hidden_size
         channels = DECONVOLUTION_CHANNELS
@@ -28,7 +28,7 @@ class ViTPoseClassicDecoder(nn.Module):
         self.batchnorm1 = nn.BatchNorm2d(channels)
         self.deconv2 = nn.ConvTranspose2d(channels, channels, kernel_size=4, stride=2, padding=1, bias=False)
         self.batchnorm2 = nn.BatchNorm2d(channels)
-        self.conv = nn.Conv2d(channels, config.num_labels, kernel_size=1)
+        self.conv = nn.Conv2d(channels, num_keypoints, kernel_size=1)
         _narrow_init(self)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
@@ -47,10 +47,10 @@ class ViTPoseSimpleDecoder(nn.Module):
     the same up to rounding, for about a tenth of the work.
     """
 
-    def __init__(self, config: ViTPoseConfig) -> None:
+    def __init__(self, config: ViTPoseConfig, num_keypoints: int) -> None:
         super().__init__()
         self.scale_factor = config.scale_factor
-        self.conv = nn.Conv2d(config.backbone_config.hidden_size, config.num_labels, kernel_size=3, padding=1)
+        self.conv = nn.Conv2d(config.backbone_config.hidden_size, num_keypoints, kernel_size=3, padding=1)
         _narrow_init(self)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:

@@ -3,7 +3,6 @@
 Parameter names are those of transformers' VitPose, so that state dicts pass both ways unchanged.
 """
 
-import math
 import os
 import shutil
 from collections.abc import Sequence
@@ -14,18 +13,20 @@ import torch
 from torch import nn
 from transformers import VitPoseConfig
 from transformers import initialization as init
-from transformers.activations import ACT2FN
 from transformers.backbone_utils import BackboneMixin
 from transformers.dynamic_module_utils import get_relative_import_files
-from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BackboneOutput
 from transformers.modeling_utils import PreTrainedModel
 from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
 
-from .attention_vitpose import ViTPoseAttention
-from .configuration_vitpose import PATCH_PADDING, STOCK_MODEL_TYPE, ViTPoseBackboneConfig, ViTPoseConfig
-from .decoders_vitpose import ViTPoseClassicDecoder, ViTPoseSimpleDecoder
+from .configuration_vitpose import STOCK_MODEL_TYPE, ExpertKind, ViTPoseBackboneConfig, ViTPoseConfig
+from .dataset_index_vitpose import check_dataset_index
+from .encoder_vitpose import ViTPoseEmbeddings, ViTPoseEncoder, sine_cosine_positions
+from .feedforward_vitpose import DatasetIndex
+from .heads_vitpose import ViTPoseHeads, make_decoder
+from .keypoint_schemas import KeypointSchema
+from .loss_vitpose import heatmap_loss
 
 
 @dataclass
@@ -35,175 +36,17 @@ class ViTPoseOutput(ModelOutput):
     Args:
         loss: Scalar float32, when `labels` are given.
         heatmaps: (B, K, h, w), one map a keypoint in heatmap pixels.
+        keypoint_mask: From a model of several heads, (B, K): True where a channel is a keypoint of the sample's
+            dataset. K is the largest number of keypoints in the batch; the heatmaps of other channels are zero.
         hidden_states: With `output_hidden_states`, the (B, N, C) tokens after the embedding and after each block.
         attentions: With `output_attentions`, the (B, heads, N, N) attention weights of each block.
     """
 
     loss: torch.Tensor | None = None
     heatmaps: torch.Tensor | None = None
+    keypoint_mask: torch.Tensor | None = None
     hidden_states: tuple[torch.Tensor, ...] | None = None
     attentions: tuple[torch.Tensor, ...] | None = None
-
-
-def heatmap_loss(
-    heatmaps: torch.Tensor, labels: torch.Tensor, label_weights: torch.Tensor | None = None
-) -> torch.Tensor:
-    """Mean over batch, keypoints and pixels of (w * (heatmap - label))^2, in float32 (released configs).
-
-    Args:
-        heatmaps: (B, K, h, w) predictions.
-        labels: (B, K, h, w) targets.
-        label_weights: (B, K) weights; 0 leaves a keypoint out.
-    """
-    if labels.shape != heatmaps.shape:
-        raise ValueError(
-            f"labels: expected heatmaps of shape {tuple(heatmaps.shape)}, (batch, keypoints, height, width), got "
-            f"{tuple(labels.shape)}. encode_heatmaps, or the processor's keypoints= argument, makes them."
-        )
-    error = heatmaps.float() - labels.float()
-    if label_weights is not None:
-        if label_weights.shape != heatmaps.shape[:2]:
-            raise ValueError(
-                f"label_weights: expected shape {tuple(heatmaps.shape[:2])}, (batch, keypoints), got "
-                f"{tuple(label_weights.shape)}."
-            )
-        error = error * label_weights.float()[..., None, None]
-    return error.square().mean()
-
-
-class ViTPosePatchEmbeddings(nn.Module):
-    """Cuts crops into patches and projects each to one token."""
-
-    def __init__(self, config: ViTPoseBackboneConfig) -> None:
-        super().__init__()
-        self.image_size = tuple(config.image_size)
-        self.projection = nn.Conv2d(
-            config.num_channels,
-            config.hidden_size,
-            kernel_size=tuple(config.patch_size),
-            stride=tuple(config.patch_size),
-            padding=PATCH_PADDING,
-        )
-
-    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        """(B, 3, H, W) crops to (B, N, C) tokens, row by row."""
-        expected = (self.projection.in_channels, *self.image_size)
-        if pixel_values.ndim != 4 or tuple(pixel_values.shape[1:]) != expected:
-            raise ValueError(
-                f"pixel_values: expected shape (batch, {', '.join(map(str, expected))}), got "
-                f"{tuple(pixel_values.shape)}. Give the image processor the size {self.image_size} (height, width), or "
-                "the config another image_size."
-            )
-        return self.projection(pixel_values).flatten(2).transpose(1, 2)
-
-
-class ViTPoseEmbeddings(nn.Module):
-    """Patch tokens plus a learned position table.
-
-    Row 0 of the table is the class token's row of pre-training: it is added to every token (released configs).
-    """
-
-    def __init__(self, config: ViTPoseBackboneConfig) -> None:
-        super().__init__()
-        self.grid_size, self.width = config.grid_size, config.hidden_size
-        self.patch_embeddings = ViTPosePatchEmbeddings(config)
-        self.position_embeddings = nn.Parameter(torch.zeros(1, 1 + math.prod(self.grid_size), self.width))
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
-
-    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        tokens = self.patch_embeddings(pixel_values)
-        return self.dropout(tokens + self.position_embeddings[:, 1:] + self.position_embeddings[:, :1])
-
-
-def sine_cosine_positions(grid_size: tuple[int, int], width: int) -> torch.Tensor:
-    """The (1, 1 + rows * columns, width) table that pre-training of plain ViTs starts from (MAE paper).
-
-    A quarter of the channels each holds the sine and the cosine of the row and of the column, at frequencies from 1
-    down to 1/10000; channels beyond a multiple of four, and row 0, are zero. So tokens know their place from the start.
-    """
-    quarter = width // 4
-    frequencies = 10000.0 ** -(torch.arange(quarter, dtype=torch.float32) / quarter)
-    table = torch.zeros(1, 1 + math.prod(grid_size), width)
-    places = torch.cartesian_prod(
-        *(torch.arange(side, dtype=torch.float32) for side in grid_size)
-    )  # (N, 2) row, column
-    angles = places[:, :, None] * frequencies  # (N, 2, quarter)
-    table[0, 1:, : 4 * quarter] = torch.cat([angles.sin(), angles.cos()], dim=2).flatten(1)
-    return table
-
-
-class ViTPoseMLP(nn.Module):
-    """The feed-forward layer of a block."""
-
-    def __init__(self, config: ViTPoseBackboneConfig) -> None:
-        super().__init__()
-        hidden = int(config.hidden_size * config.mlp_ratio)
-        self.fc1 = nn.Linear(config.hidden_size, hidden)
-        self.activation = ACT2FN[config.hidden_act]
-        self.fc2 = nn.Linear(hidden, config.hidden_size)
-
-    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        return self.fc2(self.activation(self.fc1(hidden_states)))
-
-
-class ViTPoseDropPath(nn.Module):
-    """Stochastic depth: in training, leaves a residual branch out for a random part of the samples."""
-
-    def __init__(self, rate: float) -> None:
-        super().__init__()
-        self.rate = rate
-
-    def forward(self, branch: torch.Tensor) -> torch.Tensor:
-        if not self.training or self.rate == 0:
-            return branch
-        keep = 1 - self.rate
-        kept = branch.new_empty(branch.shape[0], 1, 1).bernoulli_(keep)  # 1 is keep, 0 is drop
-        return branch * kept / keep
-
-    def extra_repr(self) -> str:
-        return f"rate={self.rate:.3f}"
-
-
-class ViTPoseLayer(GradientCheckpointingLayer):
-    """One pre-norm transformer block."""
-
-    def __init__(self, config: ViTPoseBackboneConfig, drop_path_rate: float) -> None:
-        super().__init__()
-        self.attention = ViTPoseAttention(config)
-        self.mlp = ViTPoseMLP(config)
-        self.layernorm_before = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.layernorm_after = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.drop_path = ViTPoseDropPath(drop_path_rate)
-
-    def forward(
-        self, hidden_states: torch.Tensor, output_attentions: bool = False
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """(B, N, C) tokens to (B, N, C), and the attention weights where asked for."""
-        branch, attention = self.attention(self.layernorm_before(hidden_states), output_attentions=output_attentions)
-        hidden_states = hidden_states + self.drop_path(branch)
-        hidden_states = hidden_states + self.drop_path(self.mlp(self.layernorm_after(hidden_states)))
-        return hidden_states, attention
-
-
-class ViTPoseEncoder(nn.Module):
-    """The transformer blocks; the drop-path rate grows linearly over them."""
-
-    def __init__(self, config: ViTPoseBackboneConfig) -> None:
-        super().__init__()
-        last = max(config.num_hidden_layers - 1, 1)
-        rates = [config.drop_path_rate * index / last for index in range(config.num_hidden_layers)]
-        self.layer = nn.ModuleList([ViTPoseLayer(config, rate) for rate in rates])
-
-    def forward(
-        self, hidden_states: torch.Tensor, *, output_attentions: bool = False
-    ) -> tuple[list[torch.Tensor], list[torch.Tensor | None]]:
-        """The tokens before the first and after every block, and each block's attention weights."""
-        states, attentions = [hidden_states], []
-        for layer in self.layer:
-            hidden_states, attention = layer(hidden_states, output_attentions)
-            states.append(hidden_states)
-            attentions.append(attention)
-        return states, attentions
 
 
 class ViTPosePreTrainedModel(PreTrainedModel):
@@ -270,6 +113,7 @@ class ViTPoseBackbone(BackboneMixin, ViTPosePreTrainedModel):
     def forward(
         self,
         pixel_values: torch.Tensor,
+        dataset_index: int | torch.Tensor | None = None,
         output_hidden_states: bool | None = None,
         output_attentions: bool | None = None,
     ) -> BackboneOutput:
@@ -277,6 +121,7 @@ class ViTPoseBackbone(BackboneMixin, ViTPosePreTrainedModel):
 
         Args:
             pixel_values: (B, 3, H, W) normalised crops of the config's `image_size`.
+            dataset_index: The expert to use, an int or a long tensor (B,); needed where there are several.
             output_hidden_states: Also return the (B, N, C) tokens of every stage, before the last layer norm.
             output_attentions: Also return every block's attention weights; this takes the eager attention.
 
@@ -285,7 +130,11 @@ class ViTPoseBackbone(BackboneMixin, ViTPosePreTrainedModel):
         """
         keep_states = _resolve(output_hidden_states, self.config.output_hidden_states)
         keep_attentions = _resolve(output_attentions, self.config.output_attentions)
-        states, attentions = self.encoder(self.embeddings(pixel_values), output_attentions=keep_attentions)
+        index = check_dataset_index(dataset_index, batch=pixel_values.shape[0], num_datasets=self.config.num_experts)
+        if self.training and self.config.num_experts > 1:
+            index = _one_per_sample(index, pixel_values)
+        tokens = self.embeddings(pixel_values)
+        states, attentions = self.encoder(tokens, index, output_attentions=keep_attentions)
         selected = [state for stage, state in zip(self.stage_names, states, strict=True) if stage in self.out_features]
         return BackboneOutput(
             feature_maps=tuple(self._to_map(self.layernorm(state)) for state in selected),
@@ -298,12 +147,22 @@ class ViTPoseBackbone(BackboneMixin, ViTPosePreTrainedModel):
         return tokens.transpose(1, 2).unflatten(2, self.config.grid_size).contiguous()
 
 
+def _one_per_sample(index: DatasetIndex, batch: torch.Tensor) -> torch.Tensor:
+    """The index as a tensor (B,): then every expert and head has a gradient, which distributed training waits for."""
+    if isinstance(index, torch.Tensor):
+        return index
+    return torch.full((batch.shape[0],), index, device=batch.device)
+
+
 def _resolve(argument: bool | None, default: bool | None) -> bool:
     return bool(default if argument is None else argument)
 
 
 class ViTPoseForPoseEstimation(ViTPosePreTrainedModel):
     """ViTPose (NeurIPS 2022): a plain ViT backbone and a decoder that give one heatmap a keypoint.
+
+    A ViTPose++ model (TPAMI) has an expert in every feed-forward layer and a head for each of its datasets:
+    `dataset_index` says which one a crop takes, and `fold_experts` gives the ordinary model of one dataset.
 
     Reads checkpoints of transformers' `VitPoseForPoseEstimation` and its own alike, and saves what that class reads.
 
@@ -322,7 +181,10 @@ class ViTPoseForPoseEstimation(ViTPosePreTrainedModel):
     def __init__(self, config: ViTPoseConfig) -> None:
         super().__init__(config)
         self.backbone = ViTPoseBackbone._from_config(config.backbone_config)
-        self.head = ViTPoseSimpleDecoder(config) if config.use_simple_decoder else ViTPoseClassicDecoder(config)
+        if len(config.keypoint_schemas) == 1:
+            self.head = make_decoder(config, config.get_schema().num_keypoints)
+        else:
+            self.heads = ViTPoseHeads(config)
         self.post_init()
 
     @can_return_tuple
@@ -340,10 +202,11 @@ class ViTPoseForPoseEstimation(ViTPosePreTrainedModel):
 
         Args:
             pixel_values: (B, 3, H, W) normalised crops of the config's `image_size`, from `ViTPoseImageProcessor`.
-            dataset_index: The head and expert to use: 0, the only one, as an int or a long tensor (B,).
-            flip_pairs: Pairs (n, 2) of keypoints that mirror each other, for a batch of mirrored crops: their heatmaps
-                come back mirrored and swapped, ready to be averaged with those of the crops themselves.
-            labels: (B, K, h, w) target heatmaps.
+            dataset_index: The expert and head to use, in the order of the config's `keypoint_schemas`: an int, or a
+                long tensor (B,) for a mixed batch. May be left out where there is one dataset.
+            flip_pairs: Pairs (n, 2) of keypoints that mirror each other, for a batch of mirrored crops of one dataset:
+                their heatmaps come back mirrored and swapped, ready to be averaged with those of the crops themselves.
+            labels: (B, K, h, w) target heatmaps; K is the largest number of keypoints in the batch.
             label_weights: (B, K) weight of each keypoint in the loss; 0 leaves it out. All 1 if not given.
             output_hidden_states: Also return the tokens after each block.
             output_attentions: Also return the attention weights of each block.
@@ -351,32 +214,114 @@ class ViTPoseForPoseEstimation(ViTPosePreTrainedModel):
         Raises:
             ValueError: A shape, the dataset index or a pair does not fit the model.
         """
-        _check_dataset_index(dataset_index, pixel_values.shape[0])
+        index = check_dataset_index(
+            dataset_index,
+            batch=pixel_values.shape[0],
+            num_datasets=self.config.num_datasets,
+            names=self.config.dataset_names,
+        )
         if label_weights is not None and labels is None:
             raise ValueError("label_weights without labels have no effect: give both, or neither.")
         features = self.backbone(
-            pixel_values, output_hidden_states=output_hidden_states, output_attentions=output_attentions
+            pixel_values,
+            dataset_index=index if self.config.backbone_config.num_experts > 1 else None,
+            output_hidden_states=output_hidden_states,
+            output_attentions=output_attentions,
         )
-        heatmaps = self.head(features.feature_maps[-1])
+        heatmaps, keypoint_mask = self._decode(features.feature_maps[-1], index)
         if flip_pairs is not None:
             heatmaps = _flip_back(heatmaps, flip_pairs)
-        loss = heatmap_loss(heatmaps, labels, label_weights) if labels is not None else None
+        loss = heatmap_loss(heatmaps, labels, label_weights, keypoint_mask) if labels is not None else None
         return ViTPoseOutput(
-            loss=loss, heatmaps=heatmaps, hidden_states=features.hidden_states, attentions=features.attentions
+            loss=loss,
+            heatmaps=heatmaps,
+            keypoint_mask=keypoint_mask,
+            hidden_states=features.hidden_states,
+            attentions=features.attentions,
         )
+
+    def _decode(self, features: torch.Tensor, index: DatasetIndex) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Heatmaps, and with several heads which of their channels are real; all heads are run in training."""
+        if len(self.config.keypoint_schemas) == 1:
+            return self.head(features), None
+        if self.training:
+            index = _one_per_sample(index, features)
+        return self.heads(features, index)
+
+    @torch.no_grad()
+    def fold_experts(self, dataset: str | int) -> "ViTPoseForPoseEstimation":
+        """The ordinary model that equals this one for one dataset, with that dataset's head; shares no memory with it.
+
+        Args:
+            dataset: Name or index of the dataset.
+
+        Raises:
+            ValueError: There is no such dataset.
+        """
+        index = self.config.dataset_index(dataset)
+        with torch.device("meta"):
+            folded = ViTPoseForPoseEstimation(self.config.folded(index))
+        weights = {name: value.clone() for name, value in self.state_dict().items() if ".mlp." not in name}
+        for depth, layer in enumerate(self.backbone.encoder.layer):
+            for name, value in layer.mlp.folded(index).items():
+                weights[f"backbone.encoder.layer.{depth}.mlp.{name}"] = value
+        chosen = f"heads.{index}."
+        weights = {
+            name.replace(chosen, "head."): value
+            for name, value in weights.items()
+            if not name.startswith("heads.") or name.startswith(chosen)
+        }
+        folded.load_state_dict(weights, assign=True)
+        return folded.train(self.training)
+
+    @classmethod
+    def from_dense(
+        cls,
+        dense: "ViTPoseForPoseEstimation",
+        *,
+        datasets: Sequence[str | KeypointSchema],
+        expert_kind: ExpertKind = "partially_shared",
+        part_features: int | None = None,
+    ) -> "ViTPoseForPoseEstimation":
+        """A model of several datasets that starts from one without experts, and computes the same at first.
+
+        With partially shared experts, each starts from the last `part_features` rows of the dense output projection
+        (released code). A dataset of the dense model's keypoints starts with its head, other heads from random weights.
+
+        Args:
+            dense: The model to start from; it stays as it is.
+            datasets: Names of keypoint schemas, or schemas, in the order of `dataset_index`; two or more.
+            expert_kind: See `ViTPoseBackboneConfig`.
+            part_features: Outputs that come from an expert; that of the released configs if not given.
+
+        Raises:
+            ValueError: The model has experts or several heads already, or there are fewer than two datasets.
+        """
+        model = cls(dense.config.with_experts(datasets, expert_kind=expert_kind, part_features=part_features))
+        model.to(device=dense.device, dtype=dense.dtype)  # type: ignore[call-arg]  # wrapped by transformers
+        weights = model.state_dict()
+        for name, value in dense.state_dict().items():
+            if not name.startswith("head.") and ".mlp." not in name:
+                weights[name].copy_(value)
+        for layer, source in zip(model.backbone.encoder.layer, dense.backbone.encoder.layer, strict=True):
+            layer.mlp.start_from(source.mlp)
+        for head, schema in zip(model.heads, model.config.keypoint_schemas, strict=True):
+            if schema["keypoints"] == dense.config.keypoint_schemas[0]["keypoints"]:
+                head.load_state_dict(dense.head.state_dict())
+        return model.train(dense.training)
 
     def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
         """Save weights, config and model code so that any transformers user can load the folder.
 
-        `AutoModelForPoseEstimation.from_pretrained(folder)` gives transformers' own class, and
-        `AutoModel.from_pretrained(folder, trust_remote_code=True)` this one, where vitpose is not installed.
+        Where vitpose is not installed, `AutoModel.from_pretrained(folder, trust_remote_code=True)` gives this class;
+        and where transformers' own class computes the same, `AutoModelForPoseEstimation.from_pretrained(folder)` that.
         """
         if kwargs.get("push_to_hub"):
             raise ValueError(
                 "save_pretrained(push_to_hub=True) would upload the folder before the model's code lies in it: use "
                 "model.push_to_hub(repo_id)."
             )
-        self.config.auto_map = {"AutoModel": f"modeling_vitpose.{ViTPoseFromStockConfig.__name__}"}
+        self.config.auto_map = _auto_map(self.config)
         super().save_pretrained(save_directory, **kwargs)
         if kwargs.get("is_main_process", True):
             for file in (__file__, *get_relative_import_files(__file__)):
@@ -399,24 +344,16 @@ class ViTPoseFromStockConfig(ViTPoseForPoseEstimation):
         super().__init__(config)
 
 
-def _check_dataset_index(dataset_index: int | torch.Tensor | None, batch: int) -> None:
-    """Raise unless the index selects the one head there is."""
-    if dataset_index is None:
-        return
-    if isinstance(dataset_index, torch.Tensor):
-        is_index = not dataset_index.is_floating_point() and dataset_index.dtype != torch.bool
-        is_index = is_index and dataset_index.shape in ((), (batch,))
-    else:
-        is_index = isinstance(dataset_index, int) and not isinstance(dataset_index, bool)
-    if not is_index:
-        raise ValueError(
-            f"dataset_index: expected an int, or a long tensor of shape ({batch},), one entry a crop; got "
-            f"{dataset_index!r}."
-        )
-    # An int is compared in Python: a tensor's values would break a compiled or exported graph.
-    indices = dataset_index.flatten().tolist() if isinstance(dataset_index, torch.Tensor) else [dataset_index]
-    if any(indices):
-        raise ValueError(f"dataset_index: this model has one dataset, index 0; got {dataset_index!r}.")
+def _auto_map(config: ViTPoseConfig) -> dict[str, str]:
+    """Which class of the saved code each Auto class takes; what transformers' own classes can load stays with them."""
+    if config.is_stock:
+        return {"AutoModel": f"modeling_vitpose.{ViTPoseFromStockConfig.__name__}"}
+    model = f"modeling_vitpose.{ViTPoseForPoseEstimation.__name__}"
+    return {
+        "AutoConfig": f"configuration_vitpose.{ViTPoseConfig.__name__}",
+        "AutoModel": model,
+        "AutoModelForPoseEstimation": model,
+    }
 
 
 def _flip_back(heatmaps: torch.Tensor, flip_pairs: torch.Tensor | Sequence[Sequence[int]]) -> torch.Tensor:

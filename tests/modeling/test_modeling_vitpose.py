@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from vitpose import ViTPoseForPoseEstimation, get_keypoint_schema
 from vitpose.modeling.decoders_vitpose import ViTPoseSimpleDecoder
-from vitpose.modeling.modeling_vitpose import ViTPoseDropPath, heatmap_loss, sine_cosine_positions
+from vitpose.modeling.encoder_vitpose import ViTPoseDropPath, sine_cosine_positions
+from vitpose.modeling.loss_vitpose import heatmap_loss
 
 Model = ViTPoseForPoseEstimation
 
@@ -152,7 +153,7 @@ def test_drop_path_drops_whole_samples_and_keeps_the_mean() -> None:
 @pytest.mark.parametrize("grid", [(1, 1), (1, 5), (3, 7), (16, 12)])
 def test_simple_decoder_is_upsampling_then_convolution(grid: tuple[int, int], small_config) -> None:
     """Applying the kernel's taps before the upsampling changes neither the heatmaps nor any gradient."""
-    decoder = ViTPoseSimpleDecoder(small_config("base")).double()
+    decoder = ViTPoseSimpleDecoder(small_config("base"), 17).double()
     nn.init.normal_(decoder.conv.weight)
     nn.init.normal_(decoder.conv.bias)
     features = torch.randn(2, 48, *grid, dtype=torch.double, requires_grad=True)
@@ -178,15 +179,19 @@ def test_the_one_dataset_is_index_0(index: Any, model: Model, crops: torch.Tenso
 
 
 BAD_INDICES = [
-    ("beyond the last", 99, "this model has one dataset, index 0; got 99"),
-    ("counted from the end", -1, "this model has one dataset, index 0; got -1"),
+    ("beyond the last", 99, "expected 0, as this model has one dataset .0 coco.; got 99"),
+    ("counted from the end", -1, "expected 0, as this model has one dataset .0 coco.; got -1"),
     ("between two", 0.5, r"expected an int, or a long tensor of shape \(2,\).* got 0.5"),
     ("a name", "coco", "expected an int, or a long tensor .* got 'coco'"),
     ("a truth value", True, "expected an int, or a long tensor .* got True"),
     ("one entry for two crops", torch.tensor([0]), r".*one entry a crop; got tensor\(\[0\]\)"),
     ("a mask", torch.tensor([False, False]), r".*got tensor\(\[False, False\]\)"),
     ("fractions", torch.tensor([0.0, 0.0]), r".*got tensor\(\[0., 0.\]\)"),
-    ("one entry beyond the last", torch.tensor([0, 3]), r"this model has one dataset, index 0; got tensor\(\[0, 3\]\)"),
+    (
+        "one entry beyond the last",
+        torch.tensor([0, 3]),
+        r"expected 0, as this model has one dataset .0 coco.; got tensor\(\[0, 3\]\)",
+    ),
 ]
 
 

@@ -128,12 +128,6 @@ def test_reads_the_inert_entries_of_older_stock_configs(tmp_path, randomise, ran
     _assert_equal_heatmaps(model, stock, random_crops(model))
 
 
-def test_stock_checkpoints_with_experts_are_refused(tmp_path) -> None:
-    VitPoseConfig(backbone_config=VitPoseBackboneConfig(num_experts=6)).save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="num_experts: expected 1.*transformers' VitPoseForPoseEstimation runs"):
-        ViTPoseForPoseEstimation.from_pretrained(tmp_path)
-
-
 # --------------------------------------------- C2: what we save loads where vitpose is not installed
 
 

@@ -1,0 +1,165 @@
+"""Feed-forward layers of a block: one for everybody, and the three that have experts by dataset (ViTPose++ paper).
+
+Only the experts that a batch asks for are computed. Every class gives the ordinary layer that equals it for one dataset
+(`folded`), and starts from an ordinary layer such that nothing changes (`start_from`).
+"""
+
+import torch
+from torch import nn
+from transformers.activations import ACT2FN
+
+from .configuration_vitpose import ViTPoseBackboneConfig
+
+DatasetIndex = int | torch.Tensor
+
+
+class ViTPoseMLP(nn.Module):
+    """The ordinary feed-forward layer, the same for every dataset."""
+
+    def __init__(self, config: ViTPoseBackboneConfig, *, hidden_features: int | None = None) -> None:
+        super().__init__()
+        hidden = hidden_features or int(config.hidden_size * config.mlp_ratio)
+        self.fc1 = nn.Linear(config.hidden_size, hidden)
+        self.activation = ACT2FN[config.hidden_act]
+        self.fc2 = nn.Linear(hidden, config.hidden_size)
+
+    def forward(self, hidden_states: torch.Tensor, dataset_index: DatasetIndex = 0) -> torch.Tensor:
+        """(B, N, C) tokens to (B, N, C)."""
+        return self.fc2(self.activation(self.fc1(hidden_states)))
+
+    def folded(self, dataset_index: int) -> dict[str, torch.Tensor]:
+        """A copy of its state dict: it is the same for every dataset already."""
+        return {name: value.detach().clone() for name, value in self.named_parameters()}
+
+
+class ViTPoseExperts(nn.ModuleList):
+    """One linear layer a dataset."""
+
+    def __init__(self, num_experts: int, in_features: int, out_features: int) -> None:
+        super().__init__([nn.Linear(in_features, out_features) for _ in range(num_experts)])
+
+    def forward(self, hidden_states: torch.Tensor, dataset_index: DatasetIndex) -> torch.Tensor:
+        """(B, N, in) tokens to (B, N, out), each sample by the expert of its dataset.
+
+        With a long tensor (B,) the samples' weights are gathered for one batched product: no shape depends on the
+        values, and in training every expert has a gradient, zero where no sample asked for it.
+        """
+        if isinstance(dataset_index, int):
+            return self[dataset_index](hidden_states)
+        experts: list[nn.Linear] = list(self)
+        weight = torch.stack([expert.weight for expert in experts])[dataset_index]  # (B, out, in)
+        bias = torch.stack([expert.bias for expert in experts])[dataset_index]  # (B, out)
+        return torch.baddbmm(bias[:, None], hidden_states, weight.transpose(1, 2))
+
+
+class ViTPosePartiallySharedMLP(nn.Module):
+    """PS-FFN: the last `part_features` outputs come from an expert, everything else is shared (ViTPose++ paper)."""
+
+    def __init__(self, config: ViTPoseBackboneConfig) -> None:
+        super().__init__()
+        hidden = int(config.hidden_size * config.mlp_ratio)
+        self.fc1 = nn.Linear(config.hidden_size, hidden)
+        self.activation = ACT2FN[config.hidden_act]
+        self.fc2 = nn.Linear(hidden, config.hidden_size - config.part_features)
+        self.experts = ViTPoseExperts(config.num_experts, hidden, config.part_features)
+
+    def forward(self, hidden_states: torch.Tensor, dataset_index: DatasetIndex) -> torch.Tensor:
+        """(B, N, C) tokens to (B, N, C)."""
+        hidden_states = self.activation(self.fc1(hidden_states))
+        return torch.cat([self.fc2(hidden_states), self.experts(hidden_states, dataset_index)], dim=-1)
+
+    @torch.no_grad()
+    def folded(self, dataset_index: int) -> dict[str, torch.Tensor]:
+        """State dict of the `ViTPoseMLP` that equals this layer for one dataset."""
+        expert = self.experts[dataset_index]
+        return {
+            **{f"fc1.{name}": value.clone() for name, value in self.fc1.named_parameters()},
+            "fc2.weight": torch.cat([self.fc2.weight, expert.weight]),
+            "fc2.bias": torch.cat([self.fc2.bias, expert.bias]),
+        }
+
+    @torch.no_grad()
+    def start_from(self, dense: ViTPoseMLP) -> None:
+        """Every expert gets the last rows of the dense layer's output projection (released code)."""
+        shared = self.fc2.out_features
+        self.fc1.load_state_dict(dense.fc1.state_dict())
+        for name, value in dense.fc2.named_parameters():
+            getattr(self.fc2, name).copy_(value[:shared])
+            for expert in self.experts:
+                getattr(expert, name).copy_(value[shared:])
+
+
+class ViTPoseIndependentMLP(nn.Module):
+    """A whole feed-forward layer a dataset, nothing shared (compared in the ViTPose++ paper)."""
+
+    def __init__(self, config: ViTPoseBackboneConfig) -> None:
+        super().__init__()
+        hidden = int(config.hidden_size * config.mlp_ratio)
+        self.fc1 = ViTPoseExperts(config.num_experts, config.hidden_size, hidden)
+        self.activation = ACT2FN[config.hidden_act]
+        self.fc2 = ViTPoseExperts(config.num_experts, hidden, config.hidden_size)
+
+    def forward(self, hidden_states: torch.Tensor, dataset_index: DatasetIndex) -> torch.Tensor:
+        """(B, N, C) tokens to (B, N, C)."""
+        return self.fc2(self.activation(self.fc1(hidden_states, dataset_index)), dataset_index)
+
+    @torch.no_grad()
+    def folded(self, dataset_index: int) -> dict[str, torch.Tensor]:
+        """State dict of the `ViTPoseMLP` that equals this layer for one dataset."""
+        layers = {"fc1": self.fc1[dataset_index], "fc2": self.fc2[dataset_index]}
+        return {
+            f"{layer}.{name}": value.clone()
+            for layer, part in layers.items()
+            for name, value in part.named_parameters()
+        }
+
+    @torch.no_grad()
+    def start_from(self, dense: ViTPoseMLP) -> None:
+        """Every dataset starts with the dense layer."""
+        for experts, layer in ((self.fc1, dense.fc1), (self.fc2, dense.fc2)):
+            for expert in experts:
+                expert.load_state_dict(layer.state_dict())
+
+
+class ViTPoseIndependentAndSharedMLP(nn.Module):
+    """A shared feed-forward layer plus one a dataset, their outputs added (compared in the ViTPose++ paper)."""
+
+    def __init__(self, config: ViTPoseBackboneConfig) -> None:
+        super().__init__()
+        self.shared = ViTPoseMLP(config)
+        self.experts = ViTPoseIndependentMLP(config)
+
+    def forward(self, hidden_states: torch.Tensor, dataset_index: DatasetIndex) -> torch.Tensor:
+        """(B, N, C) tokens to (B, N, C)."""
+        return self.shared(hidden_states) + self.experts(hidden_states, dataset_index)
+
+    @torch.no_grad()
+    def folded(self, dataset_index: int) -> dict[str, torch.Tensor]:
+        """State dict of the `ViTPoseMLP`, twice as wide inside, that equals this layer for one dataset."""
+        expert = self.experts.folded(dataset_index)
+        return {
+            "fc1.weight": torch.cat([self.shared.fc1.weight, expert["fc1.weight"]]),
+            "fc1.bias": torch.cat([self.shared.fc1.bias, expert["fc1.bias"]]),
+            "fc2.weight": torch.cat([self.shared.fc2.weight, expert["fc2.weight"]], dim=1),
+            "fc2.bias": self.shared.fc2.bias + expert["fc2.bias"],
+        }
+
+    @torch.no_grad()
+    def start_from(self, dense: ViTPoseMLP) -> None:
+        """The shared layer is the dense one; what the experts add starts at zero."""
+        self.shared.load_state_dict(dense.state_dict())
+        for expert in self.experts.fc2:
+            nn.init.zeros_(expert.weight)
+            nn.init.zeros_(expert.bias)
+
+
+EXPERT_MLPS = {
+    "partially_shared": ViTPosePartiallySharedMLP,
+    "independent": ViTPoseIndependentMLP,
+    "independent_and_shared": ViTPoseIndependentAndSharedMLP,
+}
+
+
+def make_mlp(config: ViTPoseBackboneConfig) -> nn.Module:
+    """The feed-forward layer that a config asks for."""
+    return ViTPoseMLP(config) if config.num_experts == 1 else EXPERT_MLPS[config.expert_kind](config)

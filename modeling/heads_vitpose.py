@@ -1,0 +1,73 @@
+"""One decoder a dataset, each with the keypoints of its own (ViTPose++ paper)."""
+
+from functools import reduce
+
+import torch
+from torch import nn
+
+from .configuration_vitpose import ViTPoseConfig
+from .decoders_vitpose import ViTPoseClassicDecoder, ViTPoseSimpleDecoder
+
+
+def make_decoder(config: ViTPoseConfig, num_keypoints: int) -> nn.Module:
+    """The decoder that a config asks for."""
+    decoder = ViTPoseSimpleDecoder if config.use_simple_decoder else ViTPoseClassicDecoder
+    return decoder(config, num_keypoints)
+
+
+class ViTPoseHeads(nn.ModuleList):
+    """The decoders of several datasets, side by side."""
+
+    def __init__(self, config: ViTPoseConfig) -> None:
+        counts = [len(schema["keypoints"]) for schema in config.keypoint_schemas]
+        super().__init__([make_decoder(config, count) for count in counts])
+        self.num_keypoints = counts
+
+    def forward(self, features: torch.Tensor, dataset_index: int | torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Heatmaps of each sample by the head of its dataset.
+
+        Args:
+            features: (B, C, H, W) feature maps.
+            dataset_index: An int for the whole batch, or a long tensor (B,).
+
+        Returns:
+            heatmaps (B, K, 4H, 4W) and keypoint_mask (B, K), True where a channel is a keypoint of the sample's
+            dataset; the heatmaps of other channels are zero. K is the largest number of keypoints in the batch, or, in
+            a compiled or exported graph, which must not depend on values, of the model.
+        """
+        if isinstance(dataset_index, int):
+            heatmaps = self[dataset_index](features)
+            return heatmaps, heatmaps.new_ones(heatmaps.shape[:2], dtype=torch.bool)
+        counts = torch.tensor(self.num_keypoints, device=features.device)[dataset_index]  # (B,)
+        if torch.compiler.is_compiling():
+            present, most = range(len(self)), max(self.num_keypoints)
+        else:
+            present = sorted(set(dataset_index.tolist()))
+            most = max(self.num_keypoints[index] for index in present)
+        if self.training or torch.compiler.is_compiling():
+            heatmaps = self._by_every_head(features, dataset_index, most)
+        else:
+            heatmaps = self._by_group(features, dataset_index, present, most)
+        return heatmaps, torch.arange(most, device=features.device) < counts[:, None]
+
+    def _by_every_head(self, features: torch.Tensor, dataset_index: torch.Tensor, most: int) -> torch.Tensor:
+        """Every head sees the whole batch and each sample keeps its own: batch statistics as in the released code, and
+        a gradient for every head."""
+        found = []
+        for index, head in enumerate(self):
+            own = (dataset_index == index)[:, None, None, None]
+            found.append(_with_channels(torch.where(own, head(features), 0.0), most))
+        return reduce(torch.add, found)
+
+    def _by_group(
+        self, features: torch.Tensor, dataset_index: torch.Tensor, present: list[int], most: int
+    ) -> torch.Tensor:
+        """Each head sees its own samples only."""
+        rows = [torch.nonzero(dataset_index == index)[:, 0] for index in present]
+        found = [_with_channels(self[index](features[row]), most) for index, row in zip(present, rows, strict=True)]
+        return torch.cat(found)[torch.argsort(torch.cat(rows))]
+
+
+def _with_channels(heatmaps: torch.Tensor, channels: int) -> torch.Tensor:
+    """Heatmaps (B, K, h, w) with zero channels appended up to `channels`, or with those beyond it left out."""
+    return nn.functional.pad(heatmaps[:, :channels], (0, 0, 0, 0, 0, max(channels - heatmaps.shape[1], 0)))

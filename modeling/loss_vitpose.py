@@ -1,0 +1,39 @@
+"""The training loss: weighted squared error between heatmaps."""
+
+import torch
+
+
+def heatmap_loss(
+    heatmaps: torch.Tensor,
+    labels: torch.Tensor,
+    label_weights: torch.Tensor | None = None,
+    keypoint_mask: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Mean over batch, keypoints and pixels of (w * (heatmap - label))^2, in float32 (released configs).
+
+    In a batch of several datasets each sample counts the same, whatever its number of keypoints: the loss is the mean
+    over samples of the mean over their own keypoints, so the sum over datasets of share in the batch x own loss.
+
+    Args:
+        heatmaps: (B, K, h, w) predictions.
+        labels: (B, K, h, w) targets.
+        label_weights: (B, K) weights; 0 leaves a keypoint out of the error, not out of the mean.
+        keypoint_mask: (B, K), False where a channel is no keypoint of the sample's dataset. All real if not given.
+    """
+    if labels.shape != heatmaps.shape:
+        raise ValueError(
+            f"labels: expected heatmaps of shape {tuple(heatmaps.shape)}, (batch, keypoints, height, width), got "
+            f"{tuple(labels.shape)}. encode_heatmaps, or the processor's keypoints= argument, makes them."
+        )
+    error = heatmaps.float() - labels.float()
+    if label_weights is not None:
+        if label_weights.shape != heatmaps.shape[:2]:
+            raise ValueError(
+                f"label_weights: expected shape {tuple(heatmaps.shape[:2])}, (batch, keypoints), got "
+                f"{tuple(label_weights.shape)}."
+            )
+        error = error * label_weights.float()[..., None, None]
+    if keypoint_mask is None:
+        return error.square().mean()
+    squares = error.square().mean(dim=(2, 3)) * keypoint_mask  # (B, K)
+    return (squares.sum(dim=1) / keypoint_mask.sum(dim=1)).mean()
