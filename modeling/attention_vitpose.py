@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from .configuration_vitpose import ViTPoseBackboneConfig
+from .configuration_vitpose_backbone import ViTPoseBackboneConfig
 
 # Mimetic initialisation (Trockman and Kolter, ICML 2023): a share of the identity in each projection makes trained
 # attention's habits the starting point. Query and key agree, so that a token attends to those near it in the position

@@ -5,20 +5,17 @@
 """
 
 import copy
-import difflib
-import re
 from collections.abc import Iterable
 from dataclasses import fields
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from transformers.backbone_utils import BackboneConfigMixin
 from transformers.configuration_utils import PreTrainedConfig
 
-from .keypoint_schemas import KeypointSchema, get_keypoint_schema, list_keypoint_schemas
+from .configuration_vitpose_backbone import INERT_KEYS, ExpertKind, ViTPoseBackboneConfig, reject_unknown_keys
+from .keypoint_schemas import KeypointSchema, get_keypoint_schema, schema_from_labels
 
 Preset = Literal["tiny", "small", "base", "large", "huge"]
 Decoder = Literal["classic", "simple"]
-ExpertKind = Literal["partially_shared", "independent", "independent_and_shared"]
 
 # ViTPose paper, table 1, and the released configs. "tiny" is ours, for minutes of work on two CPU cores: half the
 # resolution at half the patch, so the same grid, and patches small enough to learn from scratch.
@@ -41,182 +38,15 @@ PART_FEATURES = {384: 192, 768: 192, 1024: 256, 1280: 320}
 # Index order of the released ViTPose++ checkpoints.
 RELEASED_DATASETS = ["coco", "aic", "mpii", "ap10k", "apt36k", "coco_wholebody"]
 
-PATCH_PADDING = 2  # zero pixels around the image before it is cut into patches (released configs)
-
 # What transformers' own class is called on disk; our files carry these names while it computes the same function.
 STOCK_MODEL_TYPE = "vitpose"
 STOCK_BACKBONE_MODEL_TYPE = "vitpose_backbone"
 STOCK_ARCHITECTURE = "VitPoseForPoseEstimation"
 
-# Entries of configs that carry no information for a plain backbone: older stock files name a backbone to download
-# (always null for VitPose) and repeat the skeleton; transformers adds its own bookkeeping.
-_INERT_KEYS = {
-    *("backbone", "backbone_kwargs", "use_pretrained_backbone", "use_timm_backbone", "edges"),
-    *("model_type", "transformers_version", "stage_names", "problem_type", "_name_or_path"),
-}
-_LIBRARY_KEYS = {
-    *("name_or_path", "attn_implementation", "output_attentions", "output_hidden_states", "torch_dtype", "num_labels"),
-    *("_commit_hash", "_attn_implementation_internal", "_experts_implementation_internal", "experts_implementation"),
-    *("auto_map", "_output_attentions", "_experts_implementation"),
-}
-
 
 def default_part_features(hidden_size: int) -> int:
     """How many outputs an expert gives: as released, a quarter for widths that were not."""
     return PART_FEATURES.get(hidden_size, hidden_size // 4)
-
-
-def reject_unknown_keys(owner: str, given: Iterable[str], known: Iterable[str]) -> None:
-    """Raise a `ValueError` that names the nearest known key for each key nobody reads."""
-    known = sorted(known)
-    unknown = sorted(set(given) - set(known) - _LIBRARY_KEYS)
-    if unknown:
-        hints = []
-        for key in unknown:
-            near = difflib.get_close_matches(key, known, n=1)
-            hints.append(f"{key!r} (did you mean {near[0]!r}?)" if near else repr(key))
-        raise ValueError(
-            f"{owner} does not know {', '.join(hints)}. It takes: {', '.join(k for k in known if k[0] != '_')}."
-        )
-
-
-def _pair(name: str, value: Any) -> list[int]:
-    """`value` as [height, width] in pixels: a single number stands for both."""
-    pair = [value, value] if isinstance(value, int) else list(value)
-    if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
-        raise ValueError(f"{name}: expected a positive number of pixels or (height, width), got {value!r}.")
-    return pair
-
-
-def schema_from_labels(labels: list[str]) -> KeypointSchema:
-    """The schema of a checkpoint that only names its keypoints, as stock files do.
-
-    Names equal to those of a known dataset (`"L_Eye"` counts as `"left_eye"`) give that dataset's schema; other names
-    give a schema whose mirror pairs follow from `left_` and `right_`, without skeleton and without sigmas.
-    """
-    names = [re.sub("^l_", "left_", re.sub("^r_", "right_", label.lower())) for label in labels]
-    for known in sorted(list_keypoint_schemas(), key=lambda name: name != "coco"):  # COCO first: others share its names
-        if get_keypoint_schema(known).keypoints == tuple(names):
-            return get_keypoint_schema(known)
-    mirrored = [name.replace("left", "right", 1) for name in names]
-    pairs = [(i, names.index(other)) for i, other in enumerate(mirrored) if other != names[i] and other in names]
-    return KeypointSchema(
-        name="custom",
-        keypoints=tuple(names),
-        flip_pairs=tuple(pairs),
-        upper_body=(),
-        lower_body=(),
-        edges=(),
-        sigmas=None,
-        joint_weights=(1.0,) * len(names),
-    )
-
-
-class ViTPoseBackboneConfig(BackboneConfigMixin, PreTrainedConfig):
-    """Configuration of `ViTPoseBackbone`, a plain Vision Transformer (ViTPose paper, section 3.1).
-
-    Args:
-        image_size: (height, width) of the crops in pixels, multiples of `patch_size`.
-        patch_size: (height, width) of a patch in pixels; patches do not overlap.
-        num_channels: Colour channels of the crops.
-        hidden_size: Width of a token.
-        num_hidden_layers: Number of transformer blocks.
-        num_attention_heads: Heads of each attention; divides `hidden_size`.
-        mlp_ratio: Width of the feed-forward hidden layer over `hidden_size`.
-        num_experts: Datasets with experts in the feed-forward layers; 1 is the ordinary layer (ViTPose++ paper).
-        part_features: With experts "partially_shared", how many of the layer's outputs come from the expert.
-        expert_kind: "partially_shared" (the paper's choice) or what it was compared with: "independent" layers, or
-            "independent_and_shared", a common layer beside them.
-        hidden_act: Activation of the feed-forward layer.
-        hidden_dropout_prob: Dropout after the embedding and the attention output.
-        attention_probs_dropout_prob: Dropout of the attention weights.
-        drop_path_rate: Stochastic depth of the last block; grows linearly from 0 at the first. Training only.
-        initializer_range: Standard deviation of the truncated normal that weights start from.
-        layer_norm_eps: Epsilon of the layer norms: 1e-12 as stock; the released configs train with 1e-6.
-        qkv_bias: Whether query, key and value projections have a bias.
-        out_features, out_indices: Stages whose feature maps `ViTPoseBackbone` returns: "stem" (0) is the embedding,
-            "stage1" (1) the first block. The last stage if neither is given.
-
-    Raises:
-        ValueError: A keyword is unknown, or a value contradicts another.
-    """
-
-    model_type = "vitpose_plus_backbone"
-
-    image_size: int | list[int] | tuple[int, ...] = (256, 192)
-    patch_size: int | list[int] | tuple[int, ...] = (16, 16)
-    num_channels: int = 3
-    hidden_size: int = 768
-    num_hidden_layers: int = 12
-    num_attention_heads: int = 12
-    mlp_ratio: int = 4
-    num_experts: int = 1
-    part_features: int = 256
-    expert_kind: str = "partially_shared"
-    hidden_act: str = "gelu"
-    hidden_dropout_prob: float = 0.0
-    attention_probs_dropout_prob: float = 0.0
-    drop_path_rate: float = 0.0
-    initializer_range: float = 0.02
-    layer_norm_eps: float = 1e-12
-    qkv_bias: bool = True
-    _out_features: list[str] | None = None
-    _out_indices: list[int] | None = None
-
-    def __post_init__(self, **kwargs: Any) -> None:
-        kwargs = {key: value for key, value in kwargs.items() if key not in _INERT_KEYS}
-        reject_unknown_keys(
-            type(self).__name__,
-            kwargs,
-            {*(field.name for field in fields(self)), "out_features", "out_indices"},
-        )
-        self.image_size = _pair("image_size", self.image_size)
-        self.patch_size = _pair("patch_size", self.patch_size)
-        self.stage_names = ["stem", *(f"stage{index}" for index in range(1, self.num_hidden_layers + 1))]
-        self.set_output_features_output_indices(
-            out_indices=kwargs.pop("out_indices", None), out_features=kwargs.pop("out_features", None)
-        )
-        super().__post_init__(**kwargs)
-        self._check()
-
-    @property
-    def grid_size(self) -> tuple[int, int]:
-        """(rows, columns) of the patch grid."""
-        return self.image_size[0] // self.patch_size[0], self.image_size[1] // self.patch_size[1]
-
-    def _check(self) -> None:
-        if any(size % patch for size, patch in zip(self.image_size, self.patch_size, strict=True)):
-            nearest = [max(1, round(s / p)) * p for s, p in zip(self.image_size, self.patch_size, strict=True)]
-            raise ValueError(
-                f"image_size {self.image_size} is not a multiple of patch_size {self.patch_size}: the rest of the "
-                f"image would be ignored. Use {nearest}."
-            )
-        if min(self.patch_size) <= 2 * PATCH_PADDING:
-            raise ValueError(
-                f"patch_size: expected more than {2 * PATCH_PADDING} pixels, as the padding of {PATCH_PADDING} around "
-                f"the image would make a patch of its own, got {self.patch_size}."
-            )
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads {self.num_attention_heads}."
-            )
-        if not 0 <= self.drop_path_rate < 1:
-            raise ValueError(f"drop_path_rate: expected a rate in [0, 1), got {self.drop_path_rate}.")
-        self._check_experts()
-
-    def _check_experts(self) -> None:
-        if not isinstance(self.num_experts, int) or self.num_experts < 1:
-            raise ValueError(f"num_experts: expected 1, no experts, or the number of datasets, got {self.num_experts}.")
-        if self.expert_kind not in get_args(ExpertKind):
-            raise ValueError(
-                f"expert_kind: expected one of {', '.join(get_args(ExpertKind))}, got {self.expert_kind!r}."
-            )
-        has_parts = self.num_experts > 1 and self.expert_kind == "partially_shared"
-        if has_parts and not 0 < self.part_features < self.hidden_size:
-            raise ValueError(
-                f"part_features: expected a number between 0 and hidden_size {self.hidden_size}, got "
-                f"{self.part_features}."
-            )
 
 
 class ViTPoseConfig(PreTrainedConfig):
@@ -255,7 +85,7 @@ class ViTPoseConfig(PreTrainedConfig):
     keypoint_schemas: list | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
-        kwargs = {key: value for key, value in kwargs.items() if key not in _INERT_KEYS}
+        kwargs = {key: value for key, value in kwargs.items() if key not in INERT_KEYS}
         reject_unknown_keys(type(self).__name__, kwargs, (field.name for field in fields(self)))
         if self.backbone_config is None or isinstance(self.backbone_config, dict):
             self.backbone_config = ViTPoseBackboneConfig(**(self.backbone_config or {}))

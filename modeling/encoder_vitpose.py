@@ -7,7 +7,7 @@ from torch import nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .attention_vitpose import ViTPoseAttention
-from .configuration_vitpose import PATCH_PADDING, ViTPoseBackboneConfig
+from .configuration_vitpose_backbone import PATCH_PADDING, ViTPoseBackboneConfig
 from .feedforward_vitpose import DatasetIndex, make_mlp
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from transformers.activations import ACT2FN
 
-from .configuration_vitpose import ViTPoseBackboneConfig
+from .configuration_vitpose_backbone import ViTPoseBackboneConfig
 
 DatasetIndex = int | torch.Tensor
 

@@ -9,6 +9,7 @@ smaller scale, so mixing the two would let neck and head top rule the score).
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from difflib import SequenceMatcher
@@ -168,6 +169,30 @@ def get_keypoint_schema(name: str) -> KeypointSchema:
         nearest_first = sorted(known, key=lambda other: -SequenceMatcher(None, str(name), other).ratio())
         raise ValueError(f"Unknown keypoint schema {name!r}. Known, nearest first: {', '.join(nearest_first)}.")
     return KeypointSchema.from_dict(json.loads((SCHEMA_FOLDER / f"{name}.json").read_text(encoding="utf-8")))
+
+
+def schema_from_labels(labels: list[str]) -> KeypointSchema:
+    """The schema of a checkpoint that only names its keypoints, as stock files do.
+
+    Names equal to those of a known dataset (`"L_Eye"` counts as `"left_eye"`) give that dataset's schema; other names
+    give a schema whose mirror pairs follow from `left_` and `right_`, without skeleton and without sigmas.
+    """
+    names = [re.sub("^l_", "left_", re.sub("^r_", "right_", label.lower())) for label in labels]
+    for known in sorted(list_keypoint_schemas(), key=lambda name: name != "coco"):  # COCO first: others share its names
+        if get_keypoint_schema(known).keypoints == tuple(names):
+            return get_keypoint_schema(known)
+    mirrored = [name.replace("left", "right", 1) for name in names]
+    pairs = [(i, names.index(other)) for i, other in enumerate(mirrored) if other != names[i] and other in names]
+    return KeypointSchema(
+        name="custom",
+        keypoints=tuple(names),
+        flip_pairs=tuple(pairs),
+        upper_body=(),
+        lower_body=(),
+        edges=(),
+        sigmas=None,
+        joint_weights=(1.0,) * len(names),
+    )
 
 
 def _to_tuples(value: Any) -> Any:

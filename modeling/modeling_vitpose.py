@@ -20,7 +20,8 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
 
-from .configuration_vitpose import STOCK_MODEL_TYPE, ExpertKind, ViTPoseBackboneConfig, ViTPoseConfig
+from .configuration_vitpose import STOCK_MODEL_TYPE, ViTPoseConfig
+from .configuration_vitpose_backbone import ExpertKind, ViTPoseBackboneConfig
 from .dataset_index_vitpose import check_dataset_index
 from .encoder_vitpose import ViTPoseEmbeddings, ViTPoseEncoder, sine_cosine_positions
 from .feedforward_vitpose import DatasetIndex

@@ -11,7 +11,8 @@ from .auto import register
 
 if TYPE_CHECKING:
     from .hub_cards.card import write_model_card
-    from .modeling.configuration_vitpose import ViTPoseBackboneConfig, ViTPoseConfig
+    from .modeling.configuration_vitpose import ViTPoseConfig
+    from .modeling.configuration_vitpose_backbone import ViTPoseBackboneConfig
     from .modeling.keypoint_schemas import KeypointSchema, get_keypoint_schema
     from .modeling.modeling_vitpose import ViTPoseBackbone, ViTPoseForPoseEstimation
     from .processing.drawing import draw_poses
@@ -43,7 +44,7 @@ _HOMES = {
     "KeypointSchema": "modeling.keypoint_schemas",
     "SyntheticPeople": "training.synthetic",
     "ViTPoseBackbone": "modeling.modeling_vitpose",
-    "ViTPoseBackboneConfig": "modeling.configuration_vitpose",
+    "ViTPoseBackboneConfig": "modeling.configuration_vitpose_backbone",
     "ViTPoseConfig": "modeling.configuration_vitpose",
     "ViTPoseForPoseEstimation": "modeling.modeling_vitpose",
     "ViTPoseImageProcessor": "processing.image_processing_vitpose",

@@ -8,7 +8,8 @@ from transformers import (
     VitPoseConfig,
 )
 
-from .modeling.configuration_vitpose import ViTPoseBackboneConfig, ViTPoseConfig
+from .modeling.configuration_vitpose import ViTPoseConfig
+from .modeling.configuration_vitpose_backbone import ViTPoseBackboneConfig
 from .modeling.modeling_vitpose import ViTPoseBackbone, ViTPoseForPoseEstimation, ViTPoseFromStockConfig
 
 

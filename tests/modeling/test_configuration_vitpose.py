@@ -9,7 +9,8 @@ import pytest
 from transformers import VitPoseConfig
 
 from vitpose import ViTPoseBackboneConfig, ViTPoseConfig, get_keypoint_schema
-from vitpose.modeling.configuration_vitpose import PRESETS, schema_from_labels
+from vitpose.modeling.configuration_vitpose import PRESETS
+from vitpose.modeling.keypoint_schemas import schema_from_labels
 
 COCO = get_keypoint_schema("coco")
 
