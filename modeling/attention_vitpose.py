@@ -61,20 +61,32 @@ class ViTPoseSelfAttention(nn.Module):
         self.value = _start_near_identity(nn.Linear(width, width, bias=config.qkv_bias), VALUE_OUTPUT_IDENTITY)
 
     def forward(
-        self, hidden_states: torch.Tensor, *, output_attentions: bool = False
+        self, hidden_states: torch.Tensor, grid_size: tuple[int, int], *, output_attentions: bool = False
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """(B, N, C) tokens to (B, N, C), and the (B, heads, N, N) weights where asked for."""
-        heads = (*hidden_states.shape[:-1], -1, self.head_dim)
-        query = self.query(hidden_states).view(heads).transpose(1, 2)  # (B, heads, N, d)
-        key = self.key(hidden_states).view(heads).transpose(1, 2)
-        value = self.value(hidden_states).view(heads).transpose(1, 2)
+        """(B, N, C) tokens to (B, N, C), and the (B, heads, N, N) weights where asked for; of any grid."""
+        query, key, value = (self._heads(project(hidden_states)) for project in (self.query, self.key, self.value))
+        return self._attend(query, key, value, None, output_attentions=output_attentions)
 
+    def _heads(self, tokens: torch.Tensor) -> torch.Tensor:
+        """(B, N, C) to (B, heads, N, d)."""
+        return tokens.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+
+    def _attend(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        bias: torch.Tensor | None,
+        *,
+        output_attentions: bool,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """The context (B, N, C) of queries (B, heads, N, d), with a bias added to their scaled scores."""
         attend: Callable = eager_attention
         # The fused kernels never hold the weights: asking for them means the eager path.
         if self.config._attn_implementation not in (None, "eager") and not output_attentions:
             attend = ALL_ATTENTION_FUNCTIONS[self.config._attn_implementation]
         dropout = self.dropout_prob if self.training else 0.0
-        context, weights = attend(self, query, key, value, None, scaling=self.scaling, dropout=dropout)
+        context, weights = attend(self, query, key, value, bias, scaling=self.scaling, dropout=dropout)
         return context.flatten(-2), weights  # (B, N, heads, d) -> (B, N, C)
 
 
@@ -92,15 +104,16 @@ class ViTPoseSelfOutput(nn.Module):
 
 
 class ViTPoseAttention(nn.Module):
-    """Self-attention and its output projection."""
+    """Self-attention, of one kind or another, and its output projection."""
 
-    def __init__(self, config: ViTPoseBackboneConfig) -> None:
+    def __init__(self, config: ViTPoseBackboneConfig, attention: ViTPoseSelfAttention) -> None:
         super().__init__()
-        self.attention = ViTPoseSelfAttention(config)
+        self.attention = attention
         self.output = ViTPoseSelfOutput(config)
 
     def forward(
-        self, hidden_states: torch.Tensor, *, output_attentions: bool = False
+        self, hidden_states: torch.Tensor, grid_size: tuple[int, int], *, output_attentions: bool = False
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        context, weights = self.attention(hidden_states, output_attentions=output_attentions)
+        """(B, N, C) tokens, those of the grid row by row, to (B, N, C), and the attention's weights."""
+        context, weights = self.attention(hidden_states, grid_size, output_attentions=output_attentions)
         return self.output(context), weights

@@ -14,7 +14,7 @@ from transformers.configuration_utils import PreTrainedConfig
 from .configuration_vitpose_backbone import INERT_KEYS, ExpertKind, ViTPoseBackboneConfig, reject_unknown_keys
 from .keypoint_schemas import KeypointSchema, get_keypoint_schema, schema_from_labels
 
-Preset = Literal["tiny", "small", "base", "large", "huge"]
+Preset = Literal["tiny", "small", "base", "large", "huge", "giant"]
 Decoder = Literal["classic", "simple"]
 
 # ViTPose paper, table 1, and the released configs. "tiny" is ours, for minutes of work on two CPU cores: half the
@@ -31,6 +31,17 @@ PRESETS: dict[str, dict[str, Any]] = {
     "base": {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "drop_path_rate": 0.3},
     "large": {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "drop_path_rate": 0.5},
     "huge": {"hidden_size": 1280, "num_hidden_layers": 32, "num_attention_heads": 16, "drop_path_rate": 0.55},
+    # ViTAE-G at the resolution of its published scores. The sizes of its blocks were never released: these are those of
+    # ViT-g/14, which with the convolutions make the published billion of parameters.
+    "giant": {
+        "image_size": (576, 432),
+        "hidden_size": 1408,
+        "num_hidden_layers": 40,
+        "num_attention_heads": 16,
+        "mlp_ratio": 6144 / 1408,
+        "parallel_convolution": True,
+        "drop_path_rate": 0.55,
+    },
 }
 
 # Outputs of the feed-forward layer that an expert gives, by width of the backbone (released configs of ViTPose++).
@@ -155,9 +166,7 @@ class ViTPoseConfig(PreTrainedConfig):
     @property
     def is_stock(self) -> bool:
         """Whether transformers' own VitPose computes the same function."""
-        backbone = self.backbone_config
-        has_stock_experts = backbone.num_experts == 1 or backbone.expert_kind == "partially_shared"
-        return has_stock_experts and len(self.keypoint_schemas) == 1
+        return self.backbone_config.is_stock and len(self.keypoint_schemas) == 1
 
     def dataset_index(self, dataset: str | int) -> int:
         """The index of a dataset by its name; an index in range passes."""
@@ -221,7 +230,6 @@ class ViTPoseConfig(PreTrainedConfig):
         values["model_type"] = STOCK_MODEL_TYPE
         if isinstance(values.get("backbone_config"), dict):
             values["backbone_config"]["model_type"] = STOCK_BACKBONE_MODEL_TYPE
-            values["backbone_config"].pop("expert_kind", None)
         if values.get("architectures"):
             values["architectures"] = [STOCK_ARCHITECTURE]
         return values

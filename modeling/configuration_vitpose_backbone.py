@@ -1,7 +1,7 @@
 """Configuration of the backbone: a plain Vision Transformer, with or without experts, stock-compatible on disk."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import Any, Literal, get_args
 
@@ -9,8 +9,19 @@ from transformers.backbone_utils import BackboneConfigMixin
 from transformers.configuration_utils import PreTrainedConfig
 
 ExpertKind = Literal["partially_shared", "independent", "independent_and_shared"]
+AttentionKind = Literal["full", "window", "shifted_window", "pooled_window", "shifted_pooled_window"]
 
-PATCH_PADDING = 2  # zero pixels around the image before it is cut into patches (released configs)
+PATCH_PADDING = 2  # zero pixels around the image before it is cut into patches that do not overlap (released configs)
+
+# Fields that transformers' own config does not have, with the values at which it computes the same.
+_BEYOND_STOCK = {
+    "patch_stride": None,
+    "attention_kind": "full",
+    "window_size": None,
+    "parallel_convolution": False,
+    "knowledge_token_size": None,
+    "expert_kind": "partially_shared",
+}
 
 # Entries of configs that carry no information for a plain backbone: older stock files name a backbone to download
 # (always null for VitPose) and repeat the skeleton; transformers adds its own bookkeeping.
@@ -52,12 +63,21 @@ class ViTPoseBackboneConfig(BackboneConfigMixin, PreTrainedConfig):
 
     Args:
         image_size: (height, width) of the crops in pixels, multiples of `patch_size`.
-        patch_size: (height, width) of a patch in pixels; patches do not overlap.
+        patch_size: (height, width) of a patch in pixels.
+        patch_stride: (height, width) from one patch to the next in pixels, `patch_size` if not given; a divisor of it
+            makes patches overlap and the grid finer.
         num_channels: Colour channels of the crops.
         hidden_size: Width of a token.
         num_hidden_layers: Number of transformer blocks.
         num_attention_heads: Heads of each attention; divides `hidden_size`.
         mlp_ratio: Width of the feed-forward hidden layer over `hidden_size`.
+        attention_kind: "full", between all tokens, or within windows: "window", "shifted_window" with windows shifted
+            by half in every other block, "pooled_window" where each also attends to the averages of all, or both in
+            "shifted_pooled_window" (ViTPose paper, table 5).
+        window_size: (height, width) of a window in tokens, with window attention; 8 by 8 if not given.
+        parallel_convolution: Whether a convolution branch runs beside the attention, as in ViTAE and ViTPose-G.
+        knowledge_token_size: Width of a teacher's knowledge token that stays beside the patch tokens (ViTPose paper,
+            section 3.4); no token if not given.
         num_experts: Datasets with experts in the feed-forward layers; 1 is the ordinary layer (ViTPose++ paper).
         part_features: With experts "partially_shared", how many of the layer's outputs come from the expert.
         expert_kind: "partially_shared" (the paper's choice) or what it was compared with: "independent" layers, or
@@ -80,11 +100,16 @@ class ViTPoseBackboneConfig(BackboneConfigMixin, PreTrainedConfig):
 
     image_size: int | list[int] | tuple[int, ...] = (256, 192)
     patch_size: int | list[int] | tuple[int, ...] = (16, 16)
+    patch_stride: int | list[int] | tuple[int, ...] | None = None
     num_channels: int = 3
     hidden_size: int = 768
     num_hidden_layers: int = 12
     num_attention_heads: int = 12
-    mlp_ratio: int = 4
+    mlp_ratio: int | float = 4
+    attention_kind: str = "full"
+    window_size: int | list[int] | tuple[int, ...] | None = None
+    parallel_convolution: bool = False
+    knowledge_token_size: int | None = None
     num_experts: int = 1
     part_features: int = 256
     expert_kind: str = "partially_shared"
@@ -107,6 +132,12 @@ class ViTPoseBackboneConfig(BackboneConfigMixin, PreTrainedConfig):
         )
         self.image_size = _pair("image_size", self.image_size)
         self.patch_size = _pair("patch_size", self.patch_size)
+        if self.patch_stride is not None:
+            self.patch_stride = _pair("patch_stride", self.patch_stride)
+        if self.window_size is not None:
+            self.window_size = _pair("window_size", self.window_size)
+        elif self.attention_kind != "full":
+            self.window_size = [8, 8]
         self.stage_names = ["stem", *(f"stage{index}" for index in range(1, self.num_hidden_layers + 1))]
         self.set_output_features_output_indices(
             out_indices=kwargs.pop("out_indices", None), out_features=kwargs.pop("out_features", None)
@@ -117,7 +148,53 @@ class ViTPoseBackboneConfig(BackboneConfigMixin, PreTrainedConfig):
     @property
     def grid_size(self) -> tuple[int, int]:
         """(rows, columns) of the patch grid."""
-        return self.image_size[0] // self.patch_size[0], self.image_size[1] // self.patch_size[1]
+        return self.grid_of(self.image_size)
+
+    @property
+    def stride(self) -> list[int]:
+        """(height, width) in pixels from one patch to the next."""
+        return self.patch_stride or self.patch_size
+
+    @property
+    def patch_padding(self) -> tuple[int, int]:
+        """(rows, columns) of zero pixels on each side of the image, after which one patch starts a stride."""
+        rows, columns = (
+            PATCH_PADDING if patch == stride else (patch - stride) // 2
+            for patch, stride in zip(self.patch_size, self.stride, strict=True)
+        )
+        return rows, columns
+
+    @property
+    def intermediate_size(self) -> int:
+        """Width of the feed-forward hidden layer."""
+        return round(self.hidden_size * self.mlp_ratio)
+
+    @property
+    def is_stock(self) -> bool:
+        """Whether transformers' own VitPoseBackbone computes the same function."""
+        beyond = dict(_BEYOND_STOCK)
+        if self.num_experts == 1:
+            del beyond["expert_kind"]
+        return isinstance(self.mlp_ratio, int) and all(getattr(self, name) == value for name, value in beyond.items())
+
+    def set_image_size(self, image_size: int | Sequence[int]) -> None:
+        """Set the (height, width) of the crops in pixels, checked as at the start."""
+        before, self.image_size = self.image_size, _pair("image_size", image_size)
+        try:
+            self._check()
+        except ValueError:
+            self.image_size = before
+            raise
+
+    def grid_of(self, image_size: Sequence[int]) -> tuple[int, int]:
+        """(rows, columns) of the patch grid of images of some (height, width) in pixels."""
+        height, width = image_size
+        return height // self.stride[0], width // self.stride[1]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The configuration as a dictionary; what transformers' own config does not have only where it matters."""
+        dropped = _BEYOND_STOCK if self.is_stock else ()
+        return {name: value for name, value in super().to_dict().items() if name not in dropped}
 
     def _check(self) -> None:
         if any(size % patch for size, patch in zip(self.image_size, self.patch_size, strict=True)):
@@ -126,6 +203,8 @@ class ViTPoseBackboneConfig(BackboneConfigMixin, PreTrainedConfig):
                 f"image_size {self.image_size} is not a multiple of patch_size {self.patch_size}: the rest of the "
                 f"image would be ignored. Use {nearest}."
             )
+        self._check_stride()
+        self._check_attention()
         if min(self.patch_size) <= 2 * PATCH_PADDING:
             raise ValueError(
                 f"patch_size: expected more than {2 * PATCH_PADDING} pixels, as the padding of {PATCH_PADDING} around "
@@ -137,7 +216,49 @@ class ViTPoseBackboneConfig(BackboneConfigMixin, PreTrainedConfig):
             )
         if not 0 <= self.drop_path_rate < 1:
             raise ValueError(f"drop_path_rate: expected a rate in [0, 1), got {self.drop_path_rate}.")
+        if self.knowledge_token_size is not None and self.knowledge_token_size < 1:
+            raise ValueError(f"knowledge_token_size: expected 1 or more, or None, got {self.knowledge_token_size}.")
+        if self.parallel_convolution and self.hidden_size % 4:
+            raise ValueError(
+                f"parallel_convolution works on groups of 4 channels: expected a hidden_size that is a multiple of 4, "
+                f"got {self.hidden_size}."
+            )
         self._check_experts()
+
+    def _check_stride(self) -> None:
+        if self.patch_stride is None:
+            return
+        if self.patch_stride == self.patch_size:
+            self.patch_stride = None  # one way to say so
+            return
+        for patch, stride in zip(self.patch_size, self.patch_stride, strict=True):
+            if patch % stride or (patch - stride) % 2:
+                raise ValueError(
+                    f"patch_stride: expected divisors of patch_size {self.patch_size}, an even number of pixels apart "
+                    f"from it, got {self.patch_stride}."
+                )
+
+    def _check_attention(self) -> None:
+        if self.attention_kind not in get_args(AttentionKind):
+            raise ValueError(
+                f"attention_kind: expected one of {', '.join(get_args(AttentionKind))}, got {self.attention_kind!r}."
+            )
+        if self.attention_kind == "full":
+            if self.window_size is not None:
+                raise ValueError(
+                    f"window_size {self.window_size} has no effect with attention_kind 'full': choose a window kind, "
+                    "or leave it out."
+                )
+            return
+        if any(window > side for window, side in zip(self.window_size, self.grid_size, strict=True)):
+            raise ValueError(
+                f"window_size: expected at most the grid of {self.grid_size} (rows, columns) patches, got "
+                f"{self.window_size}."
+            )
+        if self.knowledge_token_size is not None:
+            raise ValueError(
+                "knowledge_token_size needs attention_kind 'full': a knowledge token lies in no window. Leave one out."
+            )
 
     def _check_experts(self) -> None:
         if not isinstance(self.num_experts, int) or self.num_experts < 1:

@@ -6,70 +6,95 @@ import torch
 from torch import nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from .attention_vitpose import ViTPoseAttention
-from .configuration_vitpose_backbone import PATCH_PADDING, ViTPoseBackboneConfig
+from .attention_vitpose import ViTPoseAttention, ViTPoseSelfAttention
+from .configuration_vitpose_backbone import ViTPoseBackboneConfig
+from .convolution_vitpose import ViTPoseConvolutionBranch
 from .feedforward_vitpose import DatasetIndex, make_mlp
+from .positions_vitpose import resize_positions
+from .window_attention_vitpose import ViTPoseWindowSelfAttention
 
 
 class ViTPosePatchEmbeddings(nn.Module):
-    """Cuts crops into patches and projects each to one token."""
+    """Cuts crops into patches, which overlap where the stride is smaller, and projects each to one token."""
 
     def __init__(self, config: ViTPoseBackboneConfig) -> None:
         super().__init__()
-        self.image_size = tuple(config.image_size)
         self.projection = nn.Conv2d(
             config.num_channels,
             config.hidden_size,
             kernel_size=tuple(config.patch_size),
-            stride=tuple(config.patch_size),
-            padding=PATCH_PADDING,
+            stride=tuple(config.stride),
+            padding=config.patch_padding,
         )
 
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) crops to (B, N, C) tokens, row by row."""
-        expected = (self.projection.in_channels, *self.image_size)
-        if pixel_values.ndim != 4 or tuple(pixel_values.shape[1:]) != expected:
-            raise ValueError(
-                f"pixel_values: expected shape (batch, {', '.join(map(str, expected))}), got "
-                f"{tuple(pixel_values.shape)}. Give the image processor the size {self.image_size} (height, width), or "
-                "the config another image_size."
-            )
         return self.projection(pixel_values).flatten(2).transpose(1, 2)
 
 
+class ViTPoseKnowledgeToken(nn.Module):
+    """A token of a teacher that stays beside the patch tokens (ViTPose paper, section 3.4).
+
+    It is as wide as the teacher that it was learned with; a projection, learned with the student, brings it to the
+    student's width where the two differ.
+    """
+
+    def __init__(self, config: ViTPoseBackboneConfig) -> None:
+        super().__init__()
+        self.token = nn.Parameter(torch.zeros(1, 1, config.knowledge_token_size))
+        same = config.knowledge_token_size == config.hidden_size
+        self.projection = nn.Identity() if same else nn.Linear(config.knowledge_token_size, config.hidden_size)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """(B, N, C) tokens to (B, N + 1, C): the knowledge token comes last."""
+        return torch.cat([tokens, self.projection(self.token).expand(tokens.shape[0], -1, -1)], dim=1)
+
+
 class ViTPoseEmbeddings(nn.Module):
-    """Patch tokens plus a learned position table.
+    """Patch tokens plus a learned position table, and the knowledge token after them where there is one.
 
     Row 0 of the table is the class token's row of pre-training: it is added to every token (released configs).
     """
 
     def __init__(self, config: ViTPoseBackboneConfig) -> None:
         super().__init__()
-        self.grid_size, self.width = config.grid_size, config.hidden_size
+        self.config = config
         self.patch_embeddings = ViTPosePatchEmbeddings(config)
-        self.position_embeddings = nn.Parameter(torch.zeros(1, 1 + math.prod(self.grid_size), self.width))
+        table = torch.zeros(1, 1 + math.prod(config.grid_size), config.hidden_size)
+        self.position_embeddings = nn.Parameter(table)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.knowledge = ViTPoseKnowledgeToken(config) if config.knowledge_token_size else None
 
-    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        tokens = self.patch_embeddings(pixel_values)
-        return self.dropout(tokens + self.position_embeddings[:, 1:] + self.position_embeddings[:, :1])
+    def forward(self, pixel_values: torch.Tensor, *, interpolate_pos_encoding: bool = False) -> torch.Tensor:
+        """(B, 3, H, W) crops to (B, N, C) tokens, N + 1 with a knowledge token.
 
+        Crops of another size than the config's are an error, unless `interpolate_pos_encoding` resizes the position
+        table to their grid.
+        """
+        self._check_crops(pixel_values, any_size=interpolate_pos_encoding)
+        positions = self.position_embeddings
+        if interpolate_pos_encoding:
+            grid_size = self.config.grid_of(tuple(pixel_values.shape[-2:]))
+            positions = resize_positions(positions, from_grid=self.config.grid_size, to_grid=grid_size)
+        tokens = self.patch_embeddings(pixel_values) + positions[:, 1:] + positions[:, :1]
+        return self.dropout(tokens if self.knowledge is None else self.knowledge(tokens))
 
-def sine_cosine_positions(grid_size: tuple[int, int], width: int) -> torch.Tensor:
-    """The (1, 1 + rows * columns, width) table that pre-training of plain ViTs starts from (MAE paper).
-
-    A quarter of the channels each holds the sine and the cosine of the row and of the column, at frequencies from 1
-    down to 1/10000; channels beyond a multiple of four, and row 0, are zero. So tokens know their place from the start.
-    """
-    quarter = width // 4
-    frequencies = 10000.0 ** -(torch.arange(quarter, dtype=torch.float32) / quarter)
-    table = torch.zeros(1, 1 + math.prod(grid_size), width)
-    places = torch.cartesian_prod(
-        *(torch.arange(side, dtype=torch.float32) for side in grid_size)
-    )  # (N, 2) row, column
-    angles = places[:, :, None] * frequencies  # (N, 2, quarter)
-    table[0, 1:, : 4 * quarter] = torch.cat([angles.sin(), angles.cos()], dim=2).flatten(1)
-    return table
+    def _check_crops(self, pixel_values: torch.Tensor, *, any_size: bool) -> None:
+        channels, (height, width) = self.config.num_channels, self.config.image_size
+        got = tuple(pixel_values.shape)
+        if len(got) != 4 or got[1] != channels:
+            raise ValueError(f"pixel_values: expected shape (batch, {channels}, {height}, {width}), got {got}.")
+        if any_size and any(side % patch for side, patch in zip(got[2:], self.config.patch_size, strict=True)):
+            raise ValueError(
+                f"pixel_values: expected a height and width that are multiples of the patch_size "
+                f"{self.config.patch_size}, got {got[2:]}: the rest would be ignored."
+            )
+        if not any_size and got[2:] != (height, width):
+            raise ValueError(
+                f"pixel_values: expected shape (batch, {channels}, {height}, {width}), got {got}. Give the image "
+                f"processor the size {(height, width)} (height, width), pass interpolate_pos_encoding=True, or fit the "
+                "model with resize_position_embeddings."
+            )
 
 
 class ViTPoseDropPath(nn.Module):
@@ -91,24 +116,43 @@ class ViTPoseDropPath(nn.Module):
 
 
 class ViTPoseLayer(GradientCheckpointingLayer):
-    """One pre-norm transformer block."""
+    """One pre-norm transformer block; in a ViTAE a convolution branch runs beside the attention, without a norm."""
 
-    def __init__(self, config: ViTPoseBackboneConfig, drop_path_rate: float) -> None:
+    def __init__(self, config: ViTPoseBackboneConfig, depth: int) -> None:
         super().__init__()
-        self.attention = ViTPoseAttention(config)
+        drop_path_rate = config.drop_path_rate * depth / max(config.num_hidden_layers - 1, 1)
+        self.attention = ViTPoseAttention(config, make_self_attention(config, depth))
         self.mlp = make_mlp(config)
         self.layernorm_before = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.layernorm_after = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.drop_path = ViTPoseDropPath(drop_path_rate)
+        self.drop_path_attention = ViTPoseDropPath(drop_path_rate)
+        self.drop_path_mlp = ViTPoseDropPath(drop_path_rate)
+        self.convolution = ViTPoseConvolutionBranch(config) if config.parallel_convolution else None
 
     def forward(
-        self, hidden_states: torch.Tensor, dataset_index: DatasetIndex = 0, output_attentions: bool = False
+        self,
+        hidden_states: torch.Tensor,
+        grid_size: tuple[int, int],
+        dataset_index: DatasetIndex = 0,
+        output_attentions: bool = False,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """(B, N, C) tokens to (B, N, C), and the attention weights where asked for."""
-        branch, attention = self.attention(self.layernorm_before(hidden_states), output_attentions=output_attentions)
-        hidden_states = hidden_states + self.drop_path(branch)
-        hidden_states = hidden_states + self.drop_path(self.mlp(self.layernorm_after(hidden_states), dataset_index))
-        return hidden_states, attention
+        branch, weights = self.attention(
+            self.layernorm_before(hidden_states), grid_size, output_attentions=output_attentions
+        )
+        branch = self.drop_path_attention(branch)
+        if self.convolution is not None:
+            branch = branch + self.convolution(hidden_states, grid_size)
+        hidden_states = hidden_states + branch
+        branch = self.mlp(self.layernorm_after(hidden_states), dataset_index)
+        return hidden_states + self.drop_path_mlp(branch), weights
+
+
+def make_self_attention(config: ViTPoseBackboneConfig, depth: int) -> ViTPoseSelfAttention:
+    """The attention of a block, whose windows are shifted in every other one where the config says so."""
+    if config.attention_kind == "full":
+        return ViTPoseSelfAttention(config)
+    return ViTPoseWindowSelfAttention(config, shifted="shifted" in config.attention_kind and depth % 2 == 1)
 
 
 class ViTPoseEncoder(nn.Module):
@@ -116,17 +160,20 @@ class ViTPoseEncoder(nn.Module):
 
     def __init__(self, config: ViTPoseBackboneConfig) -> None:
         super().__init__()
-        last = max(config.num_hidden_layers - 1, 1)
-        rates = [config.drop_path_rate * index / last for index in range(config.num_hidden_layers)]
-        self.layer = nn.ModuleList([ViTPoseLayer(config, rate) for rate in rates])
+        self.layer = nn.ModuleList([ViTPoseLayer(config, depth) for depth in range(config.num_hidden_layers)])
 
     def forward(
-        self, hidden_states: torch.Tensor, dataset_index: DatasetIndex = 0, *, output_attentions: bool = False
+        self,
+        hidden_states: torch.Tensor,
+        grid_size: tuple[int, int],
+        dataset_index: DatasetIndex = 0,
+        *,
+        output_attentions: bool = False,
     ) -> tuple[list[torch.Tensor], list[torch.Tensor | None]]:
         """The tokens before the first and after every block, and each block's attention weights."""
         states, attentions = [hidden_states], []
         for layer in self.layer:
-            hidden_states, attention = layer(hidden_states, dataset_index, output_attentions)
+            hidden_states, attention = layer(hidden_states, grid_size, dataset_index, output_attentions)
             states.append(hidden_states)
             attentions.append(attention)
         return states, attentions

@@ -16,12 +16,11 @@ DatasetIndex = int | torch.Tensor
 class ViTPoseMLP(nn.Module):
     """The ordinary feed-forward layer, the same for every dataset."""
 
-    def __init__(self, config: ViTPoseBackboneConfig, *, hidden_features: int | None = None) -> None:
+    def __init__(self, config: ViTPoseBackboneConfig) -> None:
         super().__init__()
-        hidden = hidden_features or int(config.hidden_size * config.mlp_ratio)
-        self.fc1 = nn.Linear(config.hidden_size, hidden)
+        self.fc1 = nn.Linear(config.hidden_size, config.intermediate_size)
         self.activation = ACT2FN[config.hidden_act]
-        self.fc2 = nn.Linear(hidden, config.hidden_size)
+        self.fc2 = nn.Linear(config.intermediate_size, config.hidden_size)
 
     def forward(self, hidden_states: torch.Tensor, dataset_index: DatasetIndex = 0) -> torch.Tensor:
         """(B, N, C) tokens to (B, N, C)."""
@@ -57,7 +56,7 @@ class ViTPosePartiallySharedMLP(nn.Module):
 
     def __init__(self, config: ViTPoseBackboneConfig) -> None:
         super().__init__()
-        hidden = int(config.hidden_size * config.mlp_ratio)
+        hidden = config.intermediate_size
         self.fc1 = nn.Linear(config.hidden_size, hidden)
         self.activation = ACT2FN[config.hidden_act]
         self.fc2 = nn.Linear(hidden, config.hidden_size - config.part_features)
@@ -94,7 +93,7 @@ class ViTPoseIndependentMLP(nn.Module):
 
     def __init__(self, config: ViTPoseBackboneConfig) -> None:
         super().__init__()
-        hidden = int(config.hidden_size * config.mlp_ratio)
+        hidden = config.intermediate_size
         self.fc1 = ViTPoseExperts(config.num_experts, config.hidden_size, hidden)
         self.activation = ACT2FN[config.hidden_act]
         self.fc2 = ViTPoseExperts(config.num_experts, hidden, config.hidden_size)

@@ -23,11 +23,13 @@ from transformers.utils.generic import can_return_tuple
 from .configuration_vitpose import STOCK_MODEL_TYPE, ViTPoseConfig
 from .configuration_vitpose_backbone import ExpertKind, ViTPoseBackboneConfig
 from .dataset_index_vitpose import check_dataset_index
-from .encoder_vitpose import ViTPoseEmbeddings, ViTPoseEncoder, sine_cosine_positions
+from .encoder_vitpose import ViTPoseEmbeddings, ViTPoseEncoder, ViTPoseKnowledgeToken
 from .feedforward_vitpose import DatasetIndex
 from .heads_vitpose import ViTPoseHeads, make_decoder
 from .keypoint_schemas import KeypointSchema
 from .loss_vitpose import heatmap_loss
+from .positions_vitpose import resize_positions, sine_cosine_positions
+from .window_attention_vitpose import ViTPoseWindowSelfAttention
 
 
 @dataclass
@@ -74,7 +76,13 @@ class ViTPosePreTrainedModel(PreTrainedModel):
             if module.bias is not None:
                 init.zeros_(module.bias)
         elif isinstance(module, ViTPoseEmbeddings):
-            init.copy_(module.position_embeddings, sine_cosine_positions(module.grid_size, module.width))
+            width = module.config.hidden_size
+            init.copy_(module.position_embeddings, sine_cosine_positions(module.config.grid_size, width))
+        elif isinstance(module, ViTPoseKnowledgeToken):
+            init.trunc_normal_(module.token, std=std)
+        elif isinstance(module, ViTPoseWindowSelfAttention):
+            init.zeros_(module.rel_pos_h)
+            init.zeros_(module.rel_pos_w)
         else:
             super()._init_weights(module)  # norms to weight 1, bias 0, fresh running statistics
 
@@ -115,6 +123,7 @@ class ViTPoseBackbone(BackboneMixin, ViTPosePreTrainedModel):
         self,
         pixel_values: torch.Tensor,
         dataset_index: int | torch.Tensor | None = None,
+        interpolate_pos_encoding: bool = False,
         output_hidden_states: bool | None = None,
         output_attentions: bool | None = None,
     ) -> BackboneOutput:
@@ -123,29 +132,47 @@ class ViTPoseBackbone(BackboneMixin, ViTPosePreTrainedModel):
         Args:
             pixel_values: (B, 3, H, W) normalised crops of the config's `image_size`.
             dataset_index: The expert to use, an int or a long tensor (B,); needed where there are several.
-            output_hidden_states: Also return the (B, N, C) tokens of every stage, before the last layer norm.
+            interpolate_pos_encoding: Take crops of any size that is a multiple of the patch, and resize the position
+                table to their grid; without it another size than the config's is an error.
+            output_hidden_states: Also return the (B, N, C) tokens of every stage, before the last layer norm; a
+                knowledge token is the last of them.
             output_attentions: Also return every block's attention weights; this takes the eager attention.
 
         Returns:
-            `feature_maps`, a tuple of (B, C, H/16, W/16), each after the last layer norm.
+            `feature_maps`, a tuple of (B, C, rows, columns) on the patch grid, each after the last layer norm.
         """
         keep_states = _resolve(output_hidden_states, self.config.output_hidden_states)
         keep_attentions = _resolve(output_attentions, self.config.output_attentions)
         index = check_dataset_index(dataset_index, batch=pixel_values.shape[0], num_datasets=self.config.num_experts)
         if self.training and self.config.num_experts > 1:
             index = _one_per_sample(index, pixel_values)
-        tokens = self.embeddings(pixel_values)
-        states, attentions = self.encoder(tokens, index, output_attentions=keep_attentions)
+        grid_size = self.config.grid_of(pixel_values.shape[-2:])
+        tokens = self.embeddings(pixel_values, interpolate_pos_encoding=interpolate_pos_encoding)
+        states, attentions = self.encoder(tokens, grid_size, index, output_attentions=keep_attentions)
         selected = [state for stage, state in zip(self.stage_names, states, strict=True) if stage in self.out_features]
         return BackboneOutput(
-            feature_maps=tuple(self._to_map(self.layernorm(state)) for state in selected),
+            feature_maps=tuple(_to_map(self.layernorm(state), grid_size) for state in selected),
             hidden_states=tuple(states) if keep_states else None,
             attentions=tuple(attentions) if keep_attentions else None,
         )
 
-    def _to_map(self, tokens: torch.Tensor) -> torch.Tensor:
-        """(B, N, C) tokens to a (B, C, rows, columns) map."""
-        return tokens.transpose(1, 2).unflatten(2, self.config.grid_size).contiguous()
+    def resize_position_embeddings(self, image_size: int | tuple[int, int]) -> None:
+        """Fit the model to crops of another (height, width) in pixels: its config, and its position table (bicubic)."""
+        before = self.config.grid_size
+        self.config.set_image_size(image_size)
+        table = self.embeddings.position_embeddings
+        resized = resize_positions(table.detach(), from_grid=before, to_grid=self.config.grid_size)
+        self.embeddings.position_embeddings = nn.Parameter(resized, requires_grad=table.requires_grad)
+
+    def get_position_embeddings(self) -> nn.Parameter:
+        """The position table (1, 1 + N, C); row 0 is added to every token."""
+        return self.embeddings.position_embeddings
+
+
+def _to_map(tokens: torch.Tensor, grid_size: tuple[int, int]) -> torch.Tensor:
+    """(B, N, C) tokens to a (B, C, rows, columns) map; tokens after those of the grid fall away."""
+    num_patches = grid_size[0] * grid_size[1]
+    return tokens[:, :num_patches].transpose(1, 2).unflatten(2, grid_size).contiguous()
 
 
 def _one_per_sample(index: DatasetIndex, batch: torch.Tensor) -> torch.Tensor:
@@ -196,6 +223,7 @@ class ViTPoseForPoseEstimation(ViTPosePreTrainedModel):
         flip_pairs: torch.Tensor | Sequence[Sequence[int]] | None = None,
         labels: torch.Tensor | None = None,
         label_weights: torch.Tensor | None = None,
+        interpolate_pos_encoding: bool = False,
         output_hidden_states: bool | None = None,
         output_attentions: bool | None = None,
     ) -> ViTPoseOutput:
@@ -209,6 +237,7 @@ class ViTPoseForPoseEstimation(ViTPosePreTrainedModel):
                 their heatmaps come back mirrored and swapped, ready to be averaged with those of the crops themselves.
             labels: (B, K, h, w) target heatmaps; K is the largest number of keypoints in the batch.
             label_weights: (B, K) weight of each keypoint in the loss; 0 leaves it out. All 1 if not given.
+            interpolate_pos_encoding: Take crops of another size than the config's, in multiples of the patch.
             output_hidden_states: Also return the tokens after each block.
             output_attentions: Also return the attention weights of each block.
 
@@ -226,6 +255,7 @@ class ViTPoseForPoseEstimation(ViTPosePreTrainedModel):
         features = self.backbone(
             pixel_values,
             dataset_index=index if self.config.backbone_config.num_experts > 1 else None,
+            interpolate_pos_encoding=interpolate_pos_encoding,
             output_hidden_states=output_hidden_states,
             output_attentions=output_attentions,
         )
@@ -248,6 +278,14 @@ class ViTPoseForPoseEstimation(ViTPosePreTrainedModel):
         if self.training:
             index = _one_per_sample(index, features)
         return self.heads(features, index)
+
+    def resize_position_embeddings(self, image_size: int | tuple[int, int]) -> None:
+        """Fit the model to crops of another (height, width) in pixels: its config, and its position table (bicubic)."""
+        self.backbone.resize_position_embeddings(image_size)
+
+    def get_position_embeddings(self) -> nn.Parameter:
+        """The position table (1, 1 + N, C); row 0 is added to every token."""
+        return self.backbone.get_position_embeddings()
 
     @torch.no_grad()
     def fold_experts(self, dataset: str | int) -> "ViTPoseForPoseEstimation":

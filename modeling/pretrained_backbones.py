@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch.nn import functional as F
 
 from .modeling_vitpose import ViTPoseForPoseEstimation
+from .positions_vitpose import resize_positions
 
 StateDict = dict[str, torch.Tensor]
 
@@ -66,7 +67,9 @@ def load_pretrained_backbone(model: ViTPoseForPoseEstimation, path: str | Path) 
     weights = convert_backbone_weights(read_weights(path))
     target = model.backbone.state_dict()
     if POSITIONS in weights:
-        weights[POSITIONS] = resize_positions(weights[POSITIONS], model.backbone.config.grid_size)
+        from_grid = _square_grid(weights[POSITIONS])
+        to_grid = model.backbone.config.grid_size
+        weights[POSITIONS] = resize_positions(weights[POSITIONS], from_grid=from_grid, to_grid=to_grid)
     if PATCH_KERNEL in weights:
         weights[PATCH_KERNEL] = pad_patch_kernel(weights[PATCH_KERNEL], target[PATCH_KERNEL].shape[-2:])
     _check_keys(weights, target, path)
@@ -97,14 +100,12 @@ def convert_backbone_weights(weights: StateDict) -> StateDict:
     return _fold_layer_scale(weights)
 
 
-def resize_positions(positions: torch.Tensor, grid_size: tuple[int, int]) -> torch.Tensor:
-    """Resize a (1, 1 + n * n, C) position table to (1, 1 + rows * columns, C); row 0 passes unchanged."""
+def _square_grid(positions: torch.Tensor) -> tuple[int, int]:
+    """(rows, columns) of a (1, 1 + n * n, C) position table: pre-training is done on square images."""
     side = math.isqrt(positions.shape[1] - 1)
     if side * side != positions.shape[1] - 1:
         raise ValueError(f"Expected a position table of 1 + n * n rows, got shape {tuple(positions.shape)}.")
-    grid = positions[:, 1:].unflatten(1, (side, side)).permute(0, 3, 1, 2)  # (1, C, n, n)
-    grid = F.interpolate(grid, size=grid_size, mode="bicubic", align_corners=False)
-    return torch.cat([positions[:, :1], grid.flatten(2).transpose(1, 2)], dim=1)
+    return side, side
 
 
 def pad_patch_kernel(kernel: torch.Tensor, size: torch.Size | tuple[int, int]) -> torch.Tensor:

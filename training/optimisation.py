@@ -26,8 +26,8 @@ def layer_index(name: str, num_layers: int) -> int:
 
 
 def has_weight_decay(name: str, parameter: nn.Parameter) -> bool:
-    """Whether weight decay applies: not to vectors (norms, biases) and not to the position table."""
-    return parameter.ndim > 1 and "position_embeddings" not in name
+    """Whether weight decay applies: not to vectors (norms, biases), position tables and the knowledge token."""
+    return parameter.ndim > 1 and not re.search(r"position_embeddings|rel_pos_|knowledge\.token", name)
 
 
 def parameter_groups(model: nn.Module, *, num_layers: int, recipe: Recipe) -> list[dict]:

@@ -33,7 +33,7 @@ class Recipe:
     """One training run. Sizes are in pixels, epochs count from 0."""
 
     # The model
-    preset: str = _about("tiny", "Size of the backbone: tiny, small, base, large, huge.")
+    preset: str = _about("tiny", "Size of the backbone: tiny, small, base, large, huge, giant.")
     decoder: Literal["classic", "simple"] = _about("simple", "Head of the model.")
     num_attention_heads: int | None = _about(None, "Heads of each attention; the preset's if not given.")
     image_height: int | None = _about(None, "Height of a crop; the preset's if not given.")

@@ -14,8 +14,11 @@ from vitpose.modeling.configuration_vitpose import PRESETS
 
 def _small_config(preset: str = "base", **options: Any) -> ViTPoseConfig:
     patch = PRESETS[preset].get("patch_size", (16, 16))[0]
+    heads = PRESETS[preset]["num_attention_heads"]
+    width = PRESETS[preset]["hidden_size"] // 16
     small = {
-        "hidden_size": PRESETS[preset]["hidden_size"] // 16,
+        "hidden_size": width,
+        "num_attention_heads": heads if width % heads == 0 else heads // 2,  # giant: 88 channels
         "num_hidden_layers": 2,
         "image_size": (4 * patch, 3 * patch),
     }

@@ -143,7 +143,7 @@ MISTAKES = [
     ("an unknown field", _config(use_simple_decodr=True), "'use_simple_decodr' (did you mean 'use_simple_decoder'?)"),
     ("a field like no other", _config(zzz=1), "does not know 'zzz'. It takes: "),
     ("an unknown field of a nested backbone", _config(backbone_config={"hidden_sise": 8}), "'hidden_size'?"),
-    ("an unknown preset", _preset("bsae"), "expected one of tiny, small, base, large, huge, got 'bsae'."),
+    ("an unknown preset", _preset("bsae"), "expected one of tiny, small, base, large, huge, giant, got 'bsae'."),
     ("an unknown decoder", _preset("base", decoder="deconv"), "expected 'classic' or 'simple', got 'deconv'."),
     ("an unknown dataset", _preset("base", datasets=["cocoo"]), "'cocoo'. Known, nearest first: coco"),
     (

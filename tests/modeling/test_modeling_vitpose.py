@@ -11,8 +11,9 @@ from torch.nn import functional as F
 
 from vitpose import ViTPoseForPoseEstimation, get_keypoint_schema
 from vitpose.modeling.decoders_vitpose import ViTPoseSimpleDecoder
-from vitpose.modeling.encoder_vitpose import ViTPoseDropPath, sine_cosine_positions
+from vitpose.modeling.encoder_vitpose import ViTPoseDropPath
 from vitpose.modeling.loss_vitpose import heatmap_loss
+from vitpose.modeling.positions_vitpose import sine_cosine_positions
 
 Model = ViTPoseForPoseEstimation
 
@@ -129,13 +130,15 @@ def test_positions_of_widths_beyond_a_multiple_of_four_end_in_zeros() -> None:
 
 def test_drop_path_rates_grow_linearly(small_config) -> None:
     model = Model(small_config("base", num_hidden_layers=4, drop_path_rate=0.3))
-    rates = [layer.drop_path.rate for layer in model.backbone.encoder.layer]
+    layers = model.backbone.encoder.layer
+    rates = [layer.drop_path_attention.rate for layer in layers]
+    assert rates == [layer.drop_path_mlp.rate for layer in layers]
     assert rates == pytest.approx([0.0, 0.1, 0.2, 0.3])
 
 
 def test_drop_path_of_a_single_block_is_zero(small_config) -> None:
     model = Model(small_config("base", num_hidden_layers=1, drop_path_rate=0.3))
-    assert model.backbone.encoder.layer[0].drop_path.rate == 0
+    assert model.backbone.encoder.layer[0].drop_path_mlp.rate == 0
 
 
 def test_drop_path_drops_whole_samples_and_keeps_the_mean() -> None:

@@ -11,12 +11,12 @@ from torch.nn import functional as F
 from transformers import Dinov2Config, Dinov2Model, ViTMAEConfig, ViTMAEForPreTraining, ViTMAEModel
 
 from vitpose import ViTPoseConfig, ViTPoseForPoseEstimation
+from vitpose.modeling.positions_vitpose import resize_positions
 from vitpose.modeling.pretrained_backbones import (
     PATCH_KERNEL,
     POSITIONS,
     load_pretrained_backbone,
     pad_patch_kernel,
-    resize_positions,
 )
 
 WIDTH, HEADS, BLOCKS = 32, 2, 2
@@ -58,7 +58,7 @@ def _assert_same_blocks(model: ViTPoseForPoseEstimation, foreign: torch.nn.Modul
         expected = theirs(TOKENS)
         expected = expected[0] if isinstance(expected, tuple) else expected
         assert (expected - TOKENS).abs().mean() > 0.05, "a block that does nothing would agree by itself"
-        torch.testing.assert_close(ours(TOKENS)[0], expected, rtol=0, atol=1e-5)
+        torch.testing.assert_close(ours(TOKENS, GRID)[0], expected, rtol=0, atol=1e-5)
 
 
 def _authors_names(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -117,7 +117,7 @@ def test_blocks_compute_what_they_were_trained_to(why, kind, config, save, model
         layernorm = next(m for name, m in foreign.named_modules() if name.removeprefix("vit.") == "layernorm")
         torch.testing.assert_close(model.backbone.layernorm(TOKENS), layernorm(TOKENS), rtol=0, atol=1e-5)
         positions = next(v for name, v in foreign.state_dict().items() if name.endswith(POSITIONS))
-        expected = resize_positions(positions, GRID)
+        expected = resize_positions(positions, from_grid=(5, 5), to_grid=GRID)
         torch.testing.assert_close(model.backbone.embeddings.position_embeddings, expected)
     torch.testing.assert_close(model.head.state_dict(), head)
 
@@ -146,7 +146,9 @@ def test_a_real_dinov2_file_starts_vitpose_small(shared_weights: Path) -> None:
     for index in (0, 11):
         expected = _dinov2_block(weights, f"encoder.layer.{index}.", tokens)
         with torch.no_grad():
-            torch.testing.assert_close(model.backbone.encoder.layer[index](tokens)[0], expected, rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(
+                model.backbone.encoder.layer[index](tokens, (5, 2))[0], expected, rtol=1e-4, atol=1e-4
+            )
 
 
 def _dinov2_block(weights: dict[str, torch.Tensor], prefix: str, tokens: torch.Tensor) -> torch.Tensor:
@@ -172,7 +174,7 @@ def _dinov2_block(weights: dict[str, torch.Tensor], prefix: str, tokens: torch.T
 
 def test_positions_are_resized_bicubic_and_row_0_is_kept() -> None:
     table = torch.randn(1, 1 + 9, 2)
-    resized = resize_positions(table, (5, 4))
+    resized = resize_positions(table, from_grid=(3, 3), to_grid=(5, 4))
     assert torch.equal(resized[:, 0], table[:, 0])
     for channel in range(2):
         square = table[0, 1:, channel].view(1, 1, 3, 3)
@@ -182,7 +184,7 @@ def test_positions_are_resized_bicubic_and_row_0_is_kept() -> None:
 
 def test_positions_of_the_same_grid_pass_unchanged() -> None:
     table = torch.randn(1, 1 + 9, 2)
-    torch.testing.assert_close(resize_positions(table, (3, 3)), table)
+    torch.testing.assert_close(resize_positions(table, from_grid=(3, 3), to_grid=(3, 3)), table)
 
 
 def test_kernels_are_padded_on_all_sides() -> None:
