@@ -145,6 +145,10 @@ class ViTPoseConfig(PreTrainedConfig):
         height, width = self.backbone_config.image_size
         return height, width
 
+    def set_image_size(self, image_size: int | tuple[int, int]) -> None:
+        """Set the (height, width) of a crop in pixels, checked as at the start."""
+        self.backbone_config.set_image_size(image_size)
+
     @property
     def heatmap_size(self) -> tuple[int, int]:
         """(height, width) of a heatmap in heatmap pixels."""

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from transformers.backbone_utils import BackboneConfigMixin
 from transformers.configuration_utils import PreTrainedConfig
@@ -153,7 +153,7 @@ class ViTPoseBackboneConfig(BackboneConfigMixin, PreTrainedConfig):
     @property
     def stride(self) -> list[int]:
         """(height, width) in pixels from one patch to the next."""
-        return self.patch_stride or self.patch_size
+        return cast(list[int], self.patch_stride or self.patch_size)
 
     @property
     def patch_padding(self) -> tuple[int, int]:

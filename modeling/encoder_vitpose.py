@@ -1,6 +1,7 @@
 """From pixels to tokens: patch embedding, position table and the transformer blocks."""
 
 import math
+from typing import cast
 
 import torch
 from torch import nn
@@ -80,7 +81,7 @@ class ViTPoseEmbeddings(nn.Module):
         return self.dropout(tokens if self.knowledge is None else self.knowledge(tokens))
 
     def _check_crops(self, pixel_values: torch.Tensor, *, any_size: bool) -> None:
-        channels, (height, width) = self.config.num_channels, self.config.image_size
+        channels, (height, width) = self.config.num_channels, cast(list[int], self.config.image_size)
         got = tuple(pixel_values.shape)
         if len(got) != 4 or got[1] != channels:
             raise ValueError(f"pixel_values: expected shape (batch, {channels}, {height}, {width}), got {got}.")

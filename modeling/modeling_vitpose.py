@@ -25,6 +25,7 @@ from .configuration_vitpose_backbone import ExpertKind, ViTPoseBackboneConfig
 from .dataset_index_vitpose import check_dataset_index
 from .encoder_vitpose import ViTPoseEmbeddings, ViTPoseEncoder, ViTPoseKnowledgeToken
 from .feedforward_vitpose import DatasetIndex
+from .freezing_vitpose import FrozenPart, PartSize, freeze, trainable_parameters
 from .heads_vitpose import ViTPoseHeads, make_decoder
 from .keypoint_schemas import KeypointSchema
 from .loss_vitpose import heatmap_loss
@@ -213,6 +214,7 @@ class ViTPoseForPoseEstimation(ViTPosePreTrainedModel):
             self.head = make_decoder(config, config.get_schema().num_keypoints)
         else:
             self.heads = ViTPoseHeads(config)
+        self._frozen: list[nn.Module] = []
         self.post_init()
 
     @can_return_tuple
@@ -286,6 +288,26 @@ class ViTPoseForPoseEstimation(ViTPosePreTrainedModel):
     def get_position_embeddings(self) -> nn.Parameter:
         """The position table (1, 1 + N, C); row 0 is added to every token."""
         return self.backbone.get_position_embeddings()
+
+    def freeze(self, part: FrozenPart) -> None:
+        """Leave the attention or the feed-forward layers out of training (ViTPose paper, table 6).
+
+        The norm before each goes with it, and with the feed-forward layers the patch embedding and the position table
+        (released configs). Dropout and drop path of what is frozen stay off, in training mode too.
+        """
+        self._frozen += freeze(self.backbone, part)
+        self.train(self.training)
+
+    def trainable_parameters(self) -> dict[str, PartSize]:
+        """How many parameters each part of the model has, and how many of them are trained; "total" comes last."""
+        return trainable_parameters(self)
+
+    def train(self, mode: bool = True) -> "ViTPoseForPoseEstimation":
+        """Set the training mode; what is frozen stays in evaluation mode."""
+        super().train(mode)
+        for module in self._frozen:
+            module.eval()
+        return self
 
     @torch.no_grad()
     def fold_experts(self, dataset: str | int) -> "ViTPoseForPoseEstimation":

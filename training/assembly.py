@@ -35,7 +35,7 @@ def build_config(recipe: Recipe) -> ViTPoseConfig:
 
 
 def build_model(recipe: Recipe) -> ViTPoseForPoseEstimation:
-    """The model with its initial weights.
+    """The model with its initial weights; a position table for crops of another size is resized.
 
     Raises:
         ValueError: `init_from` is a pose model of another architecture or other keypoints than the recipe's.
@@ -49,8 +49,13 @@ def build_model(recipe: Recipe) -> ViTPoseForPoseEstimation:
         model = ViTPoseForPoseEstimation(config)
         load_pretrained_backbone(model, source)
         return model
-    _check_same_architecture(ViTPoseConfig.from_pretrained(source), config, source)
-    return ViTPoseForPoseEstimation.from_pretrained(source, config=config, dtype=torch.float32)
+    found = ViTPoseConfig.from_pretrained(source)
+    _check_same_architecture(found, config, source)
+    image_size = config.image_size
+    config.set_image_size(found.image_size)
+    model = ViTPoseForPoseEstimation.from_pretrained(source, config=config, dtype=torch.float32)
+    model.resize_position_embeddings(image_size)
+    return model
 
 
 def _is_backbone_checkpoint(source: str) -> bool:
@@ -63,7 +68,7 @@ def _is_backbone_checkpoint(source: str) -> bool:
 
 
 def _check_same_architecture(found: ViTPoseConfig, wanted: ViTPoseConfig, source: str) -> None:
-    fields = ("image_size", "patch_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "mlp_ratio")
+    fields = ("patch_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "mlp_ratio")
     pairs = [(name, getattr(found.backbone_config, name), getattr(wanted.backbone_config, name)) for name in fields]
     pairs.append(("use_simple_decoder", found.use_simple_decoder, wanted.use_simple_decoder))
     pairs.append(("keypoints", found.get_schema().keypoints, wanted.get_schema().keypoints))

@@ -74,7 +74,8 @@ class Recipe:
     target_sigma: float = _about(2.0, "Radius of the target Gaussians in heatmap pixels.")
     use_joint_weights: bool = _about(False, "Whether the schema's joint weights enter the loss.")
 
-    # Optimisation (ViTPose paper, table 1)
+    # Optimisation (ViTPose paper, tables 1 and 6)
+    freeze: Literal["none", "attention", "ffn"] = _about("none", "Part of the backbone that stays as it is.")
     epochs: int = _about(1, "How often the training data is seen.")
     batch_size: int = _about(16, "People a step and process.")
     gradient_accumulation_steps: int = _about(1, "Batches whose gradients make one step.")

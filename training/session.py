@@ -64,6 +64,9 @@ def assemble(recipe: Recipe, accelerator: Accelerator, output: Path) -> Trainer:
     """Build and prepare everything a run needs, at its newest checkpoint where the recipe resumes."""
     model = build_model(recipe)
     config = model.config
+    if recipe.freeze != "none":
+        model.freeze(recipe.freeze)
+        _log_trainable(model)
     if recipe.gradient_checkpointing:
         model.gradient_checkpointing_enable()
     optimizer = make_optimizer(model, num_layers=len(model.backbone.encoder.layer), recipe=recipe)
@@ -153,6 +156,11 @@ def _start_tracker(accelerator: Accelerator, recipe: Recipe) -> None:
     if not accelerator.log_with:  # accelerate passes over what it cannot import
         raise ValueError(f"report_to: {recipe.report_to} is not installed. Install it, or leave report_to out.")
     accelerator.init_trackers("vitpose", config={key: str(value) for key, value in vars(recipe).items()})
+
+
+def _log_trainable(model: ViTPoseForPoseEstimation) -> None:
+    for part, size in model.trainable_parameters().items():
+        logger.info("%s: %.2f of %.2f M parameters trained", part, size.trainable / 1e6, size.total / 1e6)
 
 
 def _warn_of_long_warmup(trainer: Trainer) -> None:

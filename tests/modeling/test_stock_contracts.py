@@ -55,7 +55,7 @@ def _assert_equal_heatmaps(ours: torch.nn.Module, stock: torch.nn.Module, crops:
         torch.testing.assert_close(ours(crops).heatmaps, expected, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", [name for name in PRESETS if name != "giant"])
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_heatmaps_equal_stock(preset: str, decoder: str, small_model, random_crops) -> None:
     model = small_model(preset, decoder=decoder)

@@ -84,7 +84,11 @@ def test_a_recipe_starts_from_its_base(tmp_path):
         # closed choices
         ("decoder: simpel", [], "Recipe field decoder: expected one of 'classic', 'simple', got 'simpel'"),
         ("data: coc", [], "Recipe field data: expected one of 'synthetic', 'coco', 'people', got 'coc'"),
-        ("preset: medium", [], "Recipe field preset: expected one of tiny, small, base, large, huge, got 'medium'"),
+        (
+            "preset: medium",
+            [],
+            "Recipe field preset: expected one of tiny, small, base, large, huge, giant, got",
+        ),
         ("schema: coko", [], "coco"),
         # out of range
         ("epochs: 0", [], "Recipe field epochs: expected 1 or more, got 0"),

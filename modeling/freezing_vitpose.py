@@ -1,0 +1,79 @@
+"""Partial fine-tuning: which parameters stand still, and how many do not (ViTPose paper, table 6)."""
+
+import re
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+from torch import nn
+
+FrozenPart = Literal["attention", "ffn"]
+
+# Parts of a model by the names of their parameters, in the order of a report; the first that matches counts.
+_PARTS = {
+    "patch embedding": r"embeddings\.patch_embeddings\.",
+    "position table": r"embeddings\.position_embeddings",
+    "knowledge token": r"embeddings\.knowledge\.",
+    "attention": r"\.attention\.",
+    "feed-forward": r"\.mlp\.",
+    "convolution": r"\.convolution\.",
+    "norms": r"layernorm",
+    "heads": r"^heads?\.",
+}
+
+
+class PartSize(NamedTuple):
+    """How many parameters a part of a model has, and how many of them are trained."""
+
+    trainable: int
+    total: int
+
+
+def frozen_modules(backbone: nn.Module, part: FrozenPart) -> list[nn.Module]:
+    """What stands still with a part: the norm before it, its drop path, and with the FFN the patch embedding.
+
+    The position table, a parameter of no module below, goes with the FFN too (released configs); see `freeze`.
+    """
+    modules: list[nn.Module] = [backbone.embeddings.patch_embeddings] if part == "ffn" else []
+    for layer in backbone.encoder.layer:
+        if part == "attention":
+            modules += [layer.attention, layer.layernorm_before, layer.drop_path_attention]
+        else:
+            modules += [layer.mlp, layer.layernorm_after, layer.drop_path_mlp]
+    return modules
+
+
+def freeze(backbone: nn.Module, part: FrozenPart) -> list[nn.Module]:
+    """Take the parameters of a part out of training; returns the modules that are to stay in evaluation mode."""
+    if part not in ("attention", "ffn"):
+        raise ValueError(f"part: expected 'attention' or 'ffn', got {part!r}.")
+    modules = frozen_modules(backbone, part)
+    for module in modules:
+        module.requires_grad_(False)
+    if part == "ffn":
+        backbone.embeddings.position_embeddings.requires_grad_(False)
+    return modules
+
+
+def trainable_parameters(model: nn.Module) -> dict[str, PartSize]:
+    """The size of every part that the model has, by its name, and how much of it is trained; at the end the total.
+
+    Raises:
+        ValueError: A parameter belongs to no known part.
+    """
+    found: dict[str, list[nn.Parameter]] = {part: [] for part in _PARTS}
+    for name, parameter in model.named_parameters():
+        found[_part_of(name)].append(parameter)
+    sizes = {part: _size(parameters) for part, parameters in found.items() if parameters}
+    return {**sizes, "total": _size(model.parameters())}
+
+
+def _part_of(name: str) -> str:
+    for part, pattern in _PARTS.items():
+        if re.search(pattern, name):
+            return part
+    raise ValueError(f"Parameter {name} belongs to no part of a ViTPose model: expected {', '.join(_PARTS)}.")
+
+
+def _size(parameters: Iterable[nn.Parameter]) -> PartSize:
+    counts = [(parameter.numel(), parameter.requires_grad) for parameter in parameters]
+    return PartSize(sum(count for count, trained in counts if trained), sum(count for count, _ in counts))
