@@ -6,6 +6,7 @@ the keys. Formats: DINOv2 as transformers' `Dinov2Model` names it, MAE as transf
 """
 
 import math
+import pickle
 import re
 from pathlib import Path
 
@@ -61,8 +62,8 @@ def load_pretrained_backbone(model: ViTPoseForPoseEstimation, path: str | Path) 
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is of another width or depth than the model, or has missing or unexpected keys; the
-            message names them.
+        ValueError: The file holds more than tensors, is of another width or depth than the model, or has missing or
+            unexpected keys; the message names them.
     """
     weights = convert_backbone_weights(read_weights(path))
     target = model.backbone.state_dict()
@@ -84,8 +85,17 @@ def read_weights(path: str | Path) -> StateDict:
         raise FileNotFoundError(f"No checkpoint at {file}: expected a .safetensors or .pth file, or a folder with one.")
     if file.suffix == ".safetensors":
         return load_file(file)
-    content = torch.load(file, map_location="cpu", weights_only=True)
-    return content.get("model", content.get("state_dict", content))
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"{file} holds more than tensors, and reading that would run code from the file: {error}. Save its state "
+            "dict alone, where you trust the file: torch.save({'state_dict': ...}, path)."
+        ) from error
+    weights = content.get("model", content.get("state_dict", content)) if isinstance(content, dict) else content
+    if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
+        raise ValueError(f"{file}: expected a state dict, alone or under 'model' or 'state_dict', got other content.")
+    return weights
 
 
 def convert_backbone_weights(weights: StateDict) -> StateDict:

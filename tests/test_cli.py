@@ -247,3 +247,47 @@ def test_it_is_a_command():
     done = subprocess.run([sys.executable, "-m", "vitpose.cli", "--help"], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0
     assert "predict" in done.stdout and "evaluate" in done.stdout
+
+
+def convert(*arguments: object) -> int:
+    return cli.main(["convert", *map(str, arguments)])
+
+
+def test_a_model_goes_to_the_authors_format_and_back(model, tmp_path):
+    assert convert(model, "--to", "authors", "--out", tmp_path / "vitpose.pth") == 0
+    back = ("--out", tmp_path / "back", "--num-attention-heads", 2, "--image-size", 64, 48)
+    assert convert(tmp_path / "vitpose.pth", *back) == 0
+    loaded, original = (ViTPoseForPoseEstimation.from_pretrained(path) for path in (tmp_path / "back", model))
+    torch.testing.assert_close(loaded.state_dict(), original.state_dict(), rtol=0, atol=0)
+    assert ViTPoseImageProcessor.from_pretrained(tmp_path / "back").size == {"height": 64, "width": 48}
+    assert not [path.name for path in tmp_path.iterdir() if "partial" in path.name]
+
+
+def test_a_model_of_several_datasets_folds_to_one(tmp_path):
+    small = {"image_size": (64, 48), "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    plus = ViTPoseForPoseEstimation(ViTPoseConfig.from_preset("tiny", datasets=["coco", "mpii"], **small)).eval()
+    plus.save_pretrained(tmp_path / "plus")
+    assert convert(tmp_path / "plus", "--fold", "mpii", "--out", tmp_path / "mpii") == 0
+    folded = ViTPoseForPoseEstimation.from_pretrained(tmp_path / "mpii").eval()
+    assert folded.config.dataset_names == ["mpii"] and folded.config.is_stock
+    crops = torch.randn(1, 3, 64, 48)
+    with torch.no_grad():
+        torch.testing.assert_close(folded(crops).heatmaps, plus(crops, dataset_index=1).heatmaps)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["absent.pth", "--out", "out"], "There is no file absent.pth."),
+        (["MODEL", "--out", "."], "exists already: choose another place, or delete it"),
+        (["MODEL", "--out", "out", "--fold", "mpii"], "dataset: expected one of coco"),
+        (["MODEL", "--out", "out", "--datasets", "coco"], "says what the model is: leave the other arguments out"),
+    ],
+)
+def test_a_conversion_that_cannot_be_is_told_in_a_line(arguments, message, model, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.txt").touch()
+    assert convert(*[model if argument == "MODEL" else argument for argument in arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and message in error
+    assert {path.name for path in tmp_path.iterdir()} == {"mine.txt"}

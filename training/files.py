@@ -1,8 +1,9 @@
-"""Files that are either whole or absent: written beside their place, then renamed."""
+"""Files and folders that are either whole or absent: written beside their place, then renamed."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,3 +23,22 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(partial, final)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Folder to write into instead of `path`; it becomes `path` when the block ends well, and vanishes when it raises.
+
+    Raises:
+        FileExistsError: There is something at `path` already.
+    """
+    final = Path(path)
+    if final.exists() and (not final.is_dir() or any(final.iterdir())):
+        raise FileExistsError(f"{final} exists already: choose another folder, or delete it.")
+    partial = final.with_name(f".{final.name}.{os.getpid()}.partial")
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        os.replace(partial, final)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .hub_cards.card import write_model_card
     from .modeling.configuration_vitpose import ViTPoseConfig
     from .modeling.configuration_vitpose_backbone import ViTPoseBackboneConfig
+    from .modeling.conversion import convert_checkpoint
     from .modeling.keypoint_schemas import KeypointSchema, get_keypoint_schema
     from .modeling.modeling_vitpose import ViTPoseBackbone, ViTPoseForPoseEstimation
     from .processing.drawing import draw_poses
@@ -34,6 +35,7 @@ __all__ = [
     "ViTPoseImageProcessor",
     "__version__",
     "coco_keypoint_metrics",
+    "convert_checkpoint",
     "draw_poses",
     "get_keypoint_schema",
     "write_model_card",
@@ -49,6 +51,7 @@ _HOMES = {
     "ViTPoseForPoseEstimation": "modeling.modeling_vitpose",
     "ViTPoseImageProcessor": "processing.image_processing_vitpose",
     "coco_keypoint_metrics": "training.metrics",
+    "convert_checkpoint": "modeling.conversion",
     "draw_poses": "processing.drawing",
     "get_keypoint_schema": "modeling.keypoint_schemas",
     "write_model_card": "hub_cards.card",

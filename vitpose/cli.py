@@ -1,4 +1,4 @@
-"""The command line: `vitpose predict` and `vitpose evaluate`."""
+"""The command line: `vitpose predict`, `vitpose evaluate` and `vitpose convert`."""
 
 import argparse
 import json
@@ -50,6 +50,19 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--model", default="tiny", help="folder or Hub id; 'tiny' is the one inside the package")
     evaluate.add_argument("--out", type=Path, default=None, help="folder for metrics.json and results.json")
     evaluate.set_defaults(command=_evaluate)
+
+    convert = commands.add_parser(
+        "convert",
+        help="read a checkpoint of the authors' release, of MAE or DINOv2, or of transformers, and write it as another",
+    )
+    convert.add_argument("source", help="file, folder or Hub id; 'tiny' is the one inside the package")
+    convert.add_argument("--out", type=Path, required=True, help="folder to write; with --to authors a .pth file")
+    convert.add_argument("--to", choices=("transformers", "authors"), default="transformers", help="format to write")
+    convert.add_argument("--datasets", nargs="+", metavar="NAME", help="whose keypoints the heads predict, in order")
+    convert.add_argument("--image-size", nargs=2, type=int, metavar=("HEIGHT", "WIDTH"), help="crops in pixels")
+    convert.add_argument("--num-attention-heads", type=int, help="needed for widths that were never published")
+    convert.add_argument("--fold", metavar="NAME", help="write the ordinary model of this dataset alone")
+    convert.set_defaults(command=_convert)
     return parser
 
 
@@ -82,6 +95,20 @@ def _evaluate(chosen: argparse.Namespace, recipe_arguments: list[str]) -> None:
 
     evaluation = evaluate_model(resolve_model(chosen.model), parse_recipe(recipe_arguments), out=chosen.out)
     sys.stdout.write(json.dumps(evaluation.metrics, indent=2) + "\n")
+
+
+def _convert(chosen: argparse.Namespace, _: list[str]) -> None:
+    from .convert import convert
+
+    convert(
+        chosen.source,
+        chosen.out,
+        to=chosen.to,
+        datasets=chosen.datasets,
+        image_size=tuple(chosen.image_size) if chosen.image_size else None,
+        num_attention_heads=chosen.num_attention_heads,
+        fold=chosen.fold,
+    )
 
 
 if __name__ == "__main__":
