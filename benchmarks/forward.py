@@ -1,8 +1,8 @@
 """Time the model beside transformers' VitPose, or compare their heatmaps, with the same random weights.
 
-Run: ``python benchmarks/forward.py`` for the times, about four minutes on one CPU thread, and
-``python benchmarks/forward.py --parity`` for the differences and parameter counts, about as long and 4 GB of memory.
-Both print a Markdown table.
+Run: ``python benchmarks/forward.py`` for the times, about four minutes on one CPU thread, ``--experts`` for those of
+ViTPose++ beside the model without experts, and ``--parity`` for the differences and parameter counts, about as long and
+4 GB of memory. Each prints a Markdown table.
 
 Both models run in one process, taking turns, on one thread in float32; figures are medians of process CPU time. Only
 the ratios mean something, medians over rounds in which both ran side by side.
@@ -79,6 +79,38 @@ def time_forward(presets: list[Preset], rounds: int) -> None:
 
 
 @torch.inference_mode()
+def time_experts(presets: list[Preset], rounds: int) -> None:
+    """Six experts and one head, batch 8: all datasets mixed, one dataset, folded; and transformers', mixed."""
+    print("| size | dense, ms a crop | mixed | one dataset | folded | transformers, mixed |")
+    print("|---|---:|---:|---:|---:|---:|")
+    for preset in presets:
+        torch.manual_seed(0)
+        config = ViTPoseConfig.from_preset(preset, decoder="simple")
+        dense = ViTPoseForPoseEstimation(config).eval()
+        randomise(dense)
+        plus = ViTPoseForPoseEstimation(
+            ViTPoseConfig.from_preset(preset, datasets=["coco"], decoder="simple", num_experts=6)
+        ).eval()
+        randomise(plus)
+        folded = plus.fold_experts(0)
+        with torch.device("meta"):
+            stock = VitPoseForPoseEstimation(VitPoseConfig.from_dict(plus.config.to_dict())).eval()
+        stock.load_state_dict(plus.state_dict(), assign=True)
+        crops, mixed = torch.randn(8, 3, *config.image_size), torch.tensor([0, 1, 2, 3, 4, 5, 0, 1])
+        times = seconds_of_turns(
+            rounds,
+            lambda m=dense, x=crops: m(x),
+            lambda m=plus, x=crops, index=mixed: m(x, dataset_index=index),
+            lambda m=plus, x=crops: m(x, dataset_index=0),
+            lambda m=folded, x=crops: m(x),
+            lambda m=stock, x=crops, index=mixed: m(x, dataset_index=index),
+        )
+        ratios = [statistics.median(a / b for a, b in zip(own, times[0], strict=True)) for own in times[1:]]
+        figures = " | ".join(f"{ratio:.2f}x" for ratio in ratios)
+        print(f"| {preset} | {statistics.median(times[0]) / 8 * 1e3:.1f} | {figures} |", flush=True)
+
+
+@torch.inference_mode()
 def compare_heatmaps(presets: list[Preset]) -> None:
     print("| size | decoder | parameters, M | largest heatmap value | largest difference |\n|---|---|---:|---:|---:|")
     for preset, decoder in itertools.product(presets, DECODERS):
@@ -100,6 +132,7 @@ def cpu_name() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Time the model beside transformers' VitPose.")
     parser.add_argument("--parity", action="store_true", help="compare heatmaps instead of times")
+    parser.add_argument("--experts", action="store_true", help="time models with experts beside one without")
     parser.add_argument("--sizes", nargs="+", help="presets (default: small and base; with --parity, all four)")
     parser.add_argument("--rounds", type=int, default=7, help="how often each model runs (default: %(default)s)")
     arguments = parser.parse_args()
@@ -107,6 +140,8 @@ def main() -> None:
     print(f"{cpu_name()}, one thread, torch {torch.__version__}\n")
     if arguments.parity:
         compare_heatmaps(arguments.sizes or ["small", "base", "large", "huge"])
+    elif arguments.experts:
+        time_experts(arguments.sizes or ["small", "base"], arguments.rounds)
     else:
         time_forward(arguments.sizes or ["small", "base"], arguments.rounds)
 
