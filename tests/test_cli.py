@@ -259,20 +259,47 @@ def test_a_model_goes_to_the_authors_format_and_back(model, tmp_path):
     assert convert(tmp_path / "vitpose.pth", *back) == 0
     loaded, original = (ViTPoseForPoseEstimation.from_pretrained(path) for path in (tmp_path / "back", model))
     torch.testing.assert_close(loaded.state_dict(), original.state_dict(), rtol=0, atol=0)
-    assert ViTPoseImageProcessor.from_pretrained(tmp_path / "back").size == {"height": 64, "width": 48}
+    processor = ViTPoseImageProcessor.from_pretrained(tmp_path / "back")
+    assert (processor.size, processor.dark_sigma) == ({"height": 64, "width": 48}, 2.0)
+    assert processor.heatmap_stride == 2  # patches of 8 pixels
     assert not [path.name for path in tmp_path.iterdir() if "partial" in path.name]
 
 
-def test_a_model_of_several_datasets_folds_to_one(tmp_path):
+@pytest.fixture(scope="module")
+def plus(tmp_path_factory) -> Path:
+    """Folder of a model of two datasets."""
+    folder = tmp_path_factory.mktemp("plus")
     small = {"image_size": (64, 48), "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-    plus = ViTPoseForPoseEstimation(ViTPoseConfig.from_preset("tiny", datasets=["coco", "mpii"], **small)).eval()
-    plus.save_pretrained(tmp_path / "plus")
-    assert convert(tmp_path / "plus", "--fold", "mpii", "--out", tmp_path / "mpii") == 0
+    model = ViTPoseForPoseEstimation(ViTPoseConfig.from_preset("tiny", datasets=["coco", "mpii"], **small))
+    model.save_pretrained(folder)
+    ViTPoseImageProcessor(size={"height": 64, "width": 48}, dark_sigma=1.5).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize(("dataset", "keypoints"), [("mpii", 16), ("1", 16), ("coco", 17)])
+def test_the_keypoints_of_one_of_several_datasets(dataset, keypoints, photos, plus, tmp_path):
+    where = ("--model", plus, "--whole-image", "--out", tmp_path / "out")
+    assert predict(photos, *where, "--dataset", dataset) == 0
+    assert {len(result["keypoints"]) for result in read_results(tmp_path / "out")} == {3 * keypoints}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [([], "say which one's keypoints to find: coco, mpii"), (["--dataset", "aic"], "expected one of coco, mpii")],
+)
+def test_a_dataset_must_be_one_of_the_models(arguments, message, photos, plus, tmp_path, capsys):
+    assert predict(photos, "--model", plus, "--whole-image", "--out", tmp_path / "out", *arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_model_of_several_datasets_folds_to_one(plus, tmp_path):
+    assert convert(plus, "--fold", "mpii", "--out", tmp_path / "mpii") == 0
     folded = ViTPoseForPoseEstimation.from_pretrained(tmp_path / "mpii").eval()
     assert folded.config.dataset_names == ["mpii"] and folded.config.is_stock
-    crops = torch.randn(1, 3, 64, 48)
+    assert ViTPoseImageProcessor.from_pretrained(tmp_path / "mpii").dark_sigma == 1.5
+    crops, whole = torch.randn(1, 3, 64, 48), ViTPoseForPoseEstimation.from_pretrained(plus).eval()
     with torch.no_grad():
-        torch.testing.assert_close(folded(crops).heatmaps, plus(crops, dataset_index=1).heatmaps)
+        torch.testing.assert_close(folded(crops).heatmaps, whole(crops, dataset_index=1).heatmaps)
 
 
 @pytest.mark.parametrize(

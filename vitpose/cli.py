@@ -33,6 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     predict = commands.add_parser("predict", help="find the keypoints of people in photos and draw them")
     predict.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
     predict.add_argument("--model", default="tiny", help="folder or Hub id; 'tiny' is the one inside the package")
+    predict.add_argument("--dataset", metavar="NAME", help="whose keypoints to find, where a model has several")
     where = predict.add_mutually_exclusive_group(required=True)
     where.add_argument("--boxes", type=Path, help='JSON list of {"file_name", "bbox": [x, y, width, height]}')
     where.add_argument("--detector", help="object-detection model of transformers that finds the people")
@@ -85,7 +86,7 @@ def _predict(chosen: argparse.Namespace, _: list[str]) -> None:
         boxes = detect_boxes(chosen.detector, chosen.images, threshold=chosen.detector_threshold)
     else:
         boxes = whole_image_boxes(chosen.images)
-    predict_files(Predictor.from_pretrained(chosen.model), boxes, chosen.out)
+    predict_files(Predictor.from_pretrained(chosen.model, dataset=chosen.dataset), boxes, chosen.out)
 
 
 def _evaluate(chosen: argparse.Namespace, recipe_arguments: list[str]) -> None:

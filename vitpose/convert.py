@@ -14,6 +14,8 @@ from .training.packaged import resolve_model
 
 logger = logging.getLogger(__name__)
 
+RELEASED_DARK_SIGMA = 2.0  # heatmap pixels: what OpenCV makes of the kernel of 11 in the released configs
+
 Format = Literal["transformers", "authors"]
 
 
@@ -54,12 +56,23 @@ def convert(
         with whole_file(out) as path:
             torch.save({"state_dict": to_authors(model)}, path)
     else:
-        _save(model, out)
+        _save(model, _processor(resolve_model(source), model), out)
     logger.info("%s: %s", out, describe(model))
 
 
-def _save(model: ViTPoseForPoseEstimation, out: Path) -> None:
+def _processor(source: str, model: ViTPoseForPoseEstimation) -> ViTPoseImageProcessor:
+    """The processor beside a saved model; else one that fits, decoding as the released configs evaluate."""
+    if not Path(source).exists() or (Path(source) / "preprocessor_config.json").exists():
+        return ViTPoseImageProcessor.from_pretrained(source)
     height, width = model.config.image_size
+    return ViTPoseImageProcessor(
+        size={"height": height, "width": width},
+        dark_sigma=RELEASED_DARK_SIGMA,
+        heatmap_stride=height // model.config.heatmap_size[0],
+    )
+
+
+def _save(model: ViTPoseForPoseEstimation, processor: ViTPoseImageProcessor, out: Path) -> None:
     with whole_folder(out) as folder:
         model.save_pretrained(folder)
-        ViTPoseImageProcessor(size={"height": height, "width": width}).save_pretrained(folder)
+        processor.save_pretrained(folder)

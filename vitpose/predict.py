@@ -12,6 +12,8 @@ from PIL import Image, ImageOps
 from tqdm.auto import tqdm
 from transformers import pipeline
 
+from .modeling.configuration_vitpose import ViTPoseConfig
+from .modeling.keypoint_schemas import KeypointSchema
 from .modeling.modeling_vitpose import ViTPoseForPoseEstimation
 from .processing.drawing import draw_poses
 from .processing.image_processing_vitpose import ViTPoseImageProcessor
@@ -33,18 +35,34 @@ class Predictor:
     Args:
         model: In evaluation mode.
         processor: Cuts the boxes out and brings keypoints back into image pixels.
+        dataset_index: Whose keypoints to predict, in the order of the config's datasets.
     """
 
     model: ViTPoseForPoseEstimation
     processor: ViTPoseImageProcessor
+    dataset_index: int = 0
 
     @classmethod
-    def from_pretrained(cls, name: str) -> "Predictor":
-        """Load a folder or Hub id, or the checkpoint inside the package by the name `tiny`."""
+    def from_pretrained(cls, name: str, *, dataset: str | None = None) -> "Predictor":
+        """Load a folder or Hub id, or the checkpoint inside the package by the name `tiny`.
+
+        Args:
+            name: What to load.
+            dataset: Name or number of the dataset whose keypoints to predict; needed where the model has several.
+        """
         source = resolve_model(name)
         model = ViTPoseForPoseEstimation.from_pretrained(source).eval()
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        return cls(model=model.to(device), processor=ViTPoseImageProcessor.from_pretrained(source))
+        return cls(
+            model=model.to(device),
+            processor=ViTPoseImageProcessor.from_pretrained(source),
+            dataset_index=_dataset_index(model.config, dataset),
+        )
+
+    @property
+    def schema(self) -> KeypointSchema:
+        """What the predicted keypoints are."""
+        return self.model.config.get_schema(self.dataset_index)
 
     @torch.inference_mode()
     def __call__(self, image: Image.Image, boxes: Boxes) -> list[dict[str, torch.Tensor]]:
@@ -52,9 +70,19 @@ class Predictor:
         if not boxes:
             return []
         crops = self.processor.preprocess(image, boxes=[boxes], return_tensors="pt")["pixel_values"]
-        heatmaps = [self.model(part.to(self.model.device)).heatmaps for part in crops.split(BATCH_SIZE)]
+        parts = (part.to(self.model.device) for part in crops.split(BATCH_SIZE))
+        heatmaps = [self.model(part, dataset_index=self.dataset_index).heatmaps for part in parts]
         outputs = type("Outputs", (), {"heatmaps": torch.cat(heatmaps)})
         return self.processor.post_process_pose_estimation(outputs, boxes=[boxes])[0]
+
+
+def _dataset_index(config: ViTPoseConfig, dataset: str | None) -> int:
+    if dataset is None:
+        if config.num_datasets > 1:
+            names = config.dataset_names or [f"0 to {config.num_datasets - 1}"]
+            raise ValueError(f"This model has several datasets, say which one's keypoints to find: {', '.join(names)}.")
+        return 0
+    return config.dataset_index(int(dataset) if dataset.isdecimal() else dataset)
 
 
 def read_image_file(path: Path) -> Image.Image:
@@ -117,7 +145,7 @@ def predict_files(predictor: Predictor, boxes: dict[Path, Boxes], out: Path) -> 
     """
     _check_names(boxes)
     out.mkdir(parents=True, exist_ok=True)
-    schema, results = predictor.model.config.get_schema(), []
+    results = []
     for image_id, (path, own) in enumerate(tqdm(boxes.items(), desc="predict", unit=" images")):
         image = read_image_file(path)
         try:
@@ -125,7 +153,7 @@ def predict_files(predictor: Predictor, boxes: dict[Path, Boxes], out: Path) -> 
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
         with whole_file(out / f"{path.stem}_pose.png") as picture:
-            draw_poses(image, people, schema).save(picture)
+            draw_poses(image, people, predictor.schema).save(picture)
         results += [_to_result(image_id, path, box, person) for box, person in zip(own, people, strict=True)]
     with whole_file(out / "predictions.json") as file:
         file.write_text(json.dumps(results, indent=1), encoding="utf-8")
