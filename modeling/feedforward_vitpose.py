@@ -41,11 +41,15 @@ class ViTPoseExperts(nn.ModuleList):
         """(B, N, in) tokens to (B, N, out), each sample by the expert of its dataset.
 
         With a long tensor (B,) the samples' weights are gathered for one batched product: no shape depends on the
-        values, and in training every expert has a gradient, zero where no sample asked for it.
+        values, and in training every expert has a gradient, zero where no sample asked for it. An expert inside a LoRA
+        adapter or the like is more than its weights: then they all run, and each sample takes the output of its own.
         """
         if isinstance(dataset_index, int):
             return self[dataset_index](hidden_states)
         experts: list[nn.Linear] = list(self)
+        if any(type(expert) is not nn.Linear for expert in experts):
+            outputs = torch.stack([expert(hidden_states) for expert in experts])  # (experts, B, N, out)
+            return outputs[dataset_index, torch.arange(len(dataset_index), device=outputs.device)]
         weight = torch.stack([expert.weight for expert in experts])[dataset_index]  # (B, out, in)
         bias = torch.stack([expert.bias for expert in experts])[dataset_index]  # (B, out)
         return torch.baddbmm(bias[:, None], hidden_states, weight.transpose(1, 2))

@@ -95,6 +95,15 @@ def test_shards_give_the_model_back(small_model, random_crops, tmp_path: Path) -
     assert torch.equal(Model.from_pretrained(tmp_path).eval()(crops).heatmaps, model(crops).heatmaps)
 
 
+@torch.no_grad()
+def test_devices_are_found_by_themselves(small_model, random_crops, tmp_path: Path) -> None:
+    model = small_model("giant", decoder="simple")
+    model.save_pretrained(tmp_path)
+    placed = Model.from_pretrained(tmp_path, device_map="auto").eval()
+    crops = random_crops(model)
+    torch.testing.assert_close(placed(crops.to(placed.device)).heatmaps.cpu(), model(crops).heatmaps)
+
+
 def test_blocks_are_never_split_between_devices() -> None:
     assert set(Model._no_split_modules) == {"ViTPoseEmbeddings", "ViTPoseLayer"}
     layer = Model(ViTPoseConfig.from_preset("tiny", decoder="simple")).backbone.encoder.layer[0]
