@@ -38,6 +38,13 @@ def check_dataset_index(
     return index
 
 
+def one_per_sample(index: int | torch.Tensor, batch: torch.Tensor) -> torch.Tensor:
+    """The index as a tensor (B,): then every expert and head has a gradient, which distributed training waits for."""
+    if isinstance(index, torch.Tensor):
+        return index
+    return torch.full((batch.shape[0],), index, device=batch.device)
+
+
 def _datasets(count: int, names: list[str] | None) -> str:
     listed = f" ({', '.join(f'{index} {name}' for index, name in enumerate(names))})" if names else ""
     return f"{'one dataset' if count == 1 else f'{count} datasets'}{listed}"

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from .modeling.configuration_vitpose_backbone import ViTPoseBackboneConfig
     from .modeling.conversion import convert_checkpoint
     from .modeling.keypoint_schemas import KeypointSchema, get_keypoint_schema
-    from .modeling.modeling_vitpose import ViTPoseBackbone, ViTPoseForPoseEstimation
+    from .modeling.modeling_vitpose import ViTPoseForPoseEstimation
+    from .modeling.modeling_vitpose_backbone import ViTPoseBackbone
     from .processing.drawing import draw_poses
     from .processing.image_processing_vitpose import ViTPoseImageProcessor
     from .training.metrics import coco_keypoint_metrics
@@ -45,7 +46,7 @@ _HOMES = {
     "TINY_CHECKPOINT": "training.packaged",
     "KeypointSchema": "modeling.keypoint_schemas",
     "SyntheticPeople": "training.synthetic",
-    "ViTPoseBackbone": "modeling.modeling_vitpose",
+    "ViTPoseBackbone": "modeling.modeling_vitpose_backbone",
     "ViTPoseBackboneConfig": "modeling.configuration_vitpose_backbone",
     "ViTPoseConfig": "modeling.configuration_vitpose",
     "ViTPoseForPoseEstimation": "modeling.modeling_vitpose",

@@ -10,7 +10,8 @@ from transformers import (
 
 from .modeling.configuration_vitpose import ViTPoseConfig
 from .modeling.configuration_vitpose_backbone import ViTPoseBackboneConfig
-from .modeling.modeling_vitpose import ViTPoseBackbone, ViTPoseForPoseEstimation, ViTPoseFromStockConfig
+from .modeling.modeling_vitpose import ViTPoseForPoseEstimation, ViTPoseFromStockConfig
+from .modeling.modeling_vitpose_backbone import ViTPoseBackbone
 
 
 def register() -> None:
