@@ -17,7 +17,7 @@ import torch
 from .configuration_vitpose import PRESETS, RELEASED_DATASETS, ViTPoseBackboneConfig, ViTPoseConfig
 from .keypoint_schemas import KeypointSchema, get_keypoint_schema
 from .modeling_vitpose import ViTPoseForPoseEstimation
-from .pretrained_backbones import StateDict, load_pretrained_backbone, read_weights
+from .pretrained_backbones import StateDict, key_problems, load_pretrained_backbone, read_weights
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +104,9 @@ def from_authors(
     found = _renamed(weights, model)
     for name in [name for name in found if re.match(r"heads\.\d+\.conv\.", name)]:
         found[name] = found[name][: schemas[int(name.split(".")[1])].num_keypoints]
-    _check(found, model.state_dict())
+    problems = key_problems(found, model.state_dict(), called=_name_in_file)
+    if problems:
+        raise ValueError(f"The file is no ViTPose checkpoint that this can read. {problems}")
     model.load_state_dict({name: value.clone() for name, value in found.items()}, assign=True)
     return model.eval()
 
@@ -299,27 +301,10 @@ def _renamed(weights: StateDict, model: ViTPoseForPoseEstimation) -> StateDict:
     return found
 
 
-def _check(found: StateDict, wanted: StateDict) -> None:
-    """Raise if a key is missing, unexpected or of another shape; the message has the authors' names."""
-
-    def named(name: str) -> str:
-        qkv = re.match(r"backbone\.encoder\.layer\.(\d+)\.attention\.attention\.\w+\.(\w+)$", name)
-        if qkv:
-            return f"backbone.blocks.{qkv[1]}.attn.qkv.{qkv[2]}"
-        return _authors_name(name)
-
-    missing = sorted({named(name) for name in wanted.keys() - found.keys()})
-    unexpected = sorted(found.keys() - wanted.keys())
-    misshapen = [
-        f"{named(name)}: {tuple(found[name].shape)} in the file, {tuple(wanted[name].shape)} expected"
-        for name in sorted(found.keys() & wanted.keys())
-        if found[name].shape != wanted[name].shape
-    ]
-    if missing or unexpected or misshapen:
-        raise ValueError(
-            f"The file is no ViTPose checkpoint that this can read. Missing keys: {missing or 'none'}. Unexpected "
-            f"keys: {unexpected or 'none'}. Other shapes: {misshapen or 'none'}."
-        )
+def _name_in_file(name: str) -> str:
+    """What the authors call the tensor that one of our parameters comes from."""
+    part = re.match(r"backbone\.encoder\.layer\.(\d+)\.attention\.attention\.\w+\.(\w+)$", name)
+    return f"backbone.blocks.{part[1]}.attn.qkv.{part[2]}" if part else _authors_name(name)
 
 
 def _with_equal_heads(weights: StateDict) -> StateDict:

@@ -8,6 +8,7 @@ the keys. Formats: DINOv2 as transformers' `Dinov2Model` names it, MAE as transf
 import math
 import pickle
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -73,7 +74,12 @@ def load_pretrained_backbone(model: ViTPoseForPoseEstimation, path: str | Path) 
         weights[POSITIONS] = resize_positions(weights[POSITIONS], from_grid=from_grid, to_grid=to_grid)
     if PATCH_KERNEL in weights:
         weights[PATCH_KERNEL] = pad_patch_kernel(weights[PATCH_KERNEL], target[PATCH_KERNEL].shape[-2:])
-    _check_keys(weights, target, path)
+    problems = key_problems(weights, target)
+    if problems:
+        raise ValueError(
+            f"{path} does not fit the model's backbone. {problems} Choose the preset, and the options of the backbone, "
+            "that the checkpoint was made with."
+        )
     model.backbone.load_state_dict({key: value.to(target[key].dtype) for key, value in weights.items()})
 
 
@@ -165,17 +171,24 @@ def _fold_layer_scale(weights: StateDict) -> StateDict:
     return folded
 
 
-def _check_keys(weights: StateDict, target: StateDict, path: str | Path) -> None:
-    missing = sorted(target.keys() - weights.keys())
-    unexpected = sorted(weights.keys() - target.keys())
+def key_problems(found: StateDict, wanted: StateDict, *, called: Callable[[str], str] = str) -> str:
+    """What keeps a state dict from being the one that a model wants, in words; empty if nothing does.
+
+    Args:
+        found: The tensors of a file, under the model's names.
+        wanted: The model's own.
+        called: What a name of the model is called in the file, for the message.
+    """
+    missing = sorted({called(key) for key in wanted.keys() - found.keys()})
+    unexpected = sorted(found.keys() - wanted.keys())
     misshapen = [
-        f"{key}: {tuple(weights[key].shape)} in the file, {tuple(target[key].shape)} in the model"
-        for key in sorted(target.keys() & weights.keys())
-        if weights[key].shape != target[key].shape
+        f"{called(key)}: {tuple(found[key].shape)} in the file, {tuple(wanted[key].shape)} in the model"
+        for key in sorted(found.keys() & wanted.keys())
+        if found[key].shape != wanted[key].shape
     ]
-    if missing or unexpected or misshapen:
-        raise ValueError(
-            f"{path} does not fit the model's backbone. Missing keys: {missing or 'none'}. Unexpected keys: "
-            f"{unexpected or 'none'}. Other shapes: {misshapen or 'none'}. Choose the preset, and the options of the "
-            "backbone, that the checkpoint was made with."
-        )
+    if not (missing or unexpected or misshapen):
+        return ""
+    return (
+        f"Missing keys: {missing or 'none'}. Unexpected keys: {unexpected or 'none'}. Other shapes: "
+        f"{misshapen or 'none'}."
+    )

@@ -274,7 +274,7 @@ BAD = [
         "another shape",
         {"backbone.last_norm.bias": torch.zeros(9)},
         {},
-        r"backbone.last_norm.bias: \(9,\) in the file, \(32,\) expected",
+        r"backbone.last_norm.bias: \(9,\) in the file, \(32,\) in the model",
     ),
     ("an unknown width", {}, {"num_attention_heads": None}, "width of 32 channels is none of the published sizes"),
     ("other keypoints", {}, {"datasets": ["mpii"]}, r"got {'mpii': 16} \(keypoints\), the file has heads of \[17\]"),
