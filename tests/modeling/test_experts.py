@@ -352,10 +352,18 @@ print(json.dumps(found))
 """
 
 
-@pytest.mark.parametrize("kind", EXPERT_KINDS)
-def test_folders_load_with_and_without_vitpose(kind: str, small_model, random_crops, tmp_path: Path) -> None:
+WINDOWS = {"attention_kind": "shifted_pooled_window", "window_size": (4, 4)}
+BEYOND_STOCK = {
+    **{kind: {"expert_kind": kind} for kind in EXPERT_KINDS},
+    "windows, convolution, stride": {**WINDOWS, "parallel_convolution": True, "patch_stride": 8},
+    "knowledge token": {"num_experts": 1, "knowledge_token_size": 24},
+}
+
+
+@pytest.mark.parametrize("options", BEYOND_STOCK.values(), ids=BEYOND_STOCK)
+def test_folders_load_with_and_without_vitpose(options: dict, small_model, random_crops, tmp_path: Path) -> None:
     """What transformers' class cannot compute is saved under our own type: stock code refuses it."""
-    model = small_model("base", decoder="simple", datasets=DATASETS, expert_kind=kind)
+    model = small_model("base", decoder="simple", datasets=DATASETS, **options)
     crops = random_crops(model, 5)
     model.save_pretrained(tmp_path)
     assert json.loads((tmp_path / "config.json").read_text())["model_type"] == "vitpose_plus"
