@@ -78,9 +78,13 @@ def convert_checkpoint(
     weights = read_weights(source)
     if "backbone.pos_embed" in weights:
         return from_authors(weights, datasets=datasets, image_size=image_size, num_attention_heads=num_attention_heads)
-    backbone = {"image_size": image_size, "num_attention_heads": num_attention_heads}
-    given = {name: value for name, value in backbone.items() if value is not None}
-    return _from_pretraining(source, weights, datasets=datasets or ["coco"], backbone=given)
+    return _from_pretraining(
+        source,
+        weights,
+        datasets=datasets or ["coco"],
+        image_size=image_size or (256, 192),
+        num_attention_heads=num_attention_heads,
+    )
 
 
 def from_authors(
@@ -155,7 +159,8 @@ def _from_pretraining(
     weights: StateDict,
     *,
     datasets: Sequence[str | KeypointSchema],
-    backbone: dict[str, Any],
+    image_size: tuple[int, int],
+    num_attention_heads: int | None,
 ) -> ViTPoseForPoseEstimation:
     """A pose model whose backbone starts from MAE or DINOv2 and whose heads, and experts, are all new or alike."""
     kernels = [value for value in weights.values() if value.ndim == 4 and value.shape[1] == 3]
@@ -165,25 +170,34 @@ def _from_pretraining(
             f"as MAE and DINOv2 have: its keys start with {sorted(weights)[:5]}."
         )
     width = len(kernels[0])
-    is_dinov2 = any("layer_scale" in name for name in weights)
-    if "num_attention_heads" not in backbone:  # DINOv2 has 64 channels a head
-        backbone["num_attention_heads"] = width // 64 if is_dinov2 else _preset_of(width)["num_attention_heads"]
-    blocks = _numbers(r"(?<!decoder_)(?:blocks|layers?)\.(\d+)\.", weights)
-    sizes = {"hidden_size": width, "num_hidden_layers": len(blocks), **backbone}
-    model = ViTPoseForPoseEstimation(ViTPoseConfig.from_preset("base", datasets=datasets[:1], **sizes))
+    if any("layer_scale" in name for name in weights):  # DINOv2
+        num_attention_heads = num_attention_heads or width // 64
+    config = ViTPoseConfig.from_preset(
+        "base",
+        datasets=datasets[:1],
+        image_size=image_size,
+        hidden_size=width,
+        num_hidden_layers=len(_numbers(r"(?<!decoder_)(?:blocks|layers?)\.(\d+)\.", weights)),
+        **_published(width, num_attention_heads),
+    )
+    model = ViTPoseForPoseEstimation(config)
     load_pretrained_backbone(model, source)
     return model if len(datasets) == 1 else ViTPoseForPoseEstimation.from_dense(model, datasets=datasets)
 
 
-def _preset_of(width: int) -> dict[str, Any]:
-    """The published size of a width, which alone tells the number of attention heads."""
-    for name in ("small", "base", "large", "huge", "giant"):
-        if PRESETS[name]["hidden_size"] == width:
-            return PRESETS[name]
-    published = ", ".join(str(sizes["hidden_size"]) for name, sizes in PRESETS.items() if name != "tiny")
-    raise ValueError(
-        f"A width of {width} channels is none of the published sizes ({published}): give num_attention_heads."
-    )
+def _published(width: int, num_attention_heads: int | None) -> dict[str, Any]:
+    """Number of heads and drop-path rate of a width: as published, or as given where it never was."""
+    sizes = {preset["hidden_size"]: preset for name, preset in PRESETS.items() if name != "tiny"}
+    if width not in sizes and num_attention_heads is None:
+        raise ValueError(
+            f"A width of {width} channels is none of the published sizes ({', '.join(map(str, sizes))}): give "
+            "num_attention_heads."
+        )
+    published = sizes.get(width, {})
+    return {
+        "num_attention_heads": num_attention_heads or published["num_attention_heads"],
+        "drop_path_rate": published.get("drop_path_rate", 0.0),
+    }
 
 
 def _without_leftovers(weights: StateDict, datasets: Sequence[str | KeypointSchema] | None) -> StateDict:
@@ -239,7 +253,6 @@ def _config(
     if kernel is None:
         raise ValueError("Missing key: backbone.patch_embed.proj.weight.")
     width, patch = positions.shape[-1], tuple(kernel.shape[-2:])
-    sizes = {} if num_attention_heads else _preset_of(width)
     blocks = _numbers(r"backbone\.blocks\.(\d+)\.", weights)
     experts = _numbers(r"\.mlp\.experts\.(\d+)\.weight$", weights)
     options: dict[str, Any] = {"num_experts": max(1, len(experts))}
@@ -252,11 +265,10 @@ def _config(
             patch_size=patch,
             hidden_size=width,
             num_hidden_layers=len(blocks),
-            num_attention_heads=num_attention_heads or sizes["num_attention_heads"],
             mlp_ratio=4 if hidden is None else len(hidden) // width,
-            drop_path_rate=sizes.get("drop_path_rate", 0.0),
             layer_norm_eps=RELEASED_LAYER_NORM_EPS,
             **options,
+            **_published(width, num_attention_heads),
         ),
         use_simple_decoder="keypoint_head.deconv_layers.0.weight" not in weights,
         keypoint_schemas=[schema.to_dict() for schema in schemas],
