@@ -1,5 +1,6 @@
 """What every model promises, whatever its size, decoder, attention and experts: one contract for each combination."""
 
+import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -24,31 +25,37 @@ class Kind(NamedTuple):
 
 DECODERS = ("classic", "simple")
 TWO = ["coco", "mpii"]
-WINDOWS = ("window", "shifted_window", "pooled_window", "shifted_pooled_window")
-# What a model may have beyond the plain one, as options of `from_preset`. The grid is 4 x 3, so windows are padded.
-PARTS: dict[str, dict[str, Any]] = {
-    "plain": {},
+Options = dict[str, Any]  # of `from_preset`
+# What a model may have beyond the plain one. The grid is 4 x 3, so windows are padded.
+EXPERTS: dict[str, Options] = {
     "partially_shared": {"datasets": TWO, "part_features": 16},
     "independent": {"datasets": TWO, "expert_kind": "independent"},
     "independent_and_shared": {"datasets": TWO, "expert_kind": "independent_and_shared"},
     "heads": {"datasets": TWO, "num_experts": 1},
-    **{kind: {"attention_kind": kind, "window_size": (2, 2)} for kind in WINDOWS},
+}
+WINDOWS: dict[str, Options] = {
+    kind: {"attention_kind": kind, "window_size": (2, 2)}
+    for kind in ("window", "shifted_window", "pooled_window", "shifted_pooled_window")
+}
+MANY = {**EXPERTS["partially_shared"], **WINDOWS["shifted_pooled_window"], "window_size": (4, 4)}
+PARTS: dict[str, Options] = {
+    **EXPERTS,
+    **WINDOWS,
     "stride": {"patch_stride": 8},
     "convolution": {"parallel_convolution": True},
     "knowledge": {"knowledge_token_size": 24},
-    "many": {
-        **{"datasets": TWO, "part_features": 16, "parallel_convolution": True, "patch_stride": 8},
-        **{"attention_kind": "shifted_pooled_window", "window_size": (4, 4)},
-    },
+    "many": {**MANY, "parallel_convolution": True, "patch_stride": 8},
 }
+PAIRS = {f"{a}+{b}": {**EXPERTS[a], **WINDOWS[b]} for a, b in itertools.product(EXPERTS, WINDOWS)}
+OPTIONS = {"plain": {}, **PARTS, **PAIRS}
 # A compiled graph depends on the decoder and the attention, not on widths: one size will do for what is slow to check.
 TRACED_KINDS = [Kind("base", decoder, attention) for decoder in DECODERS for attention in ("eager", "sdpa")]
-TRACED_KINDS += [Kind("base", "simple", "sdpa", part) for part in PARTS if part != "plain"]
+TRACED_KINDS += [Kind("base", "simple", "sdpa", part) for part in PARTS]
 KINDS = [
     *TRACED_KINDS,
     *(Kind(preset, decoder, "sdpa") for preset in PRESETS if preset != "base" for decoder in DECODERS),
-    *(Kind("base", "simple", "eager", part) for part in PARTS if part != "plain"),
-    Kind("base", "classic", "sdpa", "partially_shared"),
+    *(Kind("base", "simple", "eager", part) for part in PARTS),
+    *(Kind("base", decoder, "sdpa", pair) for pair, decoder in zip(PAIRS, itertools.cycle(DECODERS), strict=False)),
     Kind("base", "classic", "sdpa", "many"),
 ]
 
@@ -61,7 +68,7 @@ def kind(request: pytest.FixtureRequest) -> Kind:
 @pytest.fixture
 def model(kind: Kind, small_model: Callable[..., Model], monkeypatch: pytest.MonkeyPatch) -> Model:
     monkeypatch.setattr(decoders_vitpose, "DECONVOLUTION_CHANNELS", 32)  # for speed
-    return small_model(kind.preset, decoder=kind.decoder, attn_implementation=kind.attention, **PARTS[kind.part])
+    return small_model(kind.preset, decoder=kind.decoder, attn_implementation=kind.attention, **OPTIONS[kind.part])
 
 
 @pytest.fixture
@@ -144,7 +151,7 @@ class TestEveryModel:
         never_drops = small_model(
             kind.preset,
             **{"decoder": kind.decoder, "attn_implementation": kind.attention, "drop_path_rate": 0.0},
-            **PARTS[kind.part],
+            **OPTIONS[kind.part],
         )
         assert torch.equal(model(crops, **_index(model)).heatmaps, never_drops(crops, **_index(model)).heatmaps)
 
