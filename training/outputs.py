@@ -21,6 +21,7 @@ from vitpose.processing.image_processing_vitpose import ViTPoseImageProcessor
 from .evaluation import Evaluation
 from .files import whole_file
 from .image_reading import read_image
+from .machine import usable_cores
 from .recipe import Recipe
 from .report import save_curves, save_predictions
 from .trainer import Trainer
@@ -143,13 +144,16 @@ def _command() -> str:
 def _cost(trainer: Trainer) -> dict[str, Any]:
     """Hardware, wall-clock seconds and people a second of a run."""
     device = trainer.accelerator.device
-    cores = f"{os.cpu_count()} CPU cores ({platform.machine()})"
-    hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else cores
     processes = trainer.accelerator.num_processes
+    if device.type == "cuda":
+        hardware = f"{processes} x {torch.cuda.get_device_name(device)}"
+    else:
+        cores = usable_cores()
+        hardware = f"{cores} CPU core{'s' if cores > 1 else ''} ({platform.machine()})"
     seconds = trainer.progress.seconds
     people = trainer.recipe.epochs * trainer.sampler.epoch_length
     return {
-        "hardware": f"{processes} x {hardware}" if processes > 1 else hardware,
+        "hardware": hardware,
         "seconds": round(seconds),
         "images_per_s": round(people / seconds, 1),
     }

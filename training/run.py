@@ -11,6 +11,7 @@ import sys
 import torch
 from transformers.utils.logging import disable_progress_bar
 
+from vitpose.training.machine import usable_cores
 from vitpose.training.recipe import parse_recipe
 from vitpose.training.session import run_recipe
 from vitpose.training.trainer import NonFiniteLossError
@@ -39,14 +40,7 @@ def _use_all_cores() -> None:
     """Share the CPU cores among the processes of this machine: `accelerate launch` leaves each a single thread."""
     if not torch.cuda.is_available() and os.environ.get("OMP_NUM_THREADS", "1") == "1":
         processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        torch.set_num_threads(max(1, _usable_cores() // processes))
-
-
-def _usable_cores() -> int:
-    """The cores that this process may run on: a container or `taskset` may leave fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        torch.set_num_threads(max(1, usable_cores() // processes))
 
 
 def _message(error: Exception) -> str:
