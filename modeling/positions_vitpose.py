@@ -26,10 +26,20 @@ def sine_cosine_positions(grid_size: tuple[int, int], width: int) -> torch.Tenso
 def resize_positions(positions: torch.Tensor, *, from_grid: tuple[int, int], to_grid: tuple[int, int]) -> torch.Tensor:
     """Resize a (1, 1 + rows * columns, C) position table to another grid (bicubic, released configs).
 
-    Row 0, which every token gets, passes unchanged. The dtype stays; the resizing itself is done in float32.
+    Row 0, which every token gets, passes unchanged. The dtype stays; the resizing itself is done in float32. It is one
+    small matrix along the rows and one along the columns, so cheap that a forward pass can do it anew every time.
     """
     if to_grid == from_grid:
         return positions
-    grid = positions[:, 1:].float().unflatten(1, from_grid).permute(0, 3, 1, 2)  # (1, C, rows, columns)
-    grid = F.interpolate(grid, size=to_grid, mode="bicubic", align_corners=False)
-    return torch.cat([positions[:, :1], grid.flatten(2).transpose(1, 2).to(positions.dtype)], dim=1)
+    rows, columns = (
+        _bicubic_matrix(before, after, positions.device) for before, after in zip(from_grid, to_grid, strict=True)
+    )
+    grid = positions[:, 1:].float().unflatten(1, from_grid)  # (1, rows, columns, C)
+    grid = columns @ (rows @ grid.flatten(2)).unflatten(2, (from_grid[1], -1))  # (1, new rows, new columns, C)
+    return torch.cat([positions[:, :1], grid.flatten(1, 2).to(positions.dtype)], dim=1)
+
+
+def _bicubic_matrix(before: int, after: int, device: torch.device) -> torch.Tensor:
+    """(after, before): what each entry of a line of one length weighs in its bicubic resizing to another."""
+    lines = torch.eye(before, device=device)[None, None]  # every column is a line with a single 1
+    return F.interpolate(lines, size=(after, before), mode="bicubic", align_corners=False)[0, 0]
