@@ -46,6 +46,11 @@ class ViTPoseExperts(nn.ModuleList):
         """
         if isinstance(dataset_index, int):
             return self[dataset_index](hidden_states)
+        eager = not torch.compiler.is_compiling() and not torch.is_grad_enabled()
+        if eager and hidden_states.device.type == "cpu":
+            # one product a sample: on a CPU that costs less than copying the weights together
+            pairs = zip(dataset_index.tolist(), hidden_states, strict=True)
+            return torch.stack([self[index](sample) for index, sample in pairs])
         experts: list[nn.Linear] = list(self)
         if any(type(expert) is not nn.Linear for expert in experts):
             outputs = torch.stack([expert(hidden_states) for expert in experts])  # (experts, B, N, out)
