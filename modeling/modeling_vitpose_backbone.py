@@ -9,6 +9,7 @@ from transformers import initialization as init
 from transformers.backbone_utils import BackboneMixin
 from transformers.modeling_outputs import BackboneOutput
 from transformers.modeling_utils import PreTrainedModel
+from transformers.utils import logging
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_vitpose import ViTPoseConfig
@@ -17,6 +18,8 @@ from .dataset_index_vitpose import check_dataset_index, one_per_sample
 from .encoder_vitpose import ViTPoseEmbeddings, ViTPoseEncoder, ViTPoseKnowledgeToken
 from .positions_vitpose import resize_positions, sine_cosine_positions
 from .window_attention_vitpose import ViTPoseWindowSelfAttention
+
+logger = logging.get_logger(__name__)
 
 
 class ViTPosePreTrainedModel(PreTrainedModel):
@@ -113,6 +116,8 @@ class ViTPoseBackbone(BackboneMixin, ViTPosePreTrainedModel):
         index = check_dataset_index(dataset_index, batch=pixel_values.shape[0], num_datasets=self.config.num_experts)
         if self.training and self.config.num_experts > 1:
             index = one_per_sample(index, pixel_values)
+        if keep_attentions and not torch.compiler.is_compiling():
+            self._warn_of_eager_attention()
         grid_size = self.config.grid_of(pixel_values.shape[-2:])
         tokens = self.embeddings(pixel_values, interpolate_pos_encoding=interpolate_pos_encoding)
         states, attentions = self.encoder(tokens, grid_size, index, output_attentions=keep_attentions)
@@ -122,6 +127,14 @@ class ViTPoseBackbone(BackboneMixin, ViTPosePreTrainedModel):
             hidden_states=tuple(states) if keep_states else None,
             attentions=tuple(attentions) if keep_attentions else None,
         )
+
+    def _warn_of_eager_attention(self) -> None:
+        kind = self.config._attn_implementation
+        if kind not in (None, "eager"):
+            logger.warning_once(
+                f"output_attentions=True takes the eager attention, as {kind!r} never holds the weights: slower, and "
+                "with more memory. Leave it out where the weights are not needed."
+            )
 
     def resize_position_embeddings(self, image_size: int | tuple[int, int]) -> None:
         """Fit the model to crops of another (height, width) in pixels: its config, and its position table (bicubic)."""

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from vitpose import ViTPoseForPoseEstimation, get_keypoint_schema
+from vitpose.modeling import modeling_vitpose_backbone
 from vitpose.modeling.decoders_vitpose import ViTPoseSimpleDecoder
 from vitpose.modeling.encoder_vitpose import ViTPoseDropPath
 from vitpose.modeling.loss_vitpose import heatmap_loss
@@ -221,6 +222,20 @@ def test_no_flip_pairs_mirror_alone(model: Model, crops: torch.Tensor) -> None:
 def test_other_flip_pairs_are_refused(pairs: list, model: Model, crops: torch.Tensor) -> None:
     with pytest.raises(ValueError, match=r"flip_pairs: expected pairs of indices from 0 to 16, shape \(n, 2\), got"):
         model(crops, flip_pairs=pairs)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("kind", "warned"), [("sdpa", True), ("eager", False)])
+def test_asking_for_attention_weights_warns_where_it_costs(
+    kind: str, warned: bool, small_model, random_crops, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(modeling_vitpose_backbone.logger, "warning_once", said.append)
+    model = small_model("base", decoder="simple", attn_implementation=kind)
+    model(random_crops(model))
+    assert said == []
+    model(random_crops(model), output_attentions=True)
+    assert ["takes the eager attention, as 'sdpa' never holds" in text for text in said] == [True] * warned
 
 
 # ---------------------------------------------------------------------------------------- bad input
