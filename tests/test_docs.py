@@ -37,7 +37,9 @@ def test_the_blocks_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pytes
     Image.fromarray(astronaut()).save(tmp_path / "photo.jpg")
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "__main__"}
-    for block in _blocks(page.read_text("utf-8")):
+    blocks = _blocks(page.read_text("utf-8"))
+    assert blocks, "every page shows how something is done, and at least one block of it can run here"
+    for block in blocks:
         # blank lines in front, so that a traceback gives the line of the page
         exec(compile("\n" * (block.line - 1) + block.code, str(page), "exec"), names)
 

@@ -9,7 +9,7 @@ from PIL import Image
 from skimage import data
 
 from vitpose.modeling.keypoint_schemas import get_keypoint_schema
-from vitpose.training.files import whole_file
+from vitpose.training.files import whole_file, whole_folder
 from vitpose.training.report import read_log, save_curves, save_predictions, smooth
 
 COCO = get_keypoint_schema("coco")
@@ -145,3 +145,18 @@ def test_counts_that_differ_are_named(tmp_path):
         save_predictions(tmp_path / "sheet.png", [photo], [[]], COCO, captions=["a", "b"])
     with pytest.raises(ValueError, match=r"shape \(M, 17, 3\), got \(17, 3\)"):
         save_predictions(tmp_path / "sheet.png", [photo], [[]], COCO, np.zeros((1, 17, 3)))
+
+
+def test_a_folder_is_whole_or_absent(tmp_path):
+    path = tmp_path / "model"
+    with pytest.raises(RuntimeError), whole_folder(path) as partial:
+        (partial / "config.json").write_text("{}")
+        raise RuntimeError("killed")
+    assert list(tmp_path.iterdir()) == []
+    with whole_folder(path) as partial:
+        (partial / "config.json").write_text("{}")
+        assert not path.exists()
+    assert [file.name for file in path.iterdir()] == ["config.json"]
+    with pytest.raises(FileExistsError, match="exists already"), whole_folder(path):
+        raise AssertionError("an existing folder must not be written over")
+    assert [file.name for file in tmp_path.iterdir()] == ["model"]
