@@ -5,12 +5,16 @@ photograph of a person, `photo.jpg`.
 """
 
 import re
+import shlex
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from PIL import Image
 from skimage.data import astronaut
+
+from vitpose.cli import _parser
+from vitpose.training.recipe import parse_recipe
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PAGES = [path for path in (CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("**/*.md"))) if path.exists()]
@@ -49,3 +53,33 @@ def test_blocks_are_found_by_line_and_excused_by_reason() -> None:
         "# Title\n\n```python\na = 1\n```\n\n<!-- not run: needs a GPU -->\n```python\nb = 2\n```\n```bash\nls\n```\n"
     )
     assert _blocks(page) == [Block(4, "a = 1\n")]
+
+
+COMMAND = re.compile(r"(?:accelerate launch training/run\.py|vitpose (?:predict|evaluate|convert)) .+")
+COMMANDS = [
+    (page.name, line)
+    for page in (*PAGES, *sorted((CHECKOUT / "training" / "recipes").glob("*.yaml")))
+    for line in re.findall(
+        r"(?:accelerate launch training/run\.py|vitpose (?:predict|evaluate|convert)) .+", page.read_text("utf-8")
+    )
+    if "[" not in line and "`" not in line  # prose about a command, with placeholders
+]
+
+
+@pytest.mark.parametrize(("page", "line"), COMMANDS, ids=[line for _, line in COMMANDS])
+def test_every_command_is_understood(page: str, line: str) -> None:
+    """Its arguments exist and have values of their kind; what it reads need not be here."""
+    arguments = shlex.split(line, comments=True)
+    if arguments[0] == "accelerate":
+        parse_recipe(arguments[3:])
+        return
+    chosen, rest = _parser().parse_known_args(arguments[1:])
+    if arguments[1] == "evaluate":
+        parse_recipe(rest)
+    else:
+        assert rest == []
+
+
+def test_commands_are_found() -> None:
+    assert {"README.md", "lspet_small.yaml", "tiny.yaml"} <= {page for page, _ in COMMANDS}
+    assert len(COMMANDS) >= 10

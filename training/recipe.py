@@ -4,12 +4,15 @@ The defaults are the embedded run: fine-tune the shipped tiny checkpoint on gene
 cores. A recipe file lists the fields that differ, and may name another one to start from: `base: lspet.yaml`.
 """
 
+import argparse
 import dataclasses
 import difflib
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Any, Literal, NoReturn, cast, get_args, get_origin, get_type_hints
 
 import yaml
@@ -226,10 +229,26 @@ def parse_recipe(arguments: list[str] | None = None) -> Recipe:
 
 
 class _Parser(HfArgumentParser):
-    """A parser whose mistakes are raised like those of a recipe file."""
+    """A parser whose mistakes are raised like those of a recipe file, and that reads `null` as one does."""
+
+    def add_argument(self, *names: str, **settings: Any) -> argparse.Action:
+        kind = get_type_hints(Recipe).get(names[0].lstrip("-"))
+        if NoneType in get_args(kind):
+            settings["type"] = _or_null(settings["type"])
+        return super().add_argument(*names, **settings)
 
     def error(self, message: str) -> NoReturn:
         raise ValueError(f"The command line: {message}.")
+
+
+def _or_null(kind: Callable[[str], Any]) -> Callable[[str], Any]:
+    """A reader of a command-line value that gives None for `null`."""
+
+    @wraps(kind)  # messages name the kind
+    def read(text: str) -> Any:
+        return None if text == "null" else kind(text)
+
+    return read
 
 
 def _reject_unknown(names: Any, owner: str) -> None:

@@ -53,6 +53,19 @@ def test_null_stands_for_none(tmp_path):
     assert recipe.drop_path_rate is None
 
 
+@pytest.mark.parametrize("arguments", [["--train_people", "null"], ["--train_people=null"], ["--train-people", "null"]])
+def test_null_on_the_command_line_stands_for_none(arguments):
+    recipe = parse_recipe(["--data", "people", "--data_dir", "mine", "--eval_boxes", "null", *arguments])
+    assert recipe.train_people is None and recipe.eval_boxes is None
+    assert recipe.eval_people == 200
+
+
+@pytest.mark.parametrize("value", ["none", "many", "1.5"])
+def test_a_number_or_null_is_nothing_else(value):
+    with pytest.raises(ValueError, match=f"invalid int value: '{value}'"):
+        parse_recipe(["--train_people", value])
+
+
 def test_a_recipe_starts_from_its_base(tmp_path):
     (tmp_path / "nested").mkdir()
     write(tmp_path / "nested" / "root.yaml", "epochs: 3\nbatch_size: 4\nseed: 1\n")
