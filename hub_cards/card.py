@@ -1,8 +1,9 @@
-"""The model card of a training run: a README.md whose figures, command and cost are those of the run."""
+"""The model card of a checkpoint: a README.md whose figures, command and cost are measured ones."""
 
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import re
@@ -14,10 +15,16 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from transformers import PreTrainedConfig
 
-from vitpose.modeling.keypoint_schemas import KeypointSchema
 from vitpose.training.files import whole_file
 
+from .hand_written import CardParts, keep_hand_written
+from .model_words import model_schemas, model_words
+from .paper_figures import paper_figures
+
+logger = logging.getLogger(__name__)
+
 TEMPLATE = Path(__file__).with_name("templates") / "model_card.md"
+CARD = "README.md"
 TASK = "keypoint-detection"
 CURVES = "curves.png"
 
@@ -40,12 +47,13 @@ def write_model_card(
     folder: str | os.PathLike[str],
     *,
     model_config: PreTrainedConfig,
-    metrics: Mapping[str, float],
-    dataset_name: str,
-    recipe: Mapping[str, Any],
-    command: str,
-    cost: Mapping[str, Any],
-    seed: int,
+    metrics: Mapping[str, float] | None = None,
+    dataset_name: str | None = None,
+    recipe: Mapping[str, Any] | None = None,
+    command: str | None = None,
+    cost: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    trained_on: str | None = None,
     dataset_id: str | None = None,
     settings: Mapping[str, Any] | None = None,
     limits: Sequence[str] = (),
@@ -55,15 +63,20 @@ def write_model_card(
 ) -> Path:
     """Write `README.md` into the folder of a saved model and return its path.
 
+    What was written by hand into an earlier card of the folder stays: edited and added sections, and entries of the
+    metadata; a warning names them.
+
     Args:
         folder: the saved model's folder; its name stands for the model in the snippets.
-        model_config: `ViTPoseConfig` with one keypoint schema.
-        metrics: measured figures, such as those of `coco_keypoint_metrics`; undefined ones (-1, NaN) are left out.
-        dataset_name: what the figures were measured on, in words.
+        model_config: `ViTPoseConfig`.
+        metrics: measured figures, such as those of `coco_keypoint_metrics`; undefined ones (-1, NaN) are left out. None
+            where nothing was measured: the card says so.
+        dataset_name: what the figures were measured on, in words; goes with `metrics`.
         recipe: every choice of the run, written out as YAML.
         command: the command that repeats the run.
         cost: `hardware` in words, `seconds`, and `images_per_s` where it was measured.
         seed: seed of the run.
+        trained_on: what the model was trained on, in words.
         dataset_id: Hub id of the training data, None when it is not on the Hub.
         settings: how the figures were measured, such as `{"boxes": "annotated", "flip test": True}`.
         limits: sentences to add to the card's limits.
@@ -72,40 +85,64 @@ def write_model_card(
         license: identifier of the weights' licence as the Hub spells it.
 
     Raises:
-        ValueError: nothing was measured, the cost lacks an entry, or the model has several heads.
+        ValueError: there are metrics and none is defined, or no words for what they were measured on; or the cost lacks
+            an entry.
         FileNotFoundError: `picture` is not in the folder.
     """
-    folder, measured, settings = Path(folder).resolve(), _measured(metrics), dict(settings or {})
-    results = _eval_results(measured, dataset_name, dataset_id, settings)
+    folder, measured, settings = Path(folder).resolve(), _measured(metrics, dataset_name), dict(settings or {})
+    results = _eval_results(measured, str(dataset_name), dataset_id, settings)
     card = ModelCard.from_template(
-        _metadata(folder.name, model_config, results, license=license, datasets=dataset_id, base_model=base_model),
+        _metadata(folder.name, model_config, results, license=license, dataset_id=dataset_id, base_model=base_model),
         template_str=TEMPLATE.read_text(encoding="utf-8"),
-        **_model_words(model_config),
+        **model_words(model_config),
         **_cost_words(cost),
         **_run_words(measured, settings, recipe, base_model),
         **_pictures(folder, picture),
+        paper_figures=[
+            figure for schema in model_schemas(model_config) for figure in paper_figures(model_config, schema.name)
+        ],
         model_name=folder.name,
         dataset_name=dataset_name,
-        command=command.strip(),
+        trained_on=trained_on,
+        command=command and command.strip(),
         seed=seed,
         limits=list(limits),
     )
-    with whole_file(folder / "README.md") as path:
-        path.write_text(f"{card}\n", encoding="utf-8")
-    return folder / "README.md"
+    return _write(folder / CARD, CardParts.parse(str(card)).seal().render())
+
+
+def _write(path: Path, text: str) -> Path:
+    kept: list[str] = []
+    if path.exists():
+        text, kept = keep_hand_written(text, path.read_text(encoding="utf-8"))
+    if kept:
+        logger.warning("%s: kept as written by hand: %s", path, ", ".join(kept))
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+    return path
 
 
 def _metadata(
-    name: str, model_config: PreTrainedConfig, results: list[EvalResult], *, base_model: str | None, **fields: Any
+    name: str,
+    model_config: PreTrainedConfig,
+    results: list[EvalResult],
+    *,
+    license: str,
+    dataset_id: str | None,
+    base_model: str | None,
 ) -> ModelCardData:
+    base_id = base_model if _is_hub_id(base_model) else None
     return ModelCardData(
-        model_name=name,
+        model_name=name if results else None,
         library_name="transformers",
         pipeline_tag=TASK,
-        tags=["vitpose", "pose-estimation", _schema(model_config).name],
-        eval_results=results,
-        base_model=base_model if _is_hub_id(base_model) else None,
-        **fields,
+        license=license,
+        tags=["vitpose", "pose-estimation", *(schema.name for schema in model_schemas(model_config))],
+        datasets=None if dataset_id is None else [dataset_id],
+        metrics=[result.metric_type for result in results] or None,
+        base_model=base_id,
+        base_model_relation=None if base_id is None else "finetune",
+        eval_results=results or None,
     )
 
 
@@ -119,6 +156,7 @@ def _eval_results(
             task_type=TASK,
             dataset_type=dataset_type,
             dataset_name=dataset_name,
+            dataset_split=settings.get("split"),
             metric_type=name.lower(),
             metric_name=METRIC_TITLES.get(name, name),
             metric_value=round(value, 4),
@@ -128,39 +166,23 @@ def _eval_results(
     ]
 
 
-def _measured(metrics: Mapping[str, float]) -> dict[str, float]:
+def _measured(metrics: Mapping[str, float] | None, dataset_name: str | None) -> dict[str, float]:
     """The defined figures: COCO's evaluator gives -1 where there was nobody to measure."""
+    if metrics is None:
+        return {}
     measured = {name: float(value) for name, value in metrics.items() if math.isfinite(value) and value != -1}
     if not measured:
-        raise ValueError(f"a card needs at least one measured figure, got {dict(metrics)}.")
+        raise ValueError(
+            f"metrics must hold at least one measured figure, got {dict(metrics)}; None is for a card without results."
+        )
+    if dataset_name is None:
+        raise ValueError("metrics need a dataset_name: the words that say what they were measured on.")
     return measured
 
 
-def _schema(model_config: PreTrainedConfig) -> KeypointSchema:
-    if len(model_config.keypoint_schemas) != 1:
-        names = [schema["name"] for schema in model_config.keypoint_schemas]
-        raise ValueError(f"the card describes a model with one keypoint schema, got {names}; write one card a head.")
-    return KeypointSchema.from_dict(model_config.keypoint_schemas[0])
-
-
-def _model_words(model_config: PreTrainedConfig) -> dict[str, Any]:
-    schema = _schema(model_config)
-    (image_height, image_width), (heatmap_height, heatmap_width) = model_config.image_size, model_config.heatmap_size
-    return {
-        "title": f"ViTPose, {schema.num_keypoints} {schema.name} keypoints",
-        "subject": "person" if {"left_shoulder", "right_shoulder"} <= set(schema.keypoints) else "subject",
-        "schema": schema,
-        "num_keypoints": schema.num_keypoints,
-        "backbone": model_config.backbone_config,
-        "decoder": "simple" if model_config.use_simple_decoder else "classic",
-        "image_height": image_height,
-        "image_width": image_width,
-        "heatmap_height": heatmap_height,
-        "heatmap_width": heatmap_width,
-    }
-
-
-def _cost_words(cost: Mapping[str, Any]) -> dict[str, Any]:
+def _cost_words(cost: Mapping[str, Any] | None) -> dict[str, Any]:
+    if cost is None:
+        return {"hardware": None}
     missing = [key for key in ("hardware", "seconds") if key not in cost]
     if missing:
         raise ValueError(f"cost must hold hardware and seconds, and images_per_s where measured; it lacks {missing}.")
@@ -179,16 +201,23 @@ def _duration(seconds: float) -> str:
 
 
 def _run_words(
-    measured: Mapping[str, float], settings: Mapping[str, Any], recipe: Mapping[str, Any], base_model: str | None
+    measured: Mapping[str, float],
+    settings: Mapping[str, Any],
+    recipe: Mapping[str, Any] | None,
+    base_model: str | None,
 ) -> dict[str, Any]:
-    plain_recipe = json.loads(json.dumps(dict(recipe), default=str))  # YAML spells tuples and paths as Python objects
     yes_no = {True: "yes", False: "no"}
     return {
         "results": [(METRIC_TITLES.get(name, name), value) for name, value in measured.items()],
         "settings": {name: yes_no[value] if isinstance(value, bool) else value for name, value in settings.items()},
-        "recipe": yaml.safe_dump(plain_recipe, sort_keys=False).strip(),
+        "recipe": None if recipe is None else _as_yaml(recipe),
         "base_model": f"[{base_model}](https://huggingface.co/{base_model})" if _is_hub_id(base_model) else base_model,
     }
+
+
+def _as_yaml(recipe: Mapping[str, Any]) -> str:
+    plain = json.loads(json.dumps(dict(recipe), default=str))  # YAML spells tuples and paths as Python objects
+    return yaml.safe_dump(plain, sort_keys=False).strip()
 
 
 def _pictures(folder: Path, picture: str | None) -> dict[str, str | None]:

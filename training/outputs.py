@@ -47,6 +47,7 @@ def write_outputs(trainer: Trainer, evaluation: Evaluation) -> None:
         command=_command(),
         cost=_cost(trainer),
         seed=recipe.seed,
+        trained_on=training_words(recipe),
         settings=evaluation_settings(recipe),
         base_model=base_words(recipe),
         limits=_limits(recipe),
@@ -77,10 +78,19 @@ def evaluation_settings(recipe: Recipe) -> dict[str, Any]:
 
 def dataset_words(recipe: Recipe) -> str:
     """What a run is evaluated on, in words."""
+    return _people_words(recipe, recipe.eval_people, recipe.eval_split)
+
+
+def training_words(recipe: Recipe) -> str:
+    """What a run is trained on, in words."""
+    return _people_words(recipe, recipe.train_people, recipe.train_split)
+
+
+def _people_words(recipe: Recipe, people: int | None, split: str) -> str:
     if recipe.data == "synthetic":
-        return f"{recipe.eval_people} generated people, style {recipe.style}"
-    count = "" if recipe.eval_people is None else f"first {recipe.eval_people} people of "
-    return f"{count}{Path(str(recipe.data_dir)).name} {recipe.eval_split}"
+        return f"{people} generated people, style {recipe.style}"
+    count = "" if people is None else f"first {people} people of "
+    return f"{count}{Path(str(recipe.data_dir)).name} {split}"
 
 
 def base_words(recipe: Recipe) -> str | None:

@@ -1,5 +1,6 @@
 """A card carries the measured figures, valid metadata, and snippets that run as they stand."""
 
+import json
 import math
 import os
 import re
@@ -12,8 +13,8 @@ from huggingface_hub import ModelCard
 from PIL import Image
 from skimage import data
 
-from vitpose.hub_cards.card import write_model_card
-from vitpose.modeling.configuration_vitpose import ViTPoseConfig
+from vitpose import ViTPoseConfig, ViTPoseForPoseEstimation, ViTPoseImageProcessor, write_model_card
+from vitpose.hub_cards.paper_figures import paper_figures
 
 ARGUMENTS = {
     "metrics": {"AP": 0.83612, "APm": -1.0, "AR": 0.868, "PCK": math.nan},
@@ -42,16 +43,18 @@ def write(tmp_path, config):
 
 
 def test_metadata_holds_the_measured_figures_and_their_settings(write):
-    card = ModelCard(write(settings={"boxes": "annotated", "flip test": True}, dataset_id="someone/people"))
+    card = ModelCard(
+        write(settings={"boxes": "annotated", "split": "val", "flip test": True}, dataset_id="someone/people")
+    )
     metadata = card.data.to_dict()
     assert (metadata["library_name"], metadata["pipeline_tag"]) == ("transformers", "keypoint-detection")
-    assert metadata["license"] == "apache-2.0" and metadata["datasets"] == "someone/people"
-    assert metadata["tags"] == ["vitpose", "pose-estimation", "coco"]
+    assert metadata["license"] == "apache-2.0" and metadata["datasets"] == ["someone/people"]
+    assert metadata["tags"] == ["vitpose", "pose-estimation", "coco"] and metadata["metrics"] == ["ap", "ar"]
     (result,) = metadata["model-index"][0]["results"]
     assert metadata["model-index"][0]["name"] == "my-pose"
-    assert result["dataset"] == {"name": "200 generated people (seed 7)", "type": "someone/people"}
+    assert result["dataset"] == {"name": "200 generated people (seed 7)", "type": "someone/people", "split": "val"}
     assert [(metric["type"], metric["value"]) for metric in result["metrics"]] == [("ap", 0.8361), ("ar", 0.868)]
-    assert result["metrics"][0]["args"] == {"boxes": "annotated", "flip test": True}
+    assert result["metrics"][0]["args"] == {"boxes": "annotated", "split": "val", "flip test": True}
 
 
 def test_text_states_command_cost_seed_recipe_and_limits(write):
@@ -81,6 +84,7 @@ def test_text_states_command_cost_seed_recipe_and_limits(write):
 def test_base_model(sentence, base_model, metadata, text, write):
     card = write(base_model=base_model)
     assert ModelCard(card).data.get("base_model") == metadata
+    assert ModelCard(card).data.get("base_model_relation") == ("finetune" if metadata else None)
     assert text in card
 
 
@@ -99,6 +103,7 @@ def test_the_card_replaces_an_older_one_whole(write, tmp_path):
 
 
 BAD_ARGUMENTS = [
+    ("figures of nothing", {"dataset_name": None}, ValueError, "the words that say what they were measured on"),
     ("nothing measured", {"metrics": {"AP": -1.0}}, ValueError, "at least one measured figure"),
     ("a cost without hardware", {"cost": {"seconds": 3}}, ValueError, r"lacks \['hardware'\]"),
     ("a picture that is not there", {"picture": "predictions.png"}, FileNotFoundError, "write the picture first"),
@@ -113,18 +118,72 @@ def test_bad_arguments_are_named(sentence, changes, error, message, write):
         write(**changes)
 
 
-def test_snippets_run_as_they_stand(write, config, tmp_path, monkeypatch):
-    """The first in a process that cannot import vitpose, the second with it."""
-    from vitpose import ViTPoseForPoseEstimation, ViTPoseImageProcessor
+KINDS = [
+    ("what stock computes loads in three ways", "stock", {}, 3),
+    ("several heads need the code in the folder", "heads", {"datasets": ["coco", "mpii"]}, 2),
+    ("so does window attention", "windows", {"attention_kind": "window", "window_size": 2}, 2),
+]
+WITHOUT_VITPOSE = """
+import json, sys
+sys.modules["vitpose"] = None  # as if it were not installed
+for snippet in json.load(sys.stdin):
+    exec(snippet, {})
+"""
 
-    folder = tmp_path / "my-pose"
-    ViTPoseForPoseEstimation(config).save_pretrained(folder)
-    ViTPoseImageProcessor(size={"height": 64, "width": 48}).save_pretrained(folder)
-    Image.fromarray(data.astronaut()).save(tmp_path / "photo.jpg")
-    stock, ours = re.findall(r"```python\n(.*?)```", write(), re.DOTALL)
-    without_vitpose = f"import sys\nsys.modules['vitpose'] = None\n{stock}"
-    run = subprocess.run([sys.executable, "-c", without_vitpose], cwd=tmp_path, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
+
+def test_snippets_run_as_they_stand(tmp_path, monkeypatch):
+    """The last one of each card uses vitpose; the others run in a process that cannot import it."""
     monkeypatch.chdir(tmp_path)
-    exec(ours, {})
-    assert Image.open("poses.png").size == (512, 512)
+    Image.fromarray(data.astronaut()).save("photo.jpg")
+    strangers = []
+    for sentence, name, kind, number in KINDS:
+        config = ViTPoseConfig.from_preset("tiny", image_size=(64, 48), patch_size=8, **kind)
+        ViTPoseForPoseEstimation(config).save_pretrained(name)
+        ViTPoseImageProcessor(size={"height": 64, "width": 48}).save_pretrained(name)
+        text = write_model_card(name, model_config=config, picture=None).read_text()
+        *others, ours = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+        assert len(others) + 1 == number, sentence
+        strangers += others
+        exec(ours, {})
+        assert Image.open("poses.png").size == (512, 512)
+    run = subprocess.run(
+        [sys.executable, "-c", WITHOUT_VITPOSE],
+        input=json.dumps(strangers),
+        env={**os.environ, "HF_HOME": str(tmp_path / "home")},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
+
+
+def test_a_card_without_results_says_so(tmp_path, config):
+    text = write_model_card(tmp_path / "my-pose", model_config=config, picture=None).read_text()
+    metadata = ModelCard(text).data.to_dict()
+    assert "Nothing has been measured for this checkpoint." in text and "model-index" not in metadata
+    assert "How it was trained is not recorded here." in text
+    assert "None" not in text and "{{" not in text and "\n\n\n" not in text
+
+
+def test_the_papers_figures_are_labelled_as_theirs(tmp_path):
+    base = ViTPoseConfig.from_preset("base", decoder="simple")
+    text = write_model_card(tmp_path, **(ARGUMENTS | {"model_config": base})).read_text()
+    own, theirs = text.split("these are their figures, not this checkpoint's")
+    assert "| AP (OKS 0.50:0.95) | 0.836 |" in own and "75.5" not in own
+    assert "| AP | 75.5 % | [ViTPose](https://arxiv.org/abs/2204.12484) |" in theirs
+    assert "75.5" not in str(ModelCard(text).data.to_dict())
+
+
+@pytest.mark.parametrize(
+    ("sentence", "size", "schema", "expected"),
+    [
+        ("a size of the papers on COCO", "huge", "coco", [("AP", 79.1), ("AR", 84.1)]),
+        ("the giant has one figure", "giant", "coco", [("AP", 81.0)]),
+        ("other datasets have their own metric", "large", "mpii", [("PCKh", 94.0)]),
+        ("no figure for this size", "small", "crowdpose", []),
+        ("no figure for this dataset", "base", "lspet", []),
+        ("tiny is of no paper", "tiny", "coco", []),
+    ],
+)
+def test_paper_figures(sentence, size, schema, expected):
+    figures = paper_figures(ViTPoseConfig.from_preset(size), schema)
+    assert [(figure.metric, figure.value) for figure in figures] == expected
