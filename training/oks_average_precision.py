@@ -1,0 +1,65 @@
+"""Average precision and recall of poses by OKS: one call of an evaluator that the field trusts."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+Backend = Literal["pycocotools", "faster_coco_eval"]
+METRIC_NAMES = ("AP", "AP50", "AP75", "APm", "APl", "AR", "AR50", "AR75", "ARm", "ARl")
+
+
+def oks_figures(
+    truth: dict[str, Any], poses: list[dict[str, Any]], *, sigmas: Sequence[float] | None, backend: Backend
+) -> dict[str, float]:
+    """The ten figures of checked poses against a checked ground truth, see `scoring_input`.
+
+    Args:
+        truth: Ground truth in COCO form; a person counts by `area`, `iscrowd` and `num_keypoints`.
+        poses: Results with `area`, in square image pixels, and `id` from 1.
+        sigmas: Label spreads, one a keypoint; None means COCO's 17.
+        backend: Which evaluator computes.
+
+    Returns:
+        The figures of `METRIC_NAMES` in [0, 1]; -1 where the ground truth holds nobody of that size.
+    """
+    make_index, make_evaluator = _evaluator(backend)
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
+        truth_index = _indexed(make_index(), truth)
+        pose_index = _indexed(make_index(), {**truth, "annotations": poses})
+        evaluator = make_evaluator(truth_index, pose_index, iouType="keypoints")
+        if sigmas is not None:
+            evaluator.params.kpt_oks_sigmas = np.asarray(sigmas, dtype=np.float64)
+        evaluator.evaluate()
+        evaluator.accumulate()
+        evaluator.summarize()
+    return {name: float(value) for name, value in zip(METRIC_NAMES, evaluator.stats, strict=True)}
+
+
+def _evaluator(backend: Backend) -> tuple[Any, Any]:
+    """Classes of the index and the evaluator; both libraries share one interface."""
+    try:
+        if backend == "pycocotools":
+            from pycocotools.coco import COCO
+            from pycocotools.cocoeval import COCOeval
+
+            return COCO, COCOeval
+        if backend == "faster_coco_eval":
+            from faster_coco_eval import COCO as FasterCOCO
+            from faster_coco_eval import COCOeval_faster
+
+            return FasterCOCO, COCOeval_faster
+    except ImportError as error:
+        package = backend.replace("_", "-")
+        raise ImportError(f"backend {backend!r} is not installed; run `pip install {package}`.") from error
+    raise ValueError(f"backend must be one of {list(get_args(Backend))}, got {backend!r}.")
+
+
+def _indexed(index: Any, dataset: dict[str, Any]) -> Any:
+    index.dataset = dataset
+    index.createIndex()
+    return index
