@@ -6,6 +6,8 @@ import logging
 import sys
 from pathlib import Path
 
+INTERRUPTED = 130  # what shells expect of a command that Ctrl-C ended
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; a mistake of the user ends with its message and status 2, without a traceback."""
@@ -18,9 +20,12 @@ def main(arguments: list[str] | None = None) -> int:
     _quieten_transformers()
     try:
         chosen.command(chosen, rest)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
+    except KeyboardInterrupt as interruption:
+        sys.stderr.write(f"{interruption or 'Interrupted.'}\n")
+        return INTERRUPTED
     return 0
 
 
@@ -30,15 +35,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    predict = commands.add_parser("predict", help="find the keypoints of people in photos and draw them")
-    predict.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
+    predict = commands.add_parser("predict", help="find the keypoints of people in photos or a video and draw them")
+    predict.add_argument(
+        "images", nargs="+", type=Path, metavar="IMAGE", help="photos, one video, or a webcam's number"
+    )
     predict.add_argument("--model", default="tiny", help="folder or Hub id; 'tiny' is the one inside the package")
     predict.add_argument("--dataset", metavar="NAME", help="whose keypoints to find, where a model has several")
     where = predict.add_mutually_exclusive_group(required=True)
-    where.add_argument("--boxes", type=Path, help='JSON list of {"file_name", "bbox": [x, y, width, height]}')
+    where.add_argument(
+        "--boxes", type=Path, help='JSON list of {"file_name" or "frame", "bbox": [x, y, width, height]}'
+    )
     where.add_argument("--detector", help="object-detection model of transformers that finds the people")
     where.add_argument("--whole-image", action="store_true", help="one person fills each image")
     predict.add_argument("--detector-threshold", type=float, default=0.3, help="least score of a detected person")
+    predict.add_argument("--detect-every", type=int, metavar="N", help="detect people in every N-th frame of a video")
+    predict.add_argument("--smooth", action="store_true", help="calm the keypoints of a video")
     predict.add_argument("--out", type=Path, default=Path("predictions"), help="folder to write into")
     predict.set_defaults(command=_predict)
 
@@ -79,7 +90,13 @@ def _quieten_transformers() -> None:
 
 def _predict(chosen: argparse.Namespace, _: list[str]) -> None:
     from .predict import Predictor, detect_boxes, predict_files, read_boxes, whole_image_boxes
+    from .video_files import video_source
 
+    video = video_source(chosen.images)
+    if video is not None:
+        return _predict_video(chosen, video)
+    if chosen.smooth or chosen.detect_every is not None:
+        raise ValueError("--smooth and --detect-every are for videos; leave them out for photos.")
     if chosen.boxes is not None:
         boxes = read_boxes(chosen.boxes, chosen.images)
     elif chosen.detector is not None:
@@ -87,6 +104,28 @@ def _predict(chosen: argparse.Namespace, _: list[str]) -> None:
     else:
         boxes = whole_image_boxes(chosen.images)
     predict_files(Predictor.from_pretrained(chosen.model, dataset=chosen.dataset), boxes, chosen.out)
+
+
+def _predict_video(chosen: argparse.Namespace, video: Path | int) -> None:
+    from .find_people import BoxesFile, PeopleDetector, find_whole_image
+    from .predict import Predictor
+    from .predict_video import predict_video
+    from .video_predictor import VideoPredictor
+
+    if chosen.detect_every is not None and chosen.detector is None:
+        raise ValueError("--detect-every is for --detector: with --boxes or --whole-image, leave it out.")
+    boxes = None if chosen.boxes is None else BoxesFile(chosen.boxes)
+    detector = None if chosen.detector is None else PeopleDetector(chosen.detector, threshold=chosen.detector_threshold)
+    predictor = VideoPredictor(
+        predictor=Predictor.from_pretrained(chosen.model, dataset=chosen.dataset),
+        find_people=boxes or detector or find_whole_image,
+        min_score=chosen.detector_threshold,
+        detect_every=1 if chosen.detect_every is None else chosen.detect_every,
+        smooth=chosen.smooth,
+    )
+    predict_video(predictor, video, chosen.out)
+    if boxes is not None:
+        boxes.warn_of_rest()
 
 
 def _evaluate(chosen: argparse.Namespace, recipe_arguments: list[str]) -> None:

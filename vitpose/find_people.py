@@ -1,0 +1,98 @@
+"""Where the people of a frame are: from a detector, from a file, or all over the frame."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from transformers import pipeline
+
+from .predict import Boxes
+from .tracking import LEAST_SCORE
+from .video_files import Frame
+
+logger = logging.getLogger(__name__)
+
+FindPeople = Callable[[Frame], tuple[Boxes, list[float]]]
+"""Boxes [x, y, width, height] in the pixels of a frame, and the score of each."""
+
+
+def find_whole_image(frame: Frame) -> tuple[Boxes, list[float]]:
+    """One person, who fills each frame."""
+    return [[0.0, 0.0, *map(float, frame.image.size)]], [1.0]
+
+
+class PeopleDetector:
+    """Finds people with an object-detection model of transformers.
+
+    Args:
+        detector: Folder or Hub id.
+        threshold: Least score of a person. Weaker detections are given as well, down to those that the tracker takes to
+            follow people whom it knows.
+    """
+
+    def __init__(self, detector: str, *, threshold: float) -> None:
+        self.threshold = min(threshold, LEAST_SCORE)
+        self._detect = pipeline("object-detection", model=detector)
+
+    def __call__(self, frame: Frame) -> tuple[Boxes, list[float]]:
+        found = [entry for entry in self._detect(frame.image, threshold=self.threshold) if _is_person(entry)]
+        corners = [[float(entry["box"][name]) for name in ("xmin", "ymin", "xmax", "ymax")] for entry in found]
+        boxes = [[left, top, right - left, bottom - top] for left, top, right, bottom in corners]
+        return boxes, [float(entry["score"]) for entry in found]
+
+
+def _is_person(entry: dict[str, Any]) -> bool:
+    """Whether a detection is a person, and more than a line once its corners are whole pixels."""
+    box = entry["box"]
+    return entry["label"] == "person" and box["xmin"] < box["xmax"] and box["ymin"] < box["ymax"]
+
+
+class BoxesFile:
+    """Finds people in a JSON file: a list of `{"frame": 0, "bbox": [x, y, width, height]}`, an entry a person.
+
+    Frames are numbered from 0; one without an entry has no people.
+
+    Args:
+        path: Of the file.
+
+    Raises:
+        ValueError: The file is something else; the message names it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path} is not JSON: {error}.") from error
+        entries: list[Any] = content if isinstance(content, list) else [None]
+        if not all(isinstance(entry, dict) and {"frame", "bbox"} <= entry.keys() for entry in entries):
+            raise ValueError(f'{path}: expected a list of {{"frame": 0, "bbox": [x, y, width, height]}} for a video.')
+        self.path = path
+        self._left: dict[int, Boxes] = {}
+        for entry in entries:
+            index, box = _checked_entry(path, **{name: entry[name] for name in ("frame", "bbox")})
+            self._left.setdefault(index, []).append(box)
+
+    def __call__(self, frame: Frame) -> tuple[Boxes, list[float]]:
+        boxes = self._left.pop(frame.index, [])
+        return boxes, [1.0] * len(boxes)
+
+    def warn_of_rest(self) -> None:
+        """Say which boxes belong to no frame of the video, once it is over."""
+        if self._left:
+            logger.warning(
+                "%s has boxes of %d frames, up to number %d, which the video does not have.",
+                *(self.path, len(self._left), max(self._left)),
+            )
+
+
+def _checked_entry(path: Path, *, frame: Any, bbox: Any) -> tuple[int, list[float]]:
+    if type(frame) is not int or frame < 0:
+        raise ValueError(f"{path}: expected the number of a frame, counted from 0, got {frame!r}.")
+    if not isinstance(bbox, list) or len(bbox) != 4 or not all(type(value) in (int, float) for value in bbox):
+        raise ValueError(f"{path}: frame {frame}: expected a bbox [x, y, width, height], got {bbox!r}.")
+    return frame, [float(value) for value in bbox]
