@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+_OPTIONAL = ("category", "paper", "homepage")
 SCHEMA_FOLDER = Path(__file__).with_name("schemas")
 
 
@@ -34,6 +35,7 @@ class KeypointSchema:
         sigmas: K positive fall-offs of the object keypoint similarity (OKS), relative to the root of the area of the
             object; None where the dataset is not scored by OKS.
         joint_weights: K weights of the keypoints in the loss, 0 or more.
+        category: What the keypoints are of: `"person"`, `"animal"` or `"hand"`.
         paper: Title of the paper that presents the dataset.
         homepage: Where the dataset lives.
 
@@ -50,6 +52,7 @@ class KeypointSchema:
     edges: tuple[tuple[int, int], ...]
     sigmas: tuple[float, ...] | None
     joint_weights: tuple[float, ...]
+    category: str = "person"
     paper: str = ""
     homepage: str = ""
 
@@ -94,12 +97,12 @@ class KeypointSchema:
         Raises:
             ValueError: A key is unknown or missing, or a value does not pass the checks of the class.
         """
-        required = [field.name for field in fields(cls) if field.name not in ("paper", "homepage")]
+        required = [field.name for field in fields(cls) if field.name not in _OPTIONAL]
         unknown = sorted(set(values) - {field.name for field in fields(cls)})
         missing = [name for name in required if name not in values]
         if unknown or missing:
             raise ValueError(
-                f"A keypoint schema has the keys {required} and optionally paper and homepage: "
+                f"A keypoint schema has the keys {required} and optionally {', '.join(_OPTIONAL)}: "
                 f"got unknown keys {unknown}, missing keys {missing}. Remove or add them."
             )
         return cls(**{key: _to_tuples(value) for key, value in values.items()})

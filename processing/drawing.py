@@ -45,8 +45,9 @@ def draw_poses(
 
     Args:
         image: photo in any mode.
-        people: dicts with `keypoints` `(K, 2)` x, y in image pixels (0, 0 is the centre of the first pixel), `scores`
-            `(K,)` and, where boxes are drawn, `bbox` `(4,)` as x1, y1, x2, y2; tensors or arrays.
+        people: what the pipeline `keypoint-detection` found in the photo; or dicts with `keypoints` `(K, 2)` x, y in
+            image pixels (0, 0 is the centre of the first pixel), `scores` `(K,)` and, where boxes are drawn, `bbox`
+            `(4,)` as x1, y1, x2, y2; tensors or arrays.
         schema: names and edges of the K keypoints.
         min_score: keypoints below it, and their edges, are not drawn.
         boxes: draw each person's `bbox` as well.
@@ -59,6 +60,8 @@ def draw_poses(
     canvas = image.convert("RGB")  # a copy, whatever the mode
     diagonal = math.hypot(*canvas.size)
     for number, person in enumerate(people):
+        if "box" in person:
+            person = _from_pipeline(person, schema, number)
         points, scores = _checked_person(person, schema, number, min_score)
         if boxes:
             _draw(canvas, _box_strokes(_checked_box(person, number), diagonal))
@@ -241,6 +244,21 @@ def _fitted(image: Image.Image, tile: tuple[int, int]) -> Image.Image:
     scale = min(tile[0] / image.height, tile[1] / image.width)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     return image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+
+
+def _from_pipeline(person: Mapping[str, Any], schema: KeypointSchema, number: int) -> dict[str, np.ndarray]:
+    """A person of the pipeline as arrays; keypoints that it left out score minus infinity."""
+    points, scores = np.zeros((schema.num_keypoints, 2)), np.full(schema.num_keypoints, -math.inf)
+    for keypoint in person["keypoints"]:
+        if keypoint["label"] not in schema.keypoints:
+            raise ValueError(
+                f"person {number}: schema {schema.name!r} has no keypoint {keypoint['label']!r}: pass the pipeline's "
+                f"own, `pipe.schema`."
+            )
+        index = schema.keypoints.index(keypoint["label"])
+        points[index], scores[index] = (keypoint["x"], keypoint["y"]), keypoint["score"]
+    bbox = np.array([person["box"][name] for name in ("xmin", "ymin", "xmax", "ymax")])
+    return {"keypoints": points, "scores": scores, "bbox": bbox}
 
 
 def _checked_person(

@@ -47,10 +47,11 @@ def crop_to_image_matrices(
     crop_size: tuple[int, int],
     rotations: Tensor | None = None,
     flips: Tensor | None = None,
+    use_udp: bool = True,
 ) -> Tensor:
-    """Affine maps from crop pixels to image pixels, with UDP's unit of ``size - 1`` steps.
+    """Affine maps from crop pixels to image pixels.
 
-    ``image = center + R(rotation) @ ((crop - (size - 1) / 2) * side / (size - 1))``.
+    ``image = center + R(rotation) @ ((crop - unit / 2) * side / unit)``, where UDP's unit is ``size - 1`` steps.
 
     Args:
         centers: `(num_people, 2)`, x and y in image pixels.
@@ -58,6 +59,7 @@ def crop_to_image_matrices(
         crop_size: height and width of the crop in pixels, both at least 2.
         rotations: `(num_people,)` degrees, turning the footprint from the x axis towards the y axis of the image.
         flips: `(num_people,)` bool, True mirrors the crop: crop column ``x`` shows what ``width - 1 - x`` would.
+        use_udp: False for the unit of the older scheme, ``size`` pixels.
 
     Returns:
         `(num_people, 2, 3)`, to be multiplied with (x, y, 1).
@@ -65,14 +67,17 @@ def crop_to_image_matrices(
     height, width = crop_size
     if height < 2 or width < 2:
         raise ValueError(f"crop_size must be at least (2, 2) for UDP, which divides by size - 1; got {crop_size}.")
-    steps = centers.new_tensor([width - 1, height - 1])  # (2,)
-    scale = sizes / steps  # (n, 2) image pixels per crop pixel
+    less = 1 if use_udp else 0
+    unit = centers.new_tensor([width - less, height - less])  # (2,)
+    scale = sizes / unit  # (n, 2) image pixels per crop pixel
+    middle = (unit / 2).expand(len(centers), -1)  # (n, 2) the crop pixel that shows the box's centre
     if flips is not None:
         scale = torch.stack([torch.where(flips, -scale[:, 0], scale[:, 0]), scale[:, 1]], dim=-1)
+        middle = torch.stack([torch.where(flips, width - 1 - middle[:, 0], middle[:, 0]), middle[:, 1]], dim=-1)
     linear = torch.diag_embed(scale)  # (n, 2, 2)
     if rotations is not None:
         linear = _rotation_matrices(rotations.to(scale)) @ linear
-    offset = centers - (linear @ (steps / 2)[:, None]).squeeze(-1)  # (n, 2) image position of crop pixel (0, 0)
+    offset = centers - (linear @ middle[:, :, None]).squeeze(-1)  # (n, 2) image position of crop pixel (0, 0)
     return torch.cat([linear, offset[:, :, None]], dim=-1)
 
 
@@ -103,6 +108,7 @@ def sample_crops(
     crop_size: tuple[int, int],
     gain: Tensor | float = 1.0,
     bias: Tensor | float = 0.0,
+    dtype: torch.dtype = torch.float32,
 ) -> Tensor:
     """Cut all people out of one image by bilinear sampling, unrounded.
 
@@ -115,14 +121,16 @@ def sample_crops(
         crop_size: height and width of the crops in pixels.
         gain: what samples are multiplied with, a number or `(channels, 1, 1)`.
         bias: what is added then, to samples outside the image too.
+        dtype: type of the crops; samples are computed in float32 whatever it is.
 
     Returns:
-        `(num_people, channels, crop_height, crop_width)` float32 on the image's device; in the image's range of values,
+        `(num_people, channels, crop_height, crop_width)` on the image's device; in the image's range of values,
         unless `gain` or `bias` change it.
     """
-    crops = torch.empty((len(matrices), image.shape[0], *crop_size), device=image.device)
+    crops = torch.empty((len(matrices), image.shape[0], *crop_size), device=image.device, dtype=dtype)
     if not len(matrices):
         return crops
+    gain, bias = (torch.as_tensor(value, dtype=torch.float32, device=image.device) for value in (gain, bias))
     matrices = matrices.detach().double()  # moving the origin to a region would cost float32 its sub-pixel digits
     regions = _touched_regions(matrices, crop_size, image.shape[-2:])  # (n, 4)
     group = 1  # a CPU is fastest where it touches the pixels around one person only: they stay in its cache
@@ -139,7 +147,7 @@ def sample_crops(
         pixels = image[:, top:bottom, left:right].float().expand(len(crop), -1, -1, -1)  # (n, c, region_h, region_w)
         grid = torch.stack(torch.broadcast_tensors(x, y), dim=-1)  # (n, h, w, 2)
         sampled = F.grid_sample(pixels, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-        torch.mul(sampled, gain, out=crop).add_(bias)  # while it is in the cache
+        torch.addcmul(bias, sampled, gain, out=crop)  # while it is in the cache
     return crops
 
 

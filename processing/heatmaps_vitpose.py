@@ -1,7 +1,8 @@
-"""Keypoints to heatmaps and back: UDP Gaussian targets, DARK decoding, flip averaging. Batched over people and joints.
+"""Keypoints to heatmaps and back: Gaussian targets, sub-pixel decoding, flip averaging. Batched over people and joints.
 
 Frames: *crop* pixels (the network's input) and *heatmap* pixels (its output). With UDP a point moves between the two by
-``heatmap = crop * (heatmap_size - 1) / (crop_size - 1)`` on each axis (ViTPose paper; released configs).
+``heatmap = crop * (heatmap_size - 1) / (crop_size - 1)`` on each axis (ViTPose paper; released configs), in the older
+scheme by ``heatmap = crop * heatmap_size / crop_size``.
 """
 
 import math
@@ -15,6 +16,7 @@ from torch import Tensor
 _SUPPORT_SIGMAS = 3  # a target is zero further than this from its rounded centre (released configs)
 _LOG_RANGE = (0.001, 50.0)  # the blurred map is clipped to this before its logarithm is taken (released configs)
 _MAX_STEP_PX = 1.0  # a Newton step is believed this far: its derivatives see one heatmap pixel to each side
+_QUARTER_PX = 0.25  # the older decoding moves this far towards the higher neighbour (SimpleBaseline, HRNet)
 
 
 def encode_heatmaps(
@@ -24,6 +26,7 @@ def encode_heatmaps(
     crop_size: tuple[int, int],
     heatmap_size: tuple[int, int],
     sigma: float = 2.0,
+    use_udp: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """Gaussian targets around sub-pixel centres, zero beyond 3 sigma of the rounded centre (released configs).
 
@@ -33,15 +36,19 @@ def encode_heatmaps(
         crop_size: height and width of the crop in pixels.
         heatmap_size: height and width of the heatmaps in pixels.
         sigma: standard deviation in heatmap pixels.
+        use_udp: False for the older scheme: centres on whole heatmap pixels, sizes instead of steps between the frames.
 
     Returns:
         Labels `(num_people, num_keypoints, height, width)` and weights `(num_people, num_keypoints)`, both float32. A
         weight is 1 where the keypoint is labelled and its support meets the map, else 0; its map is then all zero.
     """
     height, width = heatmap_size
-    steps_crop = keypoints_crop.new_tensor([crop_size[1] - 1, crop_size[0] - 1])
-    steps_heatmap = keypoints_crop.new_tensor([width - 1, height - 1])
-    centers = keypoints_crop * (steps_heatmap / steps_crop)  # (n, k, 2) heatmap pixels
+    less = 1 if use_udp else 0
+    units_crop = keypoints_crop.new_tensor([crop_size[1] - less, crop_size[0] - less])
+    units_heatmap = keypoints_crop.new_tensor([width - less, height - less])
+    centers = keypoints_crop * (units_heatmap / units_crop)  # (n, k, 2) heatmap pixels
+    if not use_udp:
+        centers = (centers + 0.5).floor()
     labelled = visibility > 0
     centers = centers.masked_fill(~labelled[..., None], -math.inf)  # so far away that no support reaches the map
     profile_x = _truncated_gaussian(centers[..., 0], width, sigma)  # (n, k, w)
@@ -64,10 +71,14 @@ def _truncated_gaussian(centers: Tensor, length: int, sigma: float) -> Tensor:
 def decode_heatmaps(heatmaps: Tensor, *, blur_sigma: float, blur_kernel: int = 11) -> tuple[Tensor, Tensor]:
     """Keypoints from heatmaps: highest pixel plus one DARK step on the logarithm of the blurred map.
 
-    The map is blurred only where the step looks, in the 3x3 pixels around each peak. Borders are treated as the stock
-    VitPose processor does: the blur reflects the map, the log map repeats its edge. The step is taken only where the
+    The map is blurred only where the step looks, in the 3x3 pixels around each peak. The step is taken only where the
     log map is concave, so that it leads to a maximum, and is at most 1 heatmap pixel on each axis: noise cannot throw
     a point away.
+
+    Nothing beyond the map is made up: towards the border the blur narrows so that it stays inside, and a peak on the
+    border looks at the 3x3 pixels beside it. A Gaussian's logarithm is a quadratic with or without blur, so keypoints
+    near the border are found as exactly as those within. (The stock VitPose processor reflects the map there, and errs
+    by up to 0.9 pixels within 6 pixels of the border; further inside both agree.)
 
     Args:
         heatmaps: `(num_people, num_keypoints, height, width)`, any floating type and device; may require grad.
@@ -82,13 +93,47 @@ def decode_heatmaps(heatmaps: Tensor, *, blur_sigma: float, blur_kernel: int = 1
     Raises:
         ValueError: wrong shape or blur, or a value that is not finite; the message names the people concerned.
     """
-    _check_decode_arguments(heatmaps, blur_sigma, blur_kernel)
+    _check_map_shape(heatmaps)
+    _check_blur(blur_sigma, blur_kernel)
     maps = heatmaps.detach().float()
-    num_people, num_keypoints, height, width = maps.shape
+    _, num_keypoints, height, width = maps.shape
     peaks, scores = _highest_pixels(maps.flatten(0, 1))  # (n * k, 2) long, (n * k,)
     blurred = _blur_around(maps.flatten(0, 1), peaks, blur_sigma, blur_kernel)  # (n * k, 3, 3)
-    _check_finite(scores, blurred, num_keypoints)
-    points = peaks.float() + _newton_step(blurred.clamp(*_LOG_RANGE).log())
+    # the blur is a product over the whole map, in which 0 * inf and 0 * nan are nan: it sees every pixel
+    _check_finite(scores + blurred.sum((-2, -1)), num_keypoints)
+    centers = _with_neighbours(peaks, height=height, width=width).float()
+    points = centers + _newton_step(blurred.clamp(*_LOG_RANGE).log())
+    points = points.clamp(peaks - _MAX_STEP_PX, peaks + _MAX_STEP_PX)
+    return _center_where_flat(points, scores, maps)
+
+
+@torch.no_grad()
+def decode_heatmaps_quarter_offset(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
+    """Keypoints from heatmaps in the older way: highest pixel, moved a quarter pixel towards the higher neighbour.
+
+    For models that were trained without UDP (`encode_heatmaps(..., use_udp=False)`). A peak on the border of an axis
+    stays where it is on that axis.
+
+    Args, returns and raises as [`decode_heatmaps`], without its blur.
+    """
+    _check_map_shape(heatmaps)
+    maps = heatmaps.detach().float()
+    height, width = maps.shape[-2:]
+    _check_finite(maps.flatten(2).sum(-1).flatten(), maps.shape[1])  # a sum with NaN or infinity in it is not finite
+    flat = maps.flatten(0, 1)  # (n * k, h, w)
+    peaks, scores = _highest_pixels(flat)  # (n * k, 2) long, (n * k,)
+    every = torch.arange(len(flat), device=flat.device)
+    x, y = peaks.unbind(-1)
+    inside = (peaks > 0) & (peaks < peaks.new_tensor([width - 1, height - 1]))
+    right, left = flat[every, y, (x + 1).clamp(max=width - 1)], flat[every, y, (x - 1).clamp(min=0)]
+    below, above = flat[every, (y + 1).clamp(max=height - 1), x], flat[every, (y - 1).clamp(min=0), x]
+    slopes = torch.stack([right - left, below - above], dim=-1)  # (n * k, 2)
+    return _center_where_flat(peaks + slopes.sign() * inside * _QUARTER_PX, scores, maps)
+
+
+def _center_where_flat(points: Tensor, scores: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Points `(n, k, 2)` and scores `(n, k)` from flat ones; a map without a positive value: its centre, score 0."""
+    num_people, num_keypoints, height, width = maps.shape
     has_peak = scores > 0
     center = points.new_tensor([(width - 1) / 2, (height - 1) / 2])
     points = torch.where(has_peak[:, None], points, center)
@@ -96,20 +141,23 @@ def decode_heatmaps(heatmaps: Tensor, *, blur_sigma: float, blur_kernel: int = 1
     return points.view(num_people, num_keypoints, 2), scores.view(num_people, num_keypoints)
 
 
-def _check_decode_arguments(heatmaps: Tensor, blur_sigma: float, blur_kernel: int) -> None:
+def _check_map_shape(heatmaps: Tensor) -> None:
     if heatmaps.ndim != 4 or 0 in heatmaps.shape[1:]:
         raise ValueError(
             f"heatmaps must have shape (num_people, num_keypoints, height, width), got {tuple(heatmaps.shape)}."
         )
+
+
+def _check_blur(blur_sigma: float, blur_kernel: int) -> None:
     if not (math.isfinite(blur_sigma) and blur_sigma > 0):
         raise ValueError(f"blur_sigma must be a positive number of heatmap pixels, got {blur_sigma}; stock uses 0.8.")
     if blur_kernel < 1 or blur_kernel % 2 == 0:
         raise ValueError(f"blur_kernel must be odd and positive, got {blur_kernel}; the released configs use 11.")
 
 
-def _check_finite(scores: Tensor, blurred: Tensor, num_keypoints: int) -> None:
-    # The blur is a product over the whole map, in which 0 * inf and 0 * nan are nan: it sees every pixel.
-    finite = scores.isfinite() & blurred.isfinite().all(-1).all(-1)
+def _check_finite(values: Tensor, num_keypoints: int) -> None:
+    """Raise if one of the values, `(num_people * num_keypoints,)`, is not finite, with the people it belongs to."""
+    finite = values.isfinite()
     if not finite.all():
         people = sorted({index // num_keypoints for index in (~finite).nonzero().flatten().tolist()})
         raise ValueError(f"heatmaps must be finite, but those of people {people} hold NaN or infinity.")
@@ -135,18 +183,29 @@ def _blur_around(maps: Tensor, peaks: Tensor, sigma: float, kernel: int) -> Tens
 
 @lru_cache(maxsize=32)
 def _blur_table(length: int, sigma: float, kernel: int) -> np.ndarray:
-    """`(length, 3, length)` float32: the weights of all pixels in the blurred pixels p - 1, p and p + 1, for each p.
+    """`(length, 3, length)` float32: the weights of all pixels in the three blurred pixels around each position.
 
-    The blur reflects the map at its borders; where p - 1 or p + 1 lies outside, p takes its place.
+    Those are c - 1, c and c + 1, with c from [`_with_neighbours`]. All three are blurred alike, as widely as the kernel
+    and the border allow.
     """
-    offsets = np.arange(kernel) - kernel // 2
-    weights = np.exp(-0.5 * (offsets / sigma) ** 2)
-    weights /= weights.sum()
-    source = (np.arange(length)[:, None] + offsets) % (2 * length)  # reflection has period 2 * length
-    source = np.where(source < length, source, 2 * length - 1 - source)
-    matrix = np.zeros((length, length), dtype=np.float32)
-    np.add.at(matrix, (np.arange(length)[:, None], source), weights)
-    return matrix[np.clip(np.arange(length)[:, None] + [-1, 0, 1], 0, length - 1)]
+    table = np.zeros((length, 3, length), dtype=np.float32)
+    for position in range(length):
+        center = min(max(position, 1), length - 2) if length > 2 else position
+        radius = max(0, min(kernel // 2, center - 1, length - 2 - center))
+        offsets = np.arange(-radius, radius + 1)
+        weights = np.exp(-0.5 * (offsets / sigma) ** 2)
+        for row, pixel in enumerate((center - 1, center, center + 1)):
+            table[position, row, np.clip(pixel + offsets, 0, length - 1)] = weights / weights.sum()
+    return table
+
+
+def _with_neighbours(peaks: Tensor, *, height: int, width: int) -> Tensor:
+    """The pixels nearest to the peaks `(m, 2)`, x and y, that have neighbours in the map on both sides of each axis.
+
+    An axis of fewer than three pixels has none: there the peak stays, and its own pixel stands in for the neighbours.
+    """
+    limits = peaks.new_tensor([width, height])
+    return torch.where(limits > 2, peaks.clamp(min=1).minimum(limits - 2), peaks)
 
 
 def _newton_step(log_maps: Tensor) -> Tensor:
@@ -161,21 +220,21 @@ def _newton_step(log_maps: Tensor) -> Tensor:
     determinant = dxx * dyy - dxy**2
     step = -torch.stack([dyy * dx - dxy * dy, dxx * dy - dxy * dx], dim=-1) / determinant[:, None]
     concave = (dxx < 0) & (determinant > 0)
-    return torch.where(concave[:, None], step, 0).clamp(-_MAX_STEP_PX, _MAX_STEP_PX)
+    return torch.where(concave[:, None], step, 0)
 
 
-def flip_heatmaps(heatmaps: Tensor, flip_index: Sequence[int]) -> Tensor:
+def flip_heatmaps(heatmaps: Tensor, flip_index: Sequence[int], *, use_udp: bool = True) -> Tensor:
     """Bring the heatmaps of the mirrored image back into the frame of the image, left and right joints swapped.
-
-    With UDP the mirrored map needs no shift by a pixel (released configs).
 
     Args:
         heatmaps: `(num_people, num_keypoints, height, width)` of the mirrored image.
         flip_index: for each keypoint the one that it becomes in a mirror; a permutation of ``range(num_keypoints)``.
+        use_udp: with UDP the mirrored map fits as it is; without, it is moved right by a pixel (released configs).
     """
     num_keypoints = heatmaps.shape[1]
     if sorted(flip_index) != list(range(num_keypoints)):
         raise ValueError(
             f"flip_index must be a permutation of range({num_keypoints}), one entry a heatmap; got {list(flip_index)}."
         )
-    return heatmaps[:, list(flip_index)].flip(-1)
+    mirrored = heatmaps[:, list(flip_index)].flip(-1)
+    return mirrored if use_udp else torch.cat([mirrored[..., :1], mirrored[..., :-1]], dim=-1)

@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers.image_processing_utils import BaseImageProcessor, BatchFeature
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, ChannelDimension
 from transformers.processing_utils import Unpack
-from transformers.utils import TensorType
+from transformers.utils import ModelOutput, TensorType
 
 from .annotations_vitpose import Boxes, Keypoints, check_boxes_meet_image, parse_boxes, parse_keypoints
 from .geometry_vitpose import (
@@ -20,7 +20,7 @@ from .geometry_vitpose import (
     sample_crops,
     transform_points,
 )
-from .heatmaps_vitpose import decode_heatmaps, encode_heatmaps
+from .heatmaps_vitpose import decode_heatmaps, decode_heatmaps_quarter_offset, encode_heatmaps
 from .images_vitpose import Images, ImageSource, list_images, to_rgb_tensor
 from .processor_settings_vitpose import (
     PixelKwargs,
@@ -33,7 +33,7 @@ from .processor_settings_vitpose import (
 _BOX_PADDING = 1.25  # released configs
 _SCALE_UNIT_PX = 200.0  # the released configs count box sides in units of 200 px; normalize_factor moves that unit
 # Settings that stock does not have, with the value that it works by; saved only where they differ from it.
-_BEYOND_STOCK = {"dark_sigma": 0.8, "heatmap_stride": 4}
+_BEYOND_STOCK = {"dark_sigma": 0.8, "heatmap_stride": 4, "use_udp": True}
 
 
 class ViTPoseImageProcessor(BaseImageProcessor):
@@ -41,7 +41,8 @@ class ViTPoseImageProcessor(BaseImageProcessor):
 
     Crops are cut with unbiased data processing (UDP) by bilinear sampling, on the device of the image. They equal the
     stock VitPose processor's up to its rounding to whole grey levels. Folders saved by either class load in the other;
-    a `dark_sigma` other than stock's 0.8 is a setting that stock ignores.
+    a `dark_sigma` other than stock's 0.8 is a setting that stock ignores. With `use_udp=False`, which stock cannot do,
+    the folder names this class instead of stock's, so that stock refuses it.
 
     Settings: see [`ViTPoseImageProcessorKwargs`].
     """
@@ -59,6 +60,7 @@ class ViTPoseImageProcessor(BaseImageProcessor):
     normalize_factor = _SCALE_UNIT_PX
     dark_sigma = _BEYOND_STOCK["dark_sigma"]
     heatmap_stride = _BEYOND_STOCK["heatmap_stride"]
+    use_udp = _BEYOND_STOCK["use_udp"]
 
     def __init__(self, **kwargs: Unpack[ViTPoseImageProcessorKwargs]) -> None:
         super().__init__()
@@ -88,6 +90,7 @@ class ViTPoseImageProcessor(BaseImageProcessor):
         return_tensors: str | TensorType | None = None,
         input_data_format: str | ChannelDimension | None = None,
         device: str | torch.device | None = None,
+        dtype: torch.dtype | None = None,
         **pixel_settings: Unpack[PixelKwargs],
     ) -> BatchFeature:
         """Cut out every box of every image, and with `keypoints` make the targets to train on.
@@ -103,14 +106,16 @@ class ViTPoseImageProcessor(BaseImageProcessor):
             input_data_format: ``"channels_first"`` or ``"channels_last"`` of arrays and tensors; None looks at their
                 shape.
             device: where to cut the crops; None takes each image where it is.
+            dtype: type of the crops, such as the model's `torch.bfloat16`; None is float32.
             pixel_settings: `do_rescale`, `rescale_factor`, `do_normalize`, `image_mean`, `image_std` for this call.
 
         Returns:
-            `pixel_values` `(num_people, 3, height, width)` float32, the people of all images in order. With `keypoints`
+            `pixel_values` `(num_people, 3, height, width)`, the people of all images in order. With `keypoints`
             also `labels` `(num_people, num_keypoints, height / heatmap_stride, ...)` and `label_weights`
             `(num_people, num_keypoints)`, see [`encode_heatmaps`].
         """
         settings = self._call_settings(pixel_settings)
+        dtype = _checked_dtype(dtype)
         images = list_images(images)
         tables = parse_boxes(boxes, num_images=len(images))
         matrices = self._matrices(_join(tables), self._crop_size)  # (num_people, 2, 3)
@@ -121,8 +126,10 @@ class ViTPoseImageProcessor(BaseImageProcessor):
                 pixels = _load(image, index, input_data_format, settings["do_rescale"]).to(device)
                 check_boxes_meet_image(table, index, image_size=tuple(pixels.shape[1:]), matrices=own_matrices)
                 gain, bias = (value.to(pixels.device) for value in gain_and_bias(settings))
-                crops.append(sample_crops(pixels, own_matrices, crop_size=self._crop_size, gain=gain, bias=bias))
-        pixel_values = _concatenate(crops, self._crop_size)
+                crops.append(
+                    sample_crops(pixels, own_matrices, crop_size=self._crop_size, gain=gain, bias=bias, dtype=dtype)
+                )
+        pixel_values = _concatenate(crops, self._crop_size, dtype)
         data = {"pixel_values": pixel_values}
         if keypoints is not None:
             targets = self._targets(parse_keypoints(keypoints, boxes=tables), matrices)
@@ -149,19 +156,21 @@ class ViTPoseImageProcessor(BaseImageProcessor):
         """Maps `(num_people, 2, 3)` from a grid over the crop's footprint (crop or heatmap pixels) to image pixels."""
         padding = _BOX_PADDING * _SCALE_UNIT_PX / self.normalize_factor
         centers, sizes = box_to_center_and_size(boxes_xywh, crop_size=self._crop_size, padding=padding)
-        return crop_to_image_matrices(centers, sizes, crop_size=grid_size)
+        return crop_to_image_matrices(centers, sizes, crop_size=grid_size, use_udp=self.use_udp)
 
     def _targets(self, keypoints: list[Tensor], matrices: Tensor) -> dict[str, Tensor]:
         people = torch.cat(keypoints) if keypoints else torch.zeros(0, 0, 3)  # (num_people, num_keypoints, 3)
         points = transform_points(people[..., :2], invert_matrices(matrices)).float()  # crop pixels
         height, width = self._crop_size
         heatmap_size = (height // self.heatmap_stride, width // self.heatmap_stride)
-        labels, weights = encode_heatmaps(points, people[..., 2], crop_size=self._crop_size, heatmap_size=heatmap_size)
+        labels, weights = encode_heatmaps(
+            points, people[..., 2], crop_size=self._crop_size, heatmap_size=heatmap_size, use_udp=self.use_udp
+        )
         return {"labels": labels, "label_weights": weights}
 
     def post_process_pose_estimation(
         self,
-        outputs: Any,
+        outputs: ModelOutput | Tensor,
         boxes: Boxes,
         kernel_size: int = 11,
         threshold: float | None = None,
@@ -173,8 +182,8 @@ class ViTPoseImageProcessor(BaseImageProcessor):
         """Keypoints in image pixels from a model's heatmaps.
 
         Args:
-            outputs: a model's output with `heatmaps` `(num_people, num_keypoints, height, width)`, people in the order
-                of `boxes`.
+            outputs: heatmaps `(num_people, num_keypoints, height, width)`, people in the order of `boxes`, or a model's
+                output that holds them.
             boxes: for each image a list of ``[x, y, width, height]``, those given to [`preprocess`].
             kernel_size: width of the blur before the sub-pixel step, in heatmap pixels, odd.
             threshold: keypoints that do not score above it get score 0 and keep their place, so that all people keep
@@ -197,17 +206,28 @@ class ViTPoseImageProcessor(BaseImageProcessor):
         boxes_xywh = _join(tables)
         heatmaps = _heatmaps(outputs, num_people=len(boxes_xywh))
         sigma = self.dark_sigma if dark_sigma is None else dark_sigma
-        points, scores = decode_heatmaps(heatmaps, blur_sigma=sigma, blur_kernel=kernel_size)
+        points, scores = self.decode(heatmaps, dark_sigma=sigma, kernel_size=kernel_size)
         matrices = self._matrices(boxes_xywh, tuple(heatmaps.shape[-2:]))
         keypoints = transform_points(points.cpu().double(), matrices).float()  # (num_people, num_keypoints, 2)
         boxes_xyxy = torch.cat([boxes_xywh[:, :2], boxes_xywh[:, :2] + boxes_xywh[:, 2:]], dim=1).float()
         people = _people(keypoints, scores.cpu(), boxes_xyxy, threshold, drop_below_threshold)
         return [list(islice(people, len(table))) for table in tables]
 
+    def decode(
+        self, heatmaps: Tensor, *, dark_sigma: float | None = None, kernel_size: int = 11
+    ) -> tuple[Tensor, Tensor]:
+        """Keypoints `(num_people, num_keypoints, 2)` in heatmap pixels and scores, on the device of the heatmaps.
+
+        By [`decode_heatmaps`], or without UDP by [`decode_heatmaps_quarter_offset`].
+        """
+        if not self.use_udp:
+            return decode_heatmaps_quarter_offset(heatmaps)
+        return decode_heatmaps(heatmaps, blur_sigma=dark_sigma or self.dark_sigma, blur_kernel=kernel_size)
+
     def to_dict(self) -> dict[str, Any]:
         """The stock processor's settings, under its name; settings of our own only where they differ from its ways."""
         settings = super().to_dict()
-        settings["image_processor_type"] = "VitPoseImageProcessor"
+        settings["image_processor_type"] = "VitPoseImageProcessor" if self.use_udp else type(self).__name__
         known = {*self.valid_kwargs.__annotations__, "image_processor_type"}
         return {name: value for name, value in settings.items() if name in known and _BEYOND_STOCK.get(name) != value}
 
@@ -225,7 +245,15 @@ def _load(image: ImageSource, index: int, layout: str | ChannelDimension | None,
         raise kind(f"images[{index}]: {error}") from error
 
 
-def _concatenate(crops: list[Tensor], crop_size: tuple[int, int]) -> Tensor:
+def _checked_dtype(dtype: torch.dtype | None) -> torch.dtype:
+    if dtype is None:
+        return torch.float32
+    if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise TypeError(f"dtype must be a floating type of torch, such as torch.bfloat16, got {dtype!r}.")
+    return dtype
+
+
+def _concatenate(crops: list[Tensor], crop_size: tuple[int, int], dtype: torch.dtype) -> Tensor:
     devices = {str(crop.device) for crop in crops}
     if len(devices) > 1:
         raise ValueError(
@@ -233,7 +261,7 @@ def _concatenate(crops: list[Tensor], crop_size: tuple[int, int]) -> Tensor:
         )
     if len(crops) == 1:
         return crops[0]  # a copy would take as long as the normalisation
-    return torch.cat(crops) if crops else torch.zeros((0, 3, *crop_size))
+    return torch.cat(crops) if crops else torch.zeros((0, 3, *crop_size), dtype=dtype)
 
 
 def _scale_to_pixels(tables: list[Tensor], target_sizes: Sequence[Sequence[int]] | Tensor | None) -> list[Tensor]:
@@ -249,11 +277,11 @@ def _scale_to_pixels(tables: list[Tensor], target_sizes: Sequence[Sequence[int]]
     return [table * size[[1, 0, 1, 0]] for table, size in zip(tables, sizes, strict=True)]
 
 
-def _heatmaps(outputs: Any, *, num_people: int) -> Tensor:
-    heatmaps = getattr(outputs, "heatmaps", None)
+def _heatmaps(outputs: ModelOutput | Tensor, *, num_people: int) -> Tensor:
+    heatmaps = outputs if isinstance(outputs, Tensor) else getattr(outputs, "heatmaps", None)
     if not isinstance(heatmaps, Tensor):
         raise TypeError(
-            f"outputs must be a pose model's output with a tensor `heatmaps`, got {type(outputs).__name__}."
+            f"outputs must be a tensor of heatmaps, or hold it as `heatmaps`, got {type(outputs).__name__}."
         )
     if len(heatmaps) != num_people:
         raise ValueError(

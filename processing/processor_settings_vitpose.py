@@ -32,6 +32,8 @@ class ViTPoseImageProcessorKwargs(TypedDict, total=False):
     dark_sigma: blur before the sub-pixel step of post-processing, in heatmap pixels. Stock evaluates with 0.8; the
         released configs' kernel of 11 means 2.0 by OpenCV's rule.
     heatmap_stride: crop pixels per heatmap pixel, for the training targets: 4 in all released models.
+    use_udp: unbiased data processing, as all ViTPose models are trained. False for older ones: box sides span `size`
+        instead of `size - 1` crop pixels, targets lie on whole pixels and decoding moves by a quarter pixel.
     """
 
     size: dict[str, int] | int | Sequence[int] | None
@@ -44,6 +46,7 @@ class ViTPoseImageProcessorKwargs(TypedDict, total=False):
     normalize_factor: float | None
     dark_sigma: float | None
     heatmap_stride: int | None
+    use_udp: bool | None
 
 
 class PixelKwargs(TypedDict, total=False):

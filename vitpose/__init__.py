@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from .modeling.modeling_vitpose_backbone import ViTPoseBackbone
     from .processing.drawing import draw_poses
     from .processing.image_processing_vitpose import ViTPoseImageProcessor
+    from .processing.keypoint_detection_pipeline import KeypointDetectionPipeline
+    from .processing.prediction_vitpose import predict_heatmaps
     from .training.metrics import coco_keypoint_metrics
     from .training.packaged import TINY_CHECKPOINT
     from .training.synthetic import SyntheticPeople
@@ -27,6 +29,7 @@ __version__ = "0.1.0.dev0"
 
 __all__ = [
     "TINY_CHECKPOINT",
+    "KeypointDetectionPipeline",
     "KeypointSchema",
     "SyntheticPeople",
     "ViTPoseBackbone",
@@ -39,11 +42,13 @@ __all__ = [
     "convert_checkpoint",
     "draw_poses",
     "get_keypoint_schema",
+    "predict_heatmaps",
     "write_model_card",
 ]
 
 _HOMES = {
     "TINY_CHECKPOINT": "training.packaged",
+    "KeypointDetectionPipeline": "processing.keypoint_detection_pipeline",
     "KeypointSchema": "modeling.keypoint_schemas",
     "SyntheticPeople": "training.synthetic",
     "ViTPoseBackbone": "modeling.modeling_vitpose_backbone",
@@ -55,6 +60,7 @@ _HOMES = {
     "convert_checkpoint": "modeling.conversion",
     "draw_poses": "processing.drawing",
     "get_keypoint_schema": "modeling.keypoint_schemas",
+    "predict_heatmaps": "processing.prediction_vitpose",
     "write_model_card": "hub_cards.card",
 }
 

@@ -48,6 +48,12 @@ def _parser() -> argparse.ArgumentParser:
     where.add_argument("--detector", help="object-detection model of transformers that finds the people")
     where.add_argument("--whole-image", action="store_true", help="one person fills each image")
     predict.add_argument("--detector-threshold", type=float, default=0.3, help="least score of a detected person")
+    predict.add_argument(
+        "--detector-labels", nargs="+", default=["person"], metavar="NAME", help="what counts in the detector's words"
+    )
+    predict.add_argument(
+        "--flip-test", action="store_true", help="look at the mirrored photo too: slower, a bit better"
+    )
     predict.add_argument("--detect-every", type=int, metavar="N", help="detect people in every N-th frame of a video")
     predict.add_argument("--smooth", action="store_true", help="calm the keypoints of a video")
     predict.add_argument("--out", type=Path, default=Path("predictions"), help="folder to write into")
@@ -89,7 +95,7 @@ def _quieten_transformers() -> None:
 
 
 def _predict(chosen: argparse.Namespace, _: list[str]) -> None:
-    from .predict import Predictor, detect_boxes, predict_files, read_boxes, whole_image_boxes
+    from .predict import load_pipeline, predict_files, read_boxes
     from .video_files import video_source
 
     video = video_source(chosen.images)
@@ -97,13 +103,16 @@ def _predict(chosen: argparse.Namespace, _: list[str]) -> None:
         return _predict_video(chosen, video)
     if chosen.smooth or chosen.detect_every is not None:
         raise ValueError("--smooth and --detect-every are for videos; leave them out for photos.")
-    if chosen.boxes is not None:
-        boxes = read_boxes(chosen.boxes, chosen.images)
-    elif chosen.detector is not None:
-        boxes = detect_boxes(chosen.detector, chosen.images, threshold=chosen.detector_threshold)
-    else:
-        boxes = whole_image_boxes(chosen.images)
-    predict_files(Predictor.from_pretrained(chosen.model, dataset=chosen.dataset), boxes, chosen.out)
+    boxes = None if chosen.boxes is None else read_boxes(chosen.boxes, chosen.images)
+    pipe = load_pipeline(
+        chosen.model,
+        dataset=chosen.dataset,
+        detector=chosen.detector,
+        detector_threshold=chosen.detector_threshold,
+        detector_labels=chosen.detector_labels,
+        flip_test=chosen.flip_test,
+    )
+    predict_files(pipe, chosen.images, chosen.out, boxes=boxes)
 
 
 def _predict_video(chosen: argparse.Namespace, video: Path | int) -> None:

@@ -1,6 +1,7 @@
 """Targets against a plain loop, decoding against the stock implementation, and one as the inverse of the other."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,7 +9,13 @@ import torch
 from scipy.ndimage import gaussian_filter
 from transformers.models.vitpose import image_processing_pil_vitpose as stock
 
-from vitpose.processing.heatmaps_vitpose import _blur_around, decode_heatmaps, encode_heatmaps, flip_heatmaps
+from vitpose.processing.heatmaps_vitpose import (
+    _blur_around,
+    decode_heatmaps,
+    decode_heatmaps_quarter_offset,
+    encode_heatmaps,
+    flip_heatmaps,
+)
 
 CROP_SIZE, HEATMAP_SIZE = (256, 192), (64, 48)
 CROP_STEPS, HEATMAP_STEPS = torch.tensor([191.0, 255.0]), torch.tensor([47.0, 63.0])
@@ -70,15 +77,24 @@ def test_weights_follow_label_and_support(point, visibility, weight):
     assert labels.dtype == weights.dtype == torch.float32
 
 
-def test_decoding_undoes_encoding():
-    points = random_keypoints(50, 17, margin=4.0)  # nearer to the border stock's blur reflects the map
-    decoded, scores = decode_heatmaps(encode(points)[0], blur_sigma=0.8)
+@pytest.mark.parametrize("blur_sigma", [0.8, 2.0])
+@pytest.mark.parametrize("margin", [0.0, 4.0], ids=["up to the border", "further inside"])
+def test_decoding_undoes_encoding(margin, blur_sigma):
+    points = random_keypoints(200, 17, margin=margin)
+    decoded, scores = decode_heatmaps(encode(points)[0], blur_sigma=blur_sigma)
     assert (decoded - points).abs().max() < 0.02
     assert ((scores > 0.9) & (scores <= 1)).all()
 
 
-def test_decoding_equals_stock_everywhere_on_gaussian_maps():
-    heatmaps, _ = encode(random_keypoints(40, 17, margin=-2.0))
+def test_a_keypoint_just_outside_the_map_is_found_at_most_a_pixel_outside():
+    points = torch.tensor([[[-0.7, 30.0], [20.0, 63.9], [-3.0, 66.0]]])
+    decoded, _ = decode_heatmaps(encode(points)[0], blur_sigma=0.8)
+    expected = torch.tensor([[[-0.7, 30.0], [20.0, 63.9], [-1.0, 64.0]]])
+    torch.testing.assert_close(decoded, expected, atol=0.02, rtol=0)
+
+
+def test_decoding_equals_stock_on_gaussian_maps():
+    heatmaps, _ = encode(random_keypoints(40, 17, margin=6.5))  # nearer to the border stock reflects the map
     peaks, expected_scores = stock.get_keypoint_predictions(heatmaps.numpy())
     expected = stock.post_dark_unbiased_data_processing(peaks, heatmaps.numpy(), kernel=11)
     decoded, scores = decode_heatmaps(heatmaps, blur_sigma=0.8)
@@ -87,24 +103,67 @@ def test_decoding_equals_stock_everywhere_on_gaussian_maps():
 
 
 @pytest.mark.parametrize("sigma", [0.8, 2.0])
-@pytest.mark.parametrize(
-    "size", [(64, 48), (8, 6), (3, 2)], ids=["a map", "a map as wide as the blur", "smaller still"]
-)
-def test_the_local_blur_equals_blurring_the_whole_map(size, sigma):
-    maps = torch.rand(30, *size, generator=torch.Generator().manual_seed(0))
-    peaks = torch.stack([torch.arange(30) % size[1], torch.arange(30) % size[0]], dim=-1)
+def test_the_local_blur_equals_blurring_the_whole_map(sigma):
+    maps = torch.rand(300, *HEATMAP_SIZE, generator=torch.Generator().manual_seed(0))
+    peaks = torch.stack([6 + torch.arange(300) % 36, 6 + torch.arange(300) % 52], dim=-1)
     blurred = _blur_around(maps, peaks, sigma, 11)
     for own, values, (x, y) in zip(maps, blurred, peaks.tolist(), strict=True):
         whole = gaussian_filter(own.numpy(), sigma=sigma, radius=5)
-        expected = np.pad(whole, 1, mode="edge")[y : y + 3, x : x + 3]
-        np.testing.assert_allclose(values.numpy(), expected, atol=1e-6)
+        np.testing.assert_allclose(values.numpy(), whole[y - 1 : y + 2, x - 1 : x + 2], atol=1e-6)
 
 
+@pytest.mark.parametrize("size", [(8, 6), (3, 3), (2, 5), (1, 1)])
+def test_small_maps_decode_within_a_pixel_of_their_peak(size):
+    maps = torch.rand(20, 2, *size, generator=torch.Generator().manual_seed(0))
+    peaks, _ = stock.get_keypoint_predictions(maps.numpy())
+    points, _ = decode_heatmaps(maps, blur_sigma=0.8)
+    assert np.abs(points.numpy() - peaks).max() <= 1
+
+
+def test_the_older_scheme_goes_both_ways():
+    points = random_keypoints(50, 17, margin=1.0)
+    labels, _ = encode_heatmaps(
+        points * 4,
+        torch.full(points.shape[:2], 2),
+        crop_size=CROP_SIZE,
+        heatmap_size=HEATMAP_SIZE,
+        use_udp=False,
+    )
+    assert (labels.amax((-2, -1)) == 1).all()  # centres on whole pixels
+    decoded, scores = decode_heatmaps_quarter_offset(labels)
+    assert torch.equal(decoded, (points + 0.5).floor())  # neighbours are equally high, so nothing moves
+    assert (scores == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("peak", "neighbour", "expected"),
+    [
+        pytest.param((20, 30), (21, 30), [20.25, 30.0], id="towards the higher neighbour on the right"),
+        pytest.param((20, 30), (19, 30), [19.75, 30.0], id="on the left"),
+        pytest.param((20, 30), (20, 29), [20.0, 29.75], id="above"),
+        pytest.param((20, 30), (21, 31), [20.0, 30.0], id="diagonal neighbours do not count"),
+        pytest.param((0, 30), (1, 30), [0.0, 30.0], id="not on the border"),
+        pytest.param((47, 63), (47, 62), [47.0, 63.0], id="nor in the last corner"),
+    ],
+)
+def test_a_quarter_pixel(peak, neighbour, expected):
+    maps = torch.zeros(1, 1, *HEATMAP_SIZE)
+    maps[0, 0, peak[1], peak[0]], maps[0, 0, neighbour[1], neighbour[0]] = 1.0, 0.5
+    assert decode_heatmaps_quarter_offset(maps)[0][0, 0].tolist() == expected
+
+
+def test_the_older_mirrored_map_moves_by_a_pixel():
+    maps = torch.zeros(1, 1, 2, 4)
+    maps[0, 0, 0, 2] = 1.0  # mirrored: column 1, then one to the right
+    assert flip_heatmaps(maps, (0,), use_udp=False)[0, 0].tolist() == [[0, 0, 1, 0], [0, 0, 0, 0]]
+
+
+@pytest.mark.parametrize("decode", [partial(decode_heatmaps, blur_sigma=0.8), decode_heatmaps_quarter_offset])
 @pytest.mark.parametrize("value", [0.0, -1.0])
-def test_a_map_without_a_peak_scores_zero_at_its_centre(value):
+def test_a_map_without_a_peak_scores_zero_at_its_centre(value, decode):
     heatmaps, _ = encode(random_keypoints(2, 3, margin=5.0))
     heatmaps[1, 2] = value
-    points, scores = decode_heatmaps(heatmaps, blur_sigma=0.8)
+    points, scores = decode(heatmaps)
     assert points[1, 2].tolist() == [23.5, 31.5]
     assert scores[1, 2] == 0
     assert (scores.flatten()[:-1] > 0).all()
@@ -141,12 +200,13 @@ def test_any_number_of_people_and_keypoints(num_people, num_keypoints):
     assert scores.shape == (num_people, num_keypoints)
 
 
+@pytest.mark.parametrize("decode", [partial(decode_heatmaps, blur_sigma=0.8), decode_heatmaps_quarter_offset])
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_a_value_that_is_not_finite_names_the_person(value):
+def test_a_value_that_is_not_finite_names_the_person(value, decode):
     heatmaps, _ = encode(random_keypoints(5, 3, margin=5.0))
     heatmaps[3, 1, 0, 0] = value  # far from every peak
     with pytest.raises(ValueError, match=r"must be finite, but those of people \[3\] hold NaN or infinity"):
-        decode_heatmaps(heatmaps, blur_sigma=0.8)
+        decode(heatmaps)
 
 
 @pytest.mark.parametrize(

@@ -266,3 +266,58 @@ def test_targets_fit_a_model_of_another_stride(tmp_path: Path) -> None:
     image = np.zeros((100, 80, 3), dtype=np.uint8)
     batch = processor(image, boxes=[[[10, 10, 40, 60]]], keypoints=[[[[30, 40, 2]] * 17]], return_tensors="pt")
     assert batch["labels"].shape == (1, 17, 64, 48)
+
+
+def test_without_udp_the_whole_path_errs_by_half_a_heatmap_pixel_at_most():
+    boxes, keypoints = random_people(20, 17, seed=3)
+    processor = ViTPoseImageProcessor(use_udp=False)
+    labels = processor(PHOTO, boxes=[boxes], keypoints=[keypoints]).labels
+    people = processor.post_process_pose_estimation(labels, boxes=[boxes])[0]
+    for person, points, box in zip(people, keypoints, boxes, strict=True):
+        heatmap_pixel = max(box[2] / 48, box[3] / 64) * 1.25
+        error = np.abs(person["keypoints"].numpy() - points[:, :2]).max()
+        assert 0.2 * heatmap_pixel < error <= 0.5001 * heatmap_pixel
+
+
+def test_without_udp_the_middle_of_the_box_is_half_the_size(tmp_path):
+    """Column w / 2 of the crop shows the box's centre; with UDP it is (w - 1) / 2."""
+    ramp = np.broadcast_to(np.arange(200, dtype=np.float32), (200, 200))
+    settings = {"do_rescale": False, "do_normalize": False}
+    old = ViTPoseImageProcessor(use_udp=False, **settings)(ramp, boxes=[[[40, 40, 60, 80]]]).pixel_values
+    new = ViTPoseImageProcessor(**settings)(ramp, boxes=[[[40, 40, 60, 80]]]).pixel_values
+    assert old[0, 0, 128, 96].item() == pytest.approx(70, abs=1e-3)
+    assert new[0, 0, 128, 95:97].mean().item() == pytest.approx(70, abs=1e-3)
+
+
+def test_a_folder_without_udp_is_ours_alone(tmp_path):
+    ViTPoseImageProcessor(use_udp=False).save_pretrained(tmp_path)
+    processor = AutoImageProcessor.from_pretrained(tmp_path)
+    assert isinstance(processor, ViTPoseImageProcessor)
+    assert processor.use_udp is False
+    script = "import sys; from transformers import AutoImageProcessor; AutoImageProcessor.from_pretrained(sys.argv[1])"
+    result = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True)
+    assert result.returncode != 0
+    assert "ViTPoseImageProcessor" in result.stderr
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_crops_in_the_models_own_type(dtype):
+    processor = ViTPoseImageProcessor()
+    crops = processor([PHOTO, PHOTO], boxes=[BOXES, []], dtype=dtype).pixel_values
+    assert crops.dtype == dtype
+    torch.testing.assert_close(crops, processor(PHOTO, boxes=[BOXES]).pixel_values.to(dtype))
+    assert processor(PHOTO, boxes=[[]], dtype=dtype).pixel_values.dtype == dtype
+
+
+def test_a_type_that_crops_cannot_have():
+    with pytest.raises(TypeError, match=r"a floating type of torch, such as torch.bfloat16, got torch.uint8"):
+        ViTPoseImageProcessor()(PHOTO, boxes=[BOXES], dtype=torch.uint8)
+
+
+def test_heatmaps_alone_are_enough():
+    maps = torch.rand(1, 17, 64, 48, generator=torch.Generator().manual_seed(0))
+    (ours,) = ViTPoseImageProcessor().post_process_pose_estimation(maps, boxes=[[BOXES[0]]])[0]
+    (same,) = ViTPoseImageProcessor().post_process_pose_estimation(SimpleNamespace(heatmaps=maps), boxes=[[BOXES[0]]])[
+        0
+    ]
+    assert torch.equal(ours["keypoints"], same["keypoints"])

@@ -88,7 +88,7 @@ def broken_maps() -> SimpleNamespace:
         pytest.param(maps(3), {}, ValueError, "got 2 boxes for 3 people", id="fewer boxes than maps"),
         pytest.param(maps(0), {}, ValueError, "got 2 boxes for 0 people", id="no maps"),
         pytest.param(broken_maps(), {}, ValueError, r"people \[1\] hold NaN", id="NaN"),
-        pytest.param(torch.rand(2, 17, 64, 48), {}, TypeError, "tensor `heatmaps`, got Tensor", id="a bare tensor"),
+        pytest.param({"heatmaps": 1}, {}, TypeError, "a tensor of heatmaps, .* got dict", id="no model's output"),
         pytest.param(maps(2), {"kernel_size": 10}, ValueError, "must be odd and positive, got 10", id="even kernel"),
         pytest.param(maps(2), {"dark_sigma": -1.0}, ValueError, "positive number", id="negative blur"),
         pytest.param(maps(2), {"drop_below_threshold": True}, ValueError, "needs a threshold", id="drop below what"),

@@ -1,0 +1,78 @@
+"""People found by an object-detection model of transformers, with the parts of pixels that its pipeline cuts off."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+import torch
+from PIL import Image
+from torch import Tensor
+from transformers import Pipeline, pipeline
+
+logger = logging.getLogger(__name__)
+
+
+class Detections(TypedDict):
+    """`boxes` `(n, 4)` float64 as x, y, width, height in image pixels, `box_scores` `(n,)`, and n `labels`."""
+
+    boxes: Tensor
+    box_scores: Tensor
+    labels: list[str]
+
+
+def as_detector(detector: Any, *, device: torch.device | None = None) -> Pipeline:
+    """An object-detection pipeline, from one or from the folder or Hub id of such a model."""
+    if isinstance(detector, (str, Path)):
+        return pipeline("object-detection", model=str(detector), device=device)
+    if not isinstance(detector, Pipeline):
+        raise TypeError(
+            f"detector must be the name of an object-detection model or a pipeline, got {type(detector).__name__}: "
+            f'make one with pipeline("object-detection", model=..., image_processor=...).'
+        )
+    if detector.task != "object-detection":
+        raise ValueError(f"detector must be a pipeline for object-detection, got one for {detector.task!r}.")
+    return detector
+
+
+def detect(detector: Pipeline, pixels: Tensor, *, threshold: float, labels: Sequence[str]) -> Detections:
+    """Run a detector on one image and keep what it calls by one of the labels.
+
+    Args:
+        detector: an object-detection pipeline.
+        pixels: `(3, height, width)` RGB in 0..255.
+        threshold: least score.
+        labels: names of the detector's classes.
+
+    Raises:
+        ValueError: the detector has no class of these names.
+    """
+    known = detector.model.config.id2label
+    wanted = {number for number, label in known.items() if label in labels}
+    if not wanted:
+        raise ValueError(
+            f"The detector has no class {' or '.join(map(repr, labels))}: pass detector_labels, some of its own "
+            f"{', '.join(map(repr, list(known.values())[:10]))}."
+        )
+    photo = Image.fromarray(pixels.clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy())
+    outputs = detector.forward(detector.preprocess(photo))
+    (found,) = detector.image_processor.post_process_object_detection(
+        outputs, threshold=threshold, target_sizes=[pixels.shape[1:]]
+    )
+    corners, classes = found["boxes"].cpu().double(), found["labels"].tolist()  # (n, 4) left, top, right, bottom
+    kept = torch.tensor([number in wanted for number in classes], dtype=torch.bool)
+    kept &= _visible(corners, kept, height=pixels.shape[1], width=pixels.shape[2])
+    return {
+        "boxes": torch.cat([corners[kept, :2], corners[kept, 2:] - corners[kept, :2]], dim=1),
+        "box_scores": found["scores"].cpu()[kept],
+        "labels": [known[number] for number, own in zip(classes, kept.tolist(), strict=True) if own],
+    }
+
+
+def _visible(corners: Tensor, wanted: Tensor, *, height: int, width: int) -> Tensor:
+    """Which boxes `(n, 4)` have an area inside the image; those wanted that have none are logged."""
+    visible = (corners[:, 2:] > corners[:, :2]).all(1) & (corners[:, 2:] > 0).all(1)
+    visible &= (corners[:, :2] < corners.new_tensor([width, height])).all(1)
+    if (wanted & ~visible).any():
+        logger.warning("Left out %d detections without an area inside the image.", int((wanted & ~visible).sum()))
+    return visible
