@@ -11,6 +11,7 @@ from .auto import register
 
 if TYPE_CHECKING:
     from .hub_cards.card import write_model_card
+    from .hub_cards.publishing import publish
     from .modeling.configuration_vitpose import ViTPoseConfig
     from .modeling.configuration_vitpose_backbone import ViTPoseBackboneConfig
     from .modeling.conversion import convert_checkpoint
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from .processing.image_processing_vitpose import ViTPoseImageProcessor
     from .processing.keypoint_detection_pipeline import KeypointDetectionPipeline
     from .processing.prediction_vitpose import predict_heatmaps
+    from .training.metric_modules import load_metric
     from .training.metrics import coco_keypoint_metrics
     from .training.packaged import TINY_CHECKPOINT
     from .training.synthetic import SyntheticPeople
@@ -42,7 +44,9 @@ __all__ = [
     "convert_checkpoint",
     "draw_poses",
     "get_keypoint_schema",
+    "load_metric",
     "predict_heatmaps",
+    "publish",
     "write_model_card",
 ]
 
@@ -60,7 +64,9 @@ _HOMES = {
     "convert_checkpoint": "modeling.conversion",
     "draw_poses": "processing.drawing",
     "get_keypoint_schema": "modeling.keypoint_schemas",
+    "load_metric": "training.metric_modules",
     "predict_heatmaps": "processing.prediction_vitpose",
+    "publish": "hub_cards.publishing",
     "write_model_card": "hub_cards.card",
 }
 
