@@ -158,6 +158,19 @@ class ViTPoseForPoseEstimation(ViTPosePreTrainedModel):
         self._frozen += freeze(self.backbone, part)
         self.train(self.training)
 
+    def freeze_all_but_token(self) -> None:
+        """Leave everything but the knowledge token out of training (ViTPose paper, section 3.4).
+
+        What is frozen stays in evaluation mode, the decoder's batch statistics included.
+        """
+        knowledge = self.backbone.embeddings.knowledge
+        if knowledge is None:
+            raise ValueError("There is no knowledge token to train: set the backbone's knowledge_token_size.")
+        self.requires_grad_(False)
+        knowledge.token.requires_grad_(True)
+        self._frozen += self.children()
+        self.train(self.training)
+
     def trainable_parameters(self) -> dict[str, PartSize]:
         """How many parameters each part of the model has, and how many of them are trained; "total" comes last."""
         return trainable_parameters(self)

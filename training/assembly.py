@@ -9,22 +9,26 @@ from accelerate import Accelerator
 from torch.utils.data import DataLoader
 
 from vitpose.modeling.configuration_vitpose import Preset, ViTPoseConfig
+from vitpose.modeling.configuration_vitpose_backbone import ViTPoseBackboneConfig
 from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
 from vitpose.modeling.pretrained_backbones import load_pretrained_backbone
 
 from .augmentation import Augmentation
+from .distillation import check_same_maps, copy_token
 from .packaged import resolve_model
 from .pose_dataset import EpochSampler, PoseDataset
 from .recipe import Recipe
 from .sources import training_people
 
 
-def build_config(recipe: Recipe) -> ViTPoseConfig:
-    """The model's configuration as the recipe describes it."""
+def build_config(recipe: Recipe, *, knowledge_token_size: int | None = None) -> ViTPoseConfig:
+    """The model's configuration as the recipe describes it, with a knowledge token of some width or without one."""
     chosen = {
+        "num_hidden_layers": recipe.num_hidden_layers,
         "num_attention_heads": recipe.num_attention_heads,
         "drop_path_rate": recipe.drop_path_rate,
         "image_size": (recipe.image_height, recipe.image_width) if recipe.image_height else None,
+        "knowledge_token_size": knowledge_token_size,
     }
     return ViTPoseConfig.from_preset(
         cast(Preset, recipe.preset),
@@ -34,18 +38,55 @@ def build_config(recipe: Recipe) -> ViTPoseConfig:
     )
 
 
-def build_model(recipe: Recipe) -> ViTPoseForPoseEstimation:
-    """The model with its initial weights; a position table for crops of another size is resized.
+def build_model(recipe: Recipe, teacher: ViTPoseForPoseEstimation | None = None) -> ViTPoseForPoseEstimation:
+    """The model with its initial weights, and what of it the recipe freezes.
+
+    A position table for crops of another size is resized. A knowledge token, from the teacher or from `init_from`, is
+    frozen, unless it is what the recipe learns.
 
     Raises:
-        ValueError: `init_from` is a pose model of another architecture or other keypoints than the recipe's.
+        ValueError: `init_from` is a pose model of another architecture or other keypoints than the recipe's, or the
+            teacher's crops or heatmaps are of another size.
     """
     torch.manual_seed(recipe.seed)
-    config = build_config(recipe)
+    config = build_config(recipe, knowledge_token_size=_knowledge_token_size(recipe, teacher))
+    model = _with_initial_weights(config, recipe)
+    if teacher is not None:
+        check_same_maps(teacher.config, config)
+    if teacher is not None and recipe.distillation != "output":
+        copy_token(teacher, model)
+    if recipe.freeze != "none":
+        model.freeze(recipe.freeze)
+    if recipe.task == "knowledge_token":
+        model.freeze_all_but_token()
+    elif _backbone(config).knowledge_token_size:
+        model.backbone.embeddings.knowledge.token.requires_grad_(False)
+    return model
+
+
+def _backbone(config: ViTPoseConfig) -> ViTPoseBackboneConfig:
+    return cast(ViTPoseBackboneConfig, config.backbone_config)
+
+
+def _knowledge_token_size(recipe: Recipe, teacher: ViTPoseForPoseEstimation | None) -> int | None:
+    """Width of the model's knowledge token: the teacher's, or that of the model the weights come from."""
+    if recipe.task == "knowledge_token":
+        return _backbone(build_config(recipe)).hidden_size
+    if teacher is not None and recipe.distillation != "output":
+        return _backbone(teacher.config).knowledge_token_size
+    source = resolve_model(recipe.init_from)
+    if source == "none" or _is_backbone_checkpoint(source):
+        return None
+    return _backbone(ViTPoseConfig.from_pretrained(source)).knowledge_token_size
+
+
+def _with_initial_weights(config: ViTPoseConfig, recipe: Recipe) -> ViTPoseForPoseEstimation:
     if recipe.init_from == "none":
         return ViTPoseForPoseEstimation(config)
     source = resolve_model(recipe.init_from)
     if _is_backbone_checkpoint(source):
+        if recipe.task == "knowledge_token":
+            raise ValueError(f"init_from {source}: expected a trained pose model, the teacher, got a backbone alone.")
         model = ViTPoseForPoseEstimation(config)
         load_pretrained_backbone(model, source)
         return model
@@ -71,6 +112,8 @@ def _check_same_architecture(found: ViTPoseConfig, wanted: ViTPoseConfig, source
     fields = ("patch_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "mlp_ratio")
     pairs = [(name, getattr(found.backbone_config, name), getattr(wanted.backbone_config, name)) for name in fields]
     pairs.append(("use_simple_decoder", found.use_simple_decoder, wanted.use_simple_decoder))
+    theirs, ours = (_backbone(config).knowledge_token_size for config in (found, wanted))
+    pairs += [("knowledge_token_size", theirs, ours)] if theirs else []  # without one, a fresh one is added
     pairs.append(("keypoints", found.get_schema().keypoints, wanted.get_schema().keypoints))
     different = [f"{name} {theirs} there, {ours} in the recipe" for name, theirs, ours in pairs if theirs != ours]
     if different:

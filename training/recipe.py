@@ -20,8 +20,10 @@ from transformers import HfArgumentParser
 
 from vitpose.modeling.configuration_vitpose import PRESETS
 from vitpose.modeling.keypoint_schemas import KeypointSchema, get_keypoint_schema
+from vitpose.training.known_datasets import get_known_dataset, list_known_datasets
 
 RECIPES = Path(__file__).parent / "recipes"
+DATASETS = list_known_datasets()
 
 
 def _about(default: Any, text: str) -> Any:
@@ -35,9 +37,15 @@ def _about(default: Any, text: str) -> Any:
 class Recipe:
     """One training run. Sizes are in pixels, epochs count from 0."""
 
+    task: Literal["pose", "knowledge_token"] = _about(
+        "pose",
+        "What is learned: 'pose' from annotated keypoints, or a 'knowledge_token' in the frozen init_from.",
+    )
+
     # The model
     preset: str = _about("tiny", "Size of the backbone: tiny, small, base, large, huge, giant.")
     decoder: Literal["classic", "simple"] = _about("simple", "Head of the model.")
+    num_hidden_layers: int | None = _about(None, "Blocks of the backbone; the preset's if not given.")
     num_attention_heads: int | None = _about(None, "Heads of each attention; the preset's if not given.")
     image_height: int | None = _about(None, "Height of a crop; the preset's if not given.")
     image_width: int | None = _about(None, "Width of a crop; the preset's if not given.")
@@ -49,16 +57,22 @@ class Recipe:
     )
 
     # The data
-    data: Literal["synthetic", "coco", "people"] = _about(
+    data: str = _about(
         "synthetic",
-        "'synthetic': generated people. 'coco': a folder in COCO's layout. 'people': Parquet files, a saved dataset or "
-        "a Hub id with columns image, bbox, keypoints.",
+        "'synthetic': generated people. 'people': Parquet files, a saved dataset or a Hub id with columns image, bbox, "
+        "keypoints. Or the name of a dataset that lies on disk as its download makes it: " + ", ".join(DATASETS) + ".",
     )
     data_dir: str | None = _about(None, "Folder or Hub id of the data; not for generated people.")
-    schema: str = _about("coco", "Name of the keypoint schema of the data.")
-    train_split: str = _about("train", "Split to train on; for COCO folders 'train2017' or 'val2017'.")
-    eval_split: str = _about("val", "Split to evaluate on; for COCO folders 'train2017' or 'val2017'.")
-    eval_boxes: str | None = _about(None, "Detector boxes, a COCO results JSON; the annotated boxes if not given.")
+    schema: str | None = _about(
+        None, "Name of the keypoint schema; the named dataset's if not given, COCO's for other data."
+    )
+    train_split: str = _about("train", "Split to train on.")
+    eval_split: str = _about("val", "Split to evaluate on.")
+    eval_boxes: str | None = _about(
+        None,
+        "Detector boxes: a COCO results JSON, or 'published' for the one of the field beside a named dataset; the "
+        "annotated boxes if not given.",
+    )
     style: Literal["studio", "street"] = _about("studio", "Style of generated people.")
     data_seed: int = _about(1, "Seed of generated people to train on; evaluation uses people no training seed draws.")
     train_people: int | None = _about(3600, "How many people an epoch sees; all if null. Generated: how many exist.")
@@ -76,6 +90,16 @@ class Recipe:
     # Targets and loss
     target_sigma: float = _about(2.0, "Radius of the target Gaussians in heatmap pixels.")
     use_joint_weights: bool = _about(False, "Whether the schema's joint weights enter the loss.")
+
+    # Distillation (ViTPose paper, section 3.4)
+    distillation: Literal["none", "output", "token", "both"] = _about(
+        "none", "What a teacher gives: its heatmaps as targets ('output'), its knowledge token, both, or nothing."
+    )
+    teacher: str | None = _about(
+        None,
+        "Folder or Hub id of the teacher, or 'tiny'; for its token the output of a run with task 'knowledge_token'.",
+    )
+    teacher_dtype: Literal["float32", "bfloat16"] = _about("float32", "Precision of the teacher.")
 
     # Optimisation (ViTPose paper, tables 1 and 6)
     freeze: Literal["none", "attention", "ffn"] = _about("none", "Part of the backbone that stays as it is.")
@@ -110,26 +134,41 @@ class Recipe:
 
     @property
     def keypoint_schema(self) -> KeypointSchema:
-        """The schema that `schema` names."""
-        return get_keypoint_schema(self.schema)
+        """The schema that `schema` names, or that the data has by itself."""
+        own = get_known_dataset(self.data).schema if self.data in DATASETS else "coco"
+        return get_keypoint_schema(self.schema or own)
 
     def validate(self) -> None:
         """Raise a `ValueError` for a value of a wrong type or out of range, or a contradiction between fields."""
         _check_types(vars(self))
-        get_keypoint_schema(self.schema)
+        choices = ("synthetic", "people", *DATASETS)
+        _require(self, "data", self.data in choices, f"one of {', '.join(map(repr, choices))}")
+        get_keypoint_schema(self.schema or "coco")
         _require(self, "preset", self.preset in PRESETS, f"one of {', '.join(PRESETS)}")
         _check_ranges(self)
         sides_agree = (self.image_height is None) == (self.image_width is None)
         _require(self, "image_height", sides_agree, f"both sides or neither, image_width is {self.image_width}")
         _require(self, "decay_epochs", self.decay_epochs == sorted(self.decay_epochs), "epochs in rising order")
-        _require(self, "eval_boxes", self.eval_boxes is None or self.data == "coco", "none, or data 'coco' beside it")
+        self._check_task()
+        named = self.data in DATASETS
+        _require(self, "eval_boxes", self.eval_boxes is None or named, "none, or a named dataset as data beside it")
         if self.data == "synthetic":
-            _require(self, "schema", self.schema == "coco", "'coco', the keypoints that generated people have")
+            own = self.schema in (None, "coco")
+            _require(self, "schema", own, "none or 'coco', the keypoints that generated people have")
             _require(self, "data_dir", self.data_dir is None, "none, since people are generated")
             for name in ("train_people", "eval_people"):
                 _require(self, name, getattr(self, name) is not None, "a number, since people are generated")
         else:
             _require(self, "data_dir", self.data_dir is not None, f"where the data is, since data is {self.data!r}")
+
+    def _check_task(self) -> None:
+        distils = self.distillation != "none"
+        expected = f"a folder, a Hub id or 'tiny', since distillation is {self.distillation!r}" if distils else "none"
+        _require(self, "teacher", (self.teacher is not None) == distils, expected)
+        if self.task == "knowledge_token":
+            _require(self, "init_from", self.init_from != "none", "the teacher that the token is learned in")
+            _require(self, "freeze", self.freeze == "none", "'none', since all but the token is frozen")
+            _require(self, "distillation", not distils, "'none', since the teacher itself is trained on")
 
 
 def _require(recipe: Recipe, name: str, holds: bool, expected: str) -> None:
@@ -163,7 +202,8 @@ def _kind_words(kind: Any) -> str:
 
 def _check_ranges(recipe: Recipe) -> None:
     one_or_more = ("epochs", "batch_size", "eval_batch_size", "gradient_accumulation_steps", "keep_checkpoints")
-    for name in (*one_or_more, "log_every", "image_height", "image_width", "train_people", "eval_people"):
+    sizes = ("num_hidden_layers", "image_height", "image_width")
+    for name in (*one_or_more, *sizes, "log_every", "train_people", "eval_people"):
         value = getattr(recipe, name)
         _require(recipe, name, value is None or value >= 1, "1 or more")
     for name in ("learning_rate", "layer_decay", "target_sigma", "dark_sigma"):

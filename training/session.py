@@ -16,6 +16,7 @@ from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
 
 from .assembly import build_evaluation_loader, build_model, build_training_loader
 from .checkpoints import list_checkpoints, load_checkpoint
+from .distillation import build_objective, load_teacher
 from .evaluation import Evaluation, predict_people, score
 from .optimisation import make_optimizer
 from .outputs import write_figures, write_outputs
@@ -62,10 +63,10 @@ def run_recipe(recipe: Recipe) -> Path:
 
 def assemble(recipe: Recipe, accelerator: Accelerator, output: Path) -> Trainer:
     """Build and prepare everything a run needs, at its newest checkpoint where the recipe resumes."""
-    model = build_model(recipe)
+    teacher = load_teacher(recipe)
+    model = build_model(recipe, teacher)
     config = model.config
-    if recipe.freeze != "none":
-        model.freeze(recipe.freeze)
+    if not all(parameter.requires_grad for parameter in model.parameters()):
         _log_trainable(model)
     if recipe.gradient_checkpointing:
         model.gradient_checkpointing_enable()
@@ -85,6 +86,7 @@ def assemble(recipe: Recipe, accelerator: Accelerator, output: Path) -> Trainer:
     trainer = Trainer(
         accelerator=accelerator,
         model=model,
+        objective=build_objective(recipe, config, teacher, accelerator.device),
         optimizer=optimizer,
         loader=loader,
         sampler=sampler,
@@ -131,7 +133,7 @@ def evaluate_model(model_source: str, recipe: Recipe, *, out: Path | None = None
     if config.get_schema().num_keypoints != recipe.keypoint_schema.num_keypoints:
         raise ValueError(
             f"The model predicts {config.get_schema().num_keypoints} keypoints ({config.get_schema().name}), the data "
-            f"has {recipe.keypoint_schema.num_keypoints} ({recipe.schema}): evaluate it on data of its own keypoints."
+            f"has {recipe.keypoint_schema.num_keypoints} ({recipe.keypoint_schema.name}): evaluate it on data of its own keypoints."
         )
     source = evaluation_people(recipe)
     loader = build_evaluation_loader(recipe, accelerator, config, source.people)

@@ -23,10 +23,10 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from vitpose.modeling.configuration_vitpose import ViTPoseConfig
-from vitpose.processing.heatmaps_vitpose import encode_heatmaps
 
 from .checkpoints import Progress, save_checkpoint
 from .evaluation import Evaluation
+from .objectives import Objective
 from .optimisation import learning_rate_factor, set_learning_rate
 from .pose_dataset import EpochSampler
 from .recipe import Recipe
@@ -84,6 +84,7 @@ class Trainer:
     Args:
         accelerator: Holds devices, processes and precision.
         model: The prepared model.
+        objective: The loss of a batch.
         optimizer: The prepared optimiser, with a `peak_lr` in every group.
         loader: The prepared loader of training batches.
         sampler: The sampler below the loader.
@@ -97,6 +98,7 @@ class Trainer:
 
     accelerator: Accelerator
     model: nn.Module
+    objective: Objective
     optimizer: torch.optim.Optimizer
     loader: DataLoaderShard
     sampler: EpochSampler
@@ -194,8 +196,7 @@ class Trainer:
         torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]))
 
     def _train_batch(self, batch: dict[str, Tensor], ends_step: bool, learning_rate: float) -> float:
-        labels, weights = self._targets(batch)
-        loss = self.model(batch["pixel_values"], labels=labels, label_weights=weights).loss
+        loss = self.objective(self.model, batch)
         value = loss.item()
         if not math.isfinite(value):
             raise NonFiniteLossError(
@@ -212,18 +213,6 @@ class Trainer:
             self.optimizer.step()
             self.optimizer.zero_grad()
         return value
-
-    def _targets(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        labels, weights = encode_heatmaps(
-            batch["keypoints_crop"],
-            batch["visibility"],
-            crop_size=self.config.image_size,
-            heatmap_size=self.config.heatmap_size,
-            sigma=self.recipe.target_sigma,
-        )
-        if self.recipe.use_joint_weights:
-            weights = weights * weights.new_tensor(self.config.get_schema().joint_weights)
-        return labels, weights
 
     def _log(self, window: "_Window", learning_rate: float) -> None:
         self.log.write(

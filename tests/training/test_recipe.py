@@ -81,7 +81,7 @@ def test_a_recipe_starts_from_its_base(tmp_path):
         ("learning_rte: 0.1", [], "unknown field 'learning_rte'. Did you mean 'learning_rate'?"),
         ("", ["--learningrate", "0.1"], "The command line has an unknown field 'learningrate'. Did you mean"),
         ("", ["--epoch", "3"], "Did you mean 'epochs'?"),  # no abbreviations
-        ("xyzzy: 1", [], "Fields: preset, decoder,"),
+        ("xyzzy: 1", [], "Fields: task, preset,"),
         # wrong types
         ("epochs: three", [], "Recipe field epochs: expected int, got 'three'"),
         ("epochs: 2.5", [], "Recipe field epochs: expected int, got 2.5"),
@@ -123,6 +123,24 @@ def test_a_recipe_starts_from_its_base(tmp_path):
         ("schema: mpii", [], "Recipe field schema: expected 'coco', the keypoints that generated people have"),
         ("train_people: null", [], "Recipe field train_people: expected a number, since people are generated"),
         ("eval_boxes: det.json", [], "Recipe field eval_boxes: expected none, or data 'coco' beside it"),
+        # distillation
+        (
+            "distillation: output",
+            [],
+            "Recipe field teacher: expected a folder, a Hub id or 'tiny', since distillation is",
+        ),
+        ("teacher: tiny", [], "Recipe field teacher: expected none, got 'tiny'"),
+        (
+            "task: knowledge_token\ninit_from: none",
+            [],
+            "Recipe field init_from: expected the teacher that the token is learned in, got 'none'",
+        ),
+        ("task: knowledge_token\nfreeze: ffn", [], "Recipe field freeze: expected 'none', since all but the token is"),
+        (
+            "task: knowledge_token\ndistillation: output\nteacher: tiny",
+            [],
+            "Recipe field distillation: expected 'none', since the teacher itself is trained on",
+        ),
         # no recipe at all
         ("- epochs", [], "expected lines of the form 'field: value', got a list"),
         ("epochs: [", [], "is not YAML"),

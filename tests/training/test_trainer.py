@@ -18,6 +18,7 @@ from PIL import Image
 from vitpose.training import assembly, run
 from vitpose.training.checkpoints import list_checkpoints
 from vitpose.training.image_reading import ImageReadError
+from vitpose.training.objectives import PoseObjective
 from vitpose.training.recipe import Recipe
 from vitpose.training.session import run_recipe
 from vitpose.training.synthetic import SyntheticPeople
@@ -188,13 +189,13 @@ def test_a_warm_up_longer_than_the_run_is_pointed_out(make_recipe, caplog):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(make_recipe, monkeypatch):
-    targets = Trainer._targets
+    targets, batches = PoseObjective.targets, itertools.count()
 
     def poisoned(self, batch):
         labels, weights = targets(self, batch)
-        return (labels * math.nan if self.progress.step == 2 else labels), weights
+        return (labels * math.nan if next(batches) == 2 else labels), weights
 
-    monkeypatch.setattr(Trainer, "_targets", poisoned)
+    monkeypatch.setattr(PoseObjective, "targets", poisoned)
     recipe = make_recipe(checkpoint_every=1, epochs=2, keep_checkpoints=3)
     with pytest.raises(NonFiniteLossError) as error:
         run_recipe(recipe)

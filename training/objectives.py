@@ -1,0 +1,43 @@
+"""What the training loop minimises: a loss of a batch, under a model."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from vitpose.modeling.configuration_vitpose import ViTPoseConfig
+from vitpose.processing.heatmaps_vitpose import encode_heatmaps
+
+from .recipe import Recipe
+
+Objective = Callable[[nn.Module, dict[str, Tensor]], Tensor]
+
+
+@dataclass(kw_only=True)
+class PoseObjective:
+    """The error of heatmaps to Gaussians at the annotated keypoints (released configs).
+
+    Args:
+        recipe: Its targets and loss count.
+        config: The model's configuration.
+    """
+
+    recipe: Recipe
+    config: ViTPoseConfig
+
+    def __call__(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+        labels, weights = self.targets(batch)
+        return model(batch["pixel_values"], labels=labels, label_weights=weights).loss
+
+    def targets(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Target heatmaps (B, K, h, w) and the weight of each keypoint in the loss (B, K)."""
+        labels, weights = encode_heatmaps(
+            batch["keypoints_crop"],
+            batch["visibility"],
+            crop_size=self.config.image_size,
+            heatmap_size=self.config.heatmap_size,
+            sigma=self.recipe.target_sigma,
+        )
+        if self.recipe.use_joint_weights:
+            weights = weights * weights.new_tensor(self.config.get_schema().joint_weights)
+        return labels, weights
