@@ -69,17 +69,18 @@ class KeypointDetectionPipeline(Pipeline):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._detectors: dict[str, Pipeline] = {}
         super().__init__(*args, **kwargs)
-        if not hasattr(self.model.config, "get_schema"):
+        if not getattr(self.model.config, "keypoint_schemas", None):
             raise TypeError(
-                f"model must be a ViTPose model of vitpose, got {type(self.model).__name__}: give its name, or load it "
-                f"with vitpose.ViTPoseForPoseEstimation.from_pretrained, which reads transformers' checkpoints too."
+                f"model must be a ViTPose model that knows its keypoints, got {type(self.model).__name__}: give its "
+                f"name, or load it with vitpose.ViTPoseForPoseEstimation.from_pretrained."
             )
         self.image_processor = _as_own_processor(self.image_processor)
         size = (self.image_processor.size.height, self.image_processor.size.width)
-        if size != tuple(self.model.config.image_size):
+        expected = tuple(self.model.config.backbone_config.image_size)
+        if size != expected:
             raise ValueError(
-                f"image_processor cuts crops of height and width {size}, the model takes "
-                f"{tuple(self.model.config.image_size)}: load both from one folder."
+                f"image_processor cuts crops of height and width {size}, the model takes {expected}: load both from "
+                f"one folder."
             )
 
     def _sanitize_parameters(
@@ -174,10 +175,11 @@ class KeypointDetectionPipeline(Pipeline):
             while _count(crops) >= batch_size or (all_now and _count(crops)):
                 batch, crops = _take(crops, batch_size)
                 maps.append(self.forward(batch, **forward))
-            while waiting and len(waiting[0]["labels"]) <= _count(maps):
+            while waiting and (num_people := len(waiting[0]["labels"])) <= _count(maps):
                 people = waiting.popleft()
-                own, maps = _take(maps, len(people["labels"]))
-                yield self.postprocess({**people, "heatmaps": own}, **after)
+                if num_people:
+                    people["heatmaps"], maps = _take(maps, num_people)
+                yield self.postprocess(people, **after) if num_people else []
 
     def preprocess(
         self,
@@ -194,7 +196,7 @@ class KeypointDetectionPipeline(Pipeline):
             pixels, their `box_scores` `(num_people,)`, and `labels`, a list of as many words.
         """
         height, width = image.pixels.shape[1:]
-        label = self._schema(dataset).category
+        label = self._schema(dataset).get("category", "person")
         if image.boxes is not None:
             boxes = image.boxes
         elif detector is not None:
@@ -219,7 +221,7 @@ class KeypointDetectionPipeline(Pipeline):
 
     def _forward(self, crops: Tensor, dataset: str | int | None = None, flip_test: bool = False) -> Tensor:
         index = self._dataset_index(dataset)
-        flip_index = self._schema(dataset).flip_index if flip_test else None
+        flip_index = _flip_index(self._schema(dataset)) if flip_test else None
         return predict_heatmaps(
             self.model, crops, dataset_index=index, flip_index=flip_index, use_udp=self.image_processor.use_udp
         )
@@ -228,7 +230,7 @@ class KeypointDetectionPipeline(Pipeline):
         self, model_outputs: dict[str, Any], dataset: str | int | None = None, threshold: float | None = None
     ) -> People:
         """The people of one image as dicts, from what [`preprocess`] returned of them and their `heatmaps`."""
-        names = self._schema(dataset).keypoints
+        names = self._schema(dataset)["keypoints"]
         (found,) = self.image_processor.post_process_pose_estimation(
             model_outputs["heatmaps"],
             boxes=[model_outputs["boxes"]],
@@ -244,21 +246,27 @@ class KeypointDetectionPipeline(Pipeline):
 
     @property
     def schema(self) -> Any:
-        """Names, edges and so on of the keypoints that the pipeline finds: a `KeypointSchema`."""
-        return self._schema(self._forward_params.get("dataset"))
+        """The `KeypointSchema` of what the pipeline finds: names, edges and so on."""
+        return self.model.config.get_schema(self._dataset_index(self._forward_params.get("dataset")) or 0)
 
-    def _schema(self, dataset: str | int | None) -> Any:
-        return self.model.config.get_schema(self._dataset_index(dataset) or 0)
+    def _schema(self, dataset: str | int | None) -> dict[str, Any]:
+        """The same as the config holds it; transformers' own config has it too, in a folder that vitpose saved."""
+        schemas = self.model.config.keypoint_schemas
+        index = self._dataset_index(dataset) or 0
+        return schemas[0 if len(schemas) == 1 else index]
 
     def _dataset_index(self, dataset: str | int | None) -> int | None:
         """The model's index of a dataset; None for a model of one dataset."""
         config = self.model.config
-        if dataset is not None:
-            return config.dataset_index(dataset)
-        if config.num_datasets > 1:
+        if getattr(config, "num_datasets", 1) == 1:  # also transformers' own config, which knows no datasets
+            names = [config.keypoint_schemas[0]["name"]]
+            if dataset not in (None, 0, *names):
+                raise ValueError(f"dataset: expected {names[0]!r} or 0, the only one of this model, got {dataset!r}.")
+            return None
+        if dataset is None:
             names = config.dataset_names or [f"0 to {config.num_datasets - 1}"]
             raise ValueError(f"This model has several datasets, say which one's keypoints to find: {', '.join(names)}.")
-        return None
+        return config.dataset_index(dataset)
 
 
 def _given(settings: dict[str, Any]) -> dict[str, Any]:
@@ -281,10 +289,16 @@ def _count(parts: list[Tensor]) -> int:
 
 def _take(parts: list[Tensor], count: int) -> tuple[Tensor, list[Tensor]]:
     """The first `count` rows of tensors joined, and the rest."""
-    if not parts:
-        return torch.zeros(0), []
     joined = parts[0] if len(parts) == 1 else torch.cat(parts)
     return joined[:count], [joined[count:]]
+
+
+def _flip_index(schema: dict[str, Any]) -> list[int]:
+    """For each keypoint the one that it becomes in a mirror."""
+    index = list(range(len(schema["keypoints"])))
+    for left, right in schema["flip_pairs"]:
+        index[left], index[right] = right, left
+    return index
 
 
 def _mean_of_sure(scores: Tensor) -> float:

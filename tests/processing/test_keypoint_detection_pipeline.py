@@ -1,5 +1,6 @@
 """The pipeline as a user of transformers calls it: any input, any source of people, batches across images."""
 
+import json
 import subprocess
 import sys
 import tracemalloc
@@ -301,7 +302,9 @@ def test_a_stream_is_read_as_it_is_asked_for_and_memory_stays_flat(pipe):
         pytest.param({"photo": "{}"}, {}, ValueError, r"inputs\[0\] must be a dict of image", id="an unknown key"),
         pytest.param("{}", {"treshold": 0.5}, TypeError, "treshold", id="a typo"),
         pytest.param("{}", {"detector": 3}, TypeError, "detector must be the name .* got int", id="no detector"),
-        pytest.param("{}", {"dataset": "mpii"}, ValueError, "dataset: expected one of coco", id="another dataset"),
+        pytest.param(
+            "{}", {"dataset": "mpii"}, ValueError, "dataset: expected 'coco' or 0, the only one", id="another dataset"
+        ),
         pytest.param(iter([]), {"num_workers": 2}, ValueError, "num_workers=2 needs a list", id="workers on a stream"),
     ],
 )
@@ -334,8 +337,18 @@ def test_a_processor_of_another_size_is_refused(folder):
         pipeline("keypoint-detection", model=folder, image_processor=ViTPoseImageProcessor(), device="cpu")
 
 
-def test_the_stock_class_is_refused_with_a_remedy(folder):
+def test_transformers_own_class_gives_the_same(folder, pipe, photos):
+    """A folder that vitpose saved tells the keypoints to transformers' config too."""
     stock = VitPoseForPoseEstimation.from_pretrained(folder)
+    processor = ViTPoseImageProcessor.from_pretrained(folder)
+    theirs = pipeline("keypoint-detection", model=stock, image_processor=processor, device="cpu")
+    found, expected = theirs(photos[0], flip_test=True), pipe(photos[0], flip_test=True)
+    np.testing.assert_allclose(points_of(found), points_of(expected), atol=1e-3)
+
+
+def test_a_model_that_does_not_tell_its_keypoints_is_refused(folder):
+    stock = VitPoseForPoseEstimation.from_pretrained(folder)
+    del stock.config.keypoint_schemas
     with pytest.raises(TypeError, match="load it with vitpose.ViTPoseForPoseEstimation.from_pretrained"):
         pipeline("keypoint-detection", model=stock, image_processor=ViTPoseImageProcessor(), device="cpu")
 
@@ -352,8 +365,6 @@ print(json.dumps(pipe(photo, boxes=[[5, 5, 40, 60]])))
 
 @pytest.mark.parametrize("which", ["folder", "plus"])
 def test_a_saved_pipeline_runs_without_vitpose(which, request, photos, tmp_path):
-    import json
-
     settings = {"dataset": "mpii"} if which == "plus" else {}
     pipe = pipeline("keypoint-detection", model=request.getfixturevalue(which), device="cpu", **settings)
     pipe.save_pretrained(tmp_path / "saved")
