@@ -1,0 +1,58 @@
+"""A stand-in for the Hub, and small saved models to publish to it."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from hub_stand_in import TOKEN, HubStandIn
+
+from vitpose import ViTPoseConfig, ViTPoseForPoseEstimation, ViTPoseImageProcessor
+
+SMALL = {
+    "image_size": (64, 48),
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "decoder": "simple",
+}
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """A stand-in for the Hub that this process publishes to, with a token in the environment."""
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)  # xet has a server of its own
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("time.sleep", lambda _: None)  # between tries
+    with HubStandIn() as server:
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", server.endpoint)
+        template = server.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        yield server
+
+
+def save_model(folder: Path, **kind: object) -> Path:
+    """A small model with random weights and its processor."""
+    torch.manual_seed(0)
+    ViTPoseForPoseEstimation(ViTPoseConfig.from_preset("tiny", **{**SMALL, **kind})).save_pretrained(folder)
+    ViTPoseImageProcessor(size={"height": 64, "width": 48}).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def saved_model(tmp_path_factory) -> Path:
+    """Folder of a small saved model, not to be changed."""
+    return save_model(tmp_path_factory.mktemp("saved") / "my-pose")
+
+
+@pytest.fixture
+def checkpoint(saved_model, tmp_path) -> Path:
+    """Folder of a small saved model without a card."""
+    return Path(shutil.copytree(saved_model, tmp_path / "my-pose"))

@@ -1,0 +1,74 @@
+"""The commands of the command line that share a model: `vitpose publish` and `vitpose serve`."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def add_hub_commands(commands: Any) -> None:
+    """Add the commands to the subparsers of the command line."""
+    _add_publish(commands)
+    _add_serve(commands)
+
+
+def _add_publish(commands: Any) -> None:
+    publish = commands.add_parser("publish", help="make a saved model's folder a repository on the Hub")
+    publish.add_argument("folder", type=Path, help="of a run, or of save_pretrained")
+    publish.add_argument("--repo", required=True, metavar="OWNER/NAME")
+    publish.add_argument("--private", action="store_true", help="a new repository is visible to its owner alone")
+    publish.add_argument("--create-pr", action="store_true", help="open a pull request in an existing repository")
+    publish.add_argument("--revision", metavar="BRANCH", help="branch to commit to, created where it is new")
+    publish.add_argument("--tag", help="name for the commit, such as v1.0")
+    publish.add_argument("--collection", metavar="TITLE", help="collection of the owner's to add the repository to")
+    publish.add_argument("--max-shard-size", metavar="SIZE", help="split the weights into files of at most this size")
+    publish.add_argument(
+        "--endpoint-requirement",
+        metavar="REQUIREMENT",
+        help="what pip installs vitpose from, such as 'vitpose @ git+https://...': adds the files that an Inference "
+        "Endpoint needs",
+    )
+    publish.add_argument("--force", action="store_true", help="publish weights with NaN or infinite values")
+    publish.add_argument("--dry-run", action="store_true", help="check, and list files and sizes, without the network")
+    publish.set_defaults(command=_publish)
+
+
+def _add_serve(commands: Any) -> None:
+    serve = commands.add_parser("serve", help="answer requests as an Inference Endpoint would, on this machine")
+    serve.add_argument("folder", help="folder or Hub id; 'tiny' is the one inside the package")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets other machines in")
+    serve.add_argument("--port", type=int, default=8000)
+    serve.set_defaults(command=_serve)
+
+
+def _publish(chosen: argparse.Namespace, _: list[str]) -> None:
+    from .hub_cards.publishing import publish
+
+    publication = publish(
+        chosen.folder,
+        chosen.repo,
+        private=chosen.private,
+        create_pr=chosen.create_pr,
+        revision=chosen.revision,
+        tag=chosen.tag,
+        collection=chosen.collection,
+        max_shard_size=chosen.max_shard_size,
+        endpoint_requirement=chosen.endpoint_requirement,
+        force=chosen.force,
+        dry_run=chosen.dry_run,
+    )
+    if not chosen.dry_run:
+        sys.stdout.write(f"{publication.url}\n")
+        return
+    lines = [f"{size:>13,}  {name}" for name, size in publication.files.items()]
+    lines += [f"left out: {', '.join(publication.left_out)}"] if publication.left_out else []
+    count, total = len(publication.files), sum(publication.files.values())
+    lines.append(f"{count} files of {total:,} bytes would be published to {chosen.repo}")
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _serve(chosen: argparse.Namespace, _: list[str]) -> None:
+    from .hub_cards.serve import serve
+    from .training.packaged import resolve_model
+
+    serve(resolve_model(chosen.folder), host=chosen.host, port=chosen.port)
