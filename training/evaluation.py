@@ -105,14 +105,14 @@ def to_coco_results(
     Args:
         predictions: Keypoints and scores, one row a person.
         people: The people in the same order, with `image_id`, `bbox` [x, y, w, h], and `box_score` where a detector
-            found them; an annotated box counts as score 1.
+            found them; an annotated box counts as score 1. Animals have their `category_id`.
     """
     box_scores = np.array([person.get("box_score", 1.0) for person in people], dtype=np.float64)
     scores = rescore(box_scores, predictions.scores)
     results = [
         {
             "image_id": int(person["image_id"]),
-            "category_id": PERSON_CATEGORY,
+            "category_id": int(person.get("category_id", PERSON_CATEGORY)),
             "bbox": [float(value) for value in person["bbox"]],
             "keypoints": np.concatenate([points, heights[:, None]], axis=1).round(3).flatten().tolist(),
             "score": float(score),

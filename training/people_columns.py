@@ -9,6 +9,19 @@
 | area | float64 | of the person in square pixels, the scale of OKS |
 | iscrowd | int8 | always 0: crowds are left out |
 | keypoints | K x 3 float64 | x, y in image pixels and v: 0 not labelled (then x = y = 0), 1 hidden, 2 visible |
+| dataset | string | name of the dataset |
+
+What only some datasets know stands in columns of its own, which the others lack:
+
+| column | type | of | meaning |
+|---|---|---|---|
+| category_id, category | int64, string | AP-10K, APT-36K | the species; a file with one category has no such columns |
+| crowd_index | float64 | CrowdPose | how crowded the photo is, 0 to 1 |
+| foot_valid, face_valid, lefthand_valid, righthand_valid | bool | COCO-WholeBody | whether the part was labelled |
+| head_size | float64 | MPII | the length that PCKh measures by, in pixels |
+| hand | string | InterHand2.6M | "right" or "left" |
+| video_id, track_id | int64 | APT-36K | the clip of the frame; the same animal in all its frames |
+| box_score | float64 | boxes from a detector | its confidence |
 """
 
 import logging
@@ -35,6 +48,23 @@ PEOPLE_FEATURES = Features(
         "area": Value("float64"),
         "iscrowd": Value("int8"),
         "keypoints": List(List(Value("float64"))),
+        "dataset": Value("string"),
+    }
+)
+EXTRA_FEATURES = Features(
+    {
+        "category_id": Value("int64"),
+        "category": Value("string"),
+        "crowd_index": Value("float64"),
+        "foot_valid": Value("bool"),
+        "face_valid": Value("bool"),
+        "lefthand_valid": Value("bool"),
+        "righthand_valid": Value("bool"),
+        "head_size": Value("float64"),
+        "hand": Value("string"),
+        "video_id": Value("int64"),
+        "track_id": Value("int64"),
+        "box_score": Value("float64"),
     }
 )
 _SHOWN = 5  # a message names this many offenders; the log of a large dataset stays readable
@@ -48,13 +78,14 @@ def checked_columns(
     An absent area becomes that of the box. Whatever stands in the place of an unlabelled keypoint becomes 0.
 
     Args:
-        columns: Lists of equal length; keypoints may be K x [x, y, v] or flat, as COCO stores them.
+        columns: Lists or arrays of equal length; keypoints may be K x [x, y, v] or flat, as COCO stores them.
         schema: The keypoints these people must have.
         where: Says in words where a row comes from.
 
     Raises:
         ValueError: A row has other keypoints than the schema, or numbers that cannot be.
     """
+    sizes = np.concatenate([_sizes(columns[side], side, where) for side in ("width", "height")], axis=1)  # (n, 2)
     boxes = _number_table(columns["bbox"], 4, "bbox = [x, y, width, height]", where)  # (n, 4)
     count = schema.num_keypoints
     content = f"the {count} keypoints [x, y, v] of the schema {schema.name!r}"
@@ -70,11 +101,35 @@ def checked_columns(
     _refuse(~np.isin(flags, (0, 1, 2)).all(1), "a visibility other than 0, 1 or 2", flags, where)
     keypoints[flags == 0] = 0
     _refuse(~np.isfinite(keypoints).all((1, 2)), "a labelled keypoint that is not finite", keypoints, where)
-    return {**columns, "bbox": boxes, "area": area, "keypoints": keypoints}
+    _refuse_far_keypoints(keypoints, sizes, where)
+    width, height = sizes.astype(np.int64).T
+    return {**columns, "width": width, "height": height, "bbox": boxes, "area": area, "keypoints": keypoints}
+
+
+def _sizes(values: Any, side: str, where: Callable[[int], str]) -> np.ndarray:
+    """(n, 1) whole numbers above 0."""
+    sizes = _number_table(values, 1, f"the {side} of the image", where)
+    _refuse(
+        ~((sizes > 0) & (sizes == np.floor(sizes))).all(1), f"a {side} that is no whole number above 0", sizes, where
+    )
+    return sizes
+
+
+def _refuse_far_keypoints(keypoints: np.ndarray, sizes: np.ndarray, where: Callable[[int], str]) -> None:
+    """Keypoints a little outside are usual at the border; farther than the image is large is another photo or unit."""
+    reach = sizes.max(1)[:, None, None]
+    points = keypoints[..., :2]  # (n, k, 2)
+    far = ((points < -reach) | (points > sizes[:, None] + reach)).any(2)  # (n, k); unlabelled ones are 0, 0
+    worst = points[np.arange(len(points)), far.argmax(1)]
+    _refuse(far.any(1), "a keypoint farther outside its image than the image is large", worst, where)
 
 
 def _number_table(values: Sequence[Any], width: int, content: str, where: Callable[[int], str]) -> np.ndarray:
-    """Stack rows of `width` numbers, nested or flat, into `(len(values), width)`."""
+    """Stack rows of `width` numbers, nested or flat, into `(len(values), width)`; what is returned may be changed."""
+    try:
+        return np.array(values, dtype=np.float64).reshape(len(values), width)
+    except (TypeError, ValueError):  # a row is at fault: find out which
+        pass
     table = np.empty((len(values), width))
     for row, value in enumerate(values):
         try:
@@ -149,17 +204,19 @@ def to_coco_annotations(people: Any, schema: KeypointSchema) -> dict[str, Any]:
         people: A dataset of [`read_people`] or [`read_coco`], or any sequence of such rows.
         schema: The keypoints of these people.
     """
-    numbers = [name for name in PEOPLE_FEATURES if name != "image"]
-    rows = people.select_columns(numbers) if isinstance(people, Dataset) else people
-    images, annotations = {}, []
+    rows = people.remove_columns("image") if isinstance(people, Dataset) else people
+    images, annotations, categories = {}, [], {}
     for index in range(len(rows)):
         row = rows[index]
-        images[row["image_id"]] = {"id": row["image_id"], "width": row["width"], "height": row["height"]}
+        image = {"id": row["image_id"], "width": row["width"], "height": row["height"]}
+        images[row["image_id"]] = image | ({"crowdIndex": row["crowd_index"]} if "crowd_index" in row else {})
+        category_id = row.get("category_id", 1)
+        categories[category_id] = row.get("category", "person")
         keypoints = np.asarray(row["keypoints"], dtype=np.float64)  # (k, 3)
         annotation = {
             "id": index + 1,  # not the person_id: pycocotools takes the id 0 for "no match"
             "image_id": row["image_id"],
-            "category_id": 1,
+            "category_id": category_id,
             "bbox": list(row["bbox"]),
             "area": row["area"],
             "iscrowd": row["iscrowd"],
@@ -168,5 +225,8 @@ def to_coco_annotations(people: Any, schema: KeypointSchema) -> dict[str, Any]:
         }
         annotations.append(annotation)
     skeleton = [[first + 1, second + 1] for first, second in schema.edges]  # COCO counts keypoints from 1
-    category = {"id": 1, "name": "person", "keypoints": list(schema.keypoints), "skeleton": skeleton}
-    return {"images": list(images.values()), "annotations": annotations, "categories": [category]}
+    shape = {"keypoints": list(schema.keypoints), "skeleton": skeleton}
+    described = [
+        {"id": number, "name": name, **shape} for number, name in sorted((categories or {1: "person"}).items())
+    ]
+    return {"images": list(images.values()), "annotations": annotations, "categories": described}

@@ -131,9 +131,10 @@ def evaluate_model(model_source: str, recipe: Recipe, *, out: Path | None = None
     model = ViTPoseForPoseEstimation.from_pretrained(model_source)
     config = model.config
     if config.get_schema().num_keypoints != recipe.keypoint_schema.num_keypoints:
+        theirs, ours = config.get_schema(), recipe.keypoint_schema
         raise ValueError(
-            f"The model predicts {config.get_schema().num_keypoints} keypoints ({config.get_schema().name}), the data "
-            f"has {recipe.keypoint_schema.num_keypoints} ({recipe.keypoint_schema.name}): evaluate it on data of its own keypoints."
+            f"The model predicts {theirs.num_keypoints} keypoints ({theirs.name}), the data has {ours.num_keypoints} "
+            f"({ours.name}): evaluate it on data of its own keypoints."
         )
     source = evaluation_people(recipe)
     loader = build_evaluation_loader(recipe, accelerator, config, source.people)

@@ -1,12 +1,12 @@
 """The people a recipe trains and evaluates on, and the ground truth they are scored against."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from datasets import Dataset
 
-from .readers import read_coco, read_detections, read_people, to_coco_annotations
+from .dataset_reading import read_dataset, read_ground_truth
+from .readers import read_people, to_coco_annotations
 from .recipe import Recipe
 from .synthetic import SyntheticPeople
 
@@ -44,8 +44,8 @@ def training_people(recipe: Recipe) -> Any:
 def evaluation_people(recipe: Recipe) -> EvaluationPeople:
     """Rows to evaluate on and their ground truth.
 
-    Annotated boxes are scored against the people read; detector boxes against the whole annotation file, so that who
-    was not detected counts.
+    Annotated boxes are scored against the people read; detector boxes against everyone in the split, so that who was
+    not detected counts.
     """
     schema = recipe.keypoint_schema
     if recipe.data == "synthetic":
@@ -55,24 +55,16 @@ def evaluation_people(recipe: Recipe) -> EvaluationPeople:
     if recipe.eval_boxes is None:
         people = _first(_read(recipe, recipe.eval_split), recipe.eval_people)
         return EvaluationPeople(people=people, annotations=to_coco_annotations(people, schema))
-    annotation_file, image_dir = _coco_paths(recipe, recipe.eval_split)
-    people = read_detections(recipe.eval_boxes, annotation_file, image_dir, schema=schema)
-    return EvaluationPeople(people=people, annotations=str(annotation_file), annotated_boxes=False)
+    name, folder, split = recipe.data, recipe.data_dir, recipe.eval_split
+    people = read_dataset(name, folder, split=split, schema=schema, boxes=recipe.eval_boxes)
+    truth = read_ground_truth(name, folder, split=split, schema=schema)
+    return EvaluationPeople(people=people, annotations=truth, annotated_boxes=False)
 
 
 def _read(recipe: Recipe, split: str) -> Dataset:
-    schema = recipe.keypoint_schema
-    if recipe.data == "coco":
-        return read_coco(*_coco_paths(recipe, split), schema=schema)
-    return read_people(recipe.data_dir, schema=schema, split=split)
-
-
-def _coco_paths(recipe: Recipe, split: str) -> tuple[Path, Path]:
-    """The annotation file and the image folder of a split in COCO's own layout."""
-    root = Path(recipe.data_dir)
-    if not root.is_dir():
-        raise ValueError(f"There is no data folder {root}. Check data_dir.")
-    return root / "annotations" / f"person_keypoints_{split}.json", root / split
+    if recipe.data == "people":
+        return read_people(recipe.data_dir, schema=recipe.keypoint_schema, split=split)
+    return read_dataset(recipe.data, recipe.data_dir, split=split, schema=recipe.keypoint_schema)
 
 
 def _first(people: Dataset, count: int | None) -> Dataset:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .processing.image_processing_vitpose import ViTPoseImageProcessor
     from .processing.keypoint_detection_pipeline import KeypointDetectionPipeline
     from .processing.prediction_vitpose import predict_heatmaps
+    from .training.dataset_reading import read_dataset
     from .training.metric_modules import load_metric
     from .training.metrics import coco_keypoint_metrics
     from .training.packaged import TINY_CHECKPOINT
@@ -47,6 +48,7 @@ __all__ = [
     "load_metric",
     "predict_heatmaps",
     "publish",
+    "read_dataset",
     "write_model_card",
 ]
 
@@ -67,6 +69,7 @@ _HOMES = {
     "load_metric": "training.metric_modules",
     "predict_heatmaps": "processing.prediction_vitpose",
     "publish": "hub_cards.publishing",
+    "read_dataset": "training.dataset_reading",
     "write_model_card": "hub_cards.card",
 }
 

@@ -53,6 +53,22 @@ def test_null_stands_for_none(tmp_path):
     assert recipe.drop_path_rate is None
 
 
+@pytest.mark.parametrize(
+    ("fields", "schema"),
+    [
+        ({}, "coco"),
+        ({"data": "people"}, "coco"),
+        ({"data": "mpii"}, "mpii"),
+        ({"data": "lsp"}, "lspet"),  # whose keypoints it shares
+        ({"data": "coco", "schema": "aic"}, "aic"),  # a folder in COCO's layout with other keypoints
+    ],
+)
+def test_named_data_has_its_own_keypoints(fields, schema):
+    recipe = Recipe(**fields, **({"data_dir": "d"} if fields else {}))
+    recipe.validate()
+    assert recipe.keypoint_schema.name == schema
+
+
 @pytest.mark.parametrize("arguments", [["--train_people", "null"], ["--train_people=null"], ["--train-people", "null"]])
 def test_null_on_the_command_line_stands_for_none(arguments):
     recipe = parse_recipe(["--data", "people", "--data_dir", "mine", "--eval_boxes", "null", *arguments])
@@ -96,7 +112,7 @@ def test_a_recipe_starts_from_its_base(tmp_path):
         ("", ["second.yaml"], "second.yaml"),
         # closed choices
         ("decoder: simpel", [], "Recipe field decoder: expected one of 'classic', 'simple', got 'simpel'"),
-        ("data: coc", [], "Recipe field data: expected one of 'synthetic', 'coco', 'people', got 'coc'"),
+        ("data: coc", [], "Recipe field data: expected one of 'synthetic', 'people', 'coco', 'coco_wholebody'"),
         (
             "preset: medium",
             [],
@@ -120,9 +136,11 @@ def test_a_recipe_starts_from_its_base(tmp_path):
         ("decay_epochs: [200, 170]", [], "Recipe field decay_epochs: expected epochs in rising order"),
         ("data: coco", [], "Recipe field data_dir: expected where the data is, since data is 'coco', got None"),
         ("data_dir: coco", [], "Recipe field data_dir: expected none, since people are generated, got 'coco'"),
-        ("schema: mpii", [], "Recipe field schema: expected 'coco', the keypoints that generated people have"),
+        ("schema: mpii", [], "Recipe field schema: expected none or 'coco', the keypoints that generated"),
         ("train_people: null", [], "Recipe field train_people: expected a number, since people are generated"),
-        ("eval_boxes: det.json", [], "Recipe field eval_boxes: expected none, or data 'coco' beside it"),
+        ("eval_boxes: det.json", [], "Recipe field eval_boxes: expected none, or a named dataset as data"),
+        ("data: people\ndata_dir: d\neval_boxes: det.json", [], "expected none, or a named dataset as data beside it"),
+        ("data: mpii", [], "Recipe field data_dir: expected where the data is, since data is 'mpii'"),
         # distillation
         (
             "distillation: output",

@@ -1,0 +1,228 @@
+"""Annotation files: JSON, COCO's layout of it, and MATLAB, with errors that name the file and the entry."""
+
+import json
+import logging
+import os
+import re
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+from vitpose.modeling.keypoint_schemas import KeypointSchema, get_keypoint_schema, list_keypoint_schemas
+
+logger = logging.getLogger(__name__)
+
+Item = dict[str, Any]
+
+_IMAGE_FIELDS = ("id", "file_name", "width", "height")
+# Dropped while a file is parsed: outlines of people are most of COCO's files, and nobody here reads them.
+_UNREAD = ("segmentation", "coco_url", "flickr_url", "date_captured", "license")
+_NUMBER_LISTS = ("keypoints", "foot_kpts", "face_kpts", "lefthand_kpts", "righthand_kpts")
+# files that name other keypoints than they hold: COCO-WholeBody the body's alone, Halpe those of face and hands too
+_NAMED_COUNTS = {"coco_wholebody": (17, 133), "halpe26": (26, 136)}
+_SHORT_FORMS = {"l": "left", "r": "right", "f": "front", "b": "back"}
+
+
+def load_json(path: Path, *, slim: bool = False) -> Any:
+    """The content of a JSON file.
+
+    Args:
+        path: The file.
+        slim: Leave out what no reader uses, and keep keypoints as packed numbers: a COCO file takes a fifth of the
+            memory.
+
+    Raises:
+        ValueError: The file is missing or damaged.
+    """
+    if not path.is_file():
+        raise ValueError(f"There is no file {path}. Check the path.")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), object_hook=_slim if slim else None)
+    except ValueError as error:  # damaged JSON, or bytes that are no text
+        raise ValueError(f"{path} is not valid JSON, perhaps an unfinished download: {error}.") from error
+
+
+def _slim(item: Item) -> Item:
+    for field in _UNREAD:
+        item.pop(field, None)
+    for field in _NUMBER_LISTS:
+        if field in item:
+            item[field] = _packed(item[field])
+    return item
+
+
+def _packed(values: Any) -> Any:
+    """Numbers in 8 bytes each; anything else as it is, for the check that knows whose it is."""
+    try:
+        return array("d", values)
+    except TypeError:
+        return values
+
+
+def load_mat(path: Path) -> dict[str, Any]:
+    """The variables of a MATLAB file, structures as objects with attributes.
+
+    Raises:
+        ImportError: scipy is not installed.
+        ValueError: The file is missing or damaged.
+    """
+    try:
+        from scipy.io import loadmat
+    except ImportError as error:
+        raise ImportError(f"Reading {path} needs scipy: pip install scipy.") from error
+    if not path.is_file():
+        raise ValueError(f"There is no file {path}. Check the path.")
+    try:
+        return loadmat(path, struct_as_record=False, squeeze_me=True)
+    except Exception as error:  # a damaged file may raise nearly anything in there
+        raise ValueError(f"{path} is not a MATLAB file, perhaps an unfinished download: {error}.") from error
+
+
+def by_id(items: list[Any], kind: str, required: Sequence[str], path: Path) -> dict[int, Item]:
+    """Images or annotations of a file by their id, each with all the fields it needs.
+
+    Raises:
+        ValueError: An entry is no object, lacks a field, has an id that is no whole number, or one that occurs twice.
+    """
+    found: dict[int, Item] = {}
+    whole = [field for field in ("id", "image_id") if field in required]
+    for position, item in enumerate(items):
+        check_fields(item, kind, required, path, position)
+        if not all(type(item[field]) is int for field in whole):
+            ids = ", ".join(f"{field} {item[field]!r}" for field in whole)
+            raise ValueError(f"{kind} number {position} of {path} has {ids}: expected whole numbers. Renumber them.")
+        if item["id"] in found:
+            raise ValueError(f"{kind} {item['id']} occurs twice in {path}: expected each id once. Renumber them.")
+        found[item["id"]] = item
+    return found
+
+
+def check_fields(item: Any, kind: str, required: Sequence[str], path: Path, position: int) -> None:
+    """Raise a ValueError if an entry of a file is no object, or lacks a field."""
+    if not isinstance(item, dict):
+        raise ValueError(f"{kind} number {position} of {path}: expected an object, got {item!r}. Use a keypoint file.")
+    missing = [field for field in required if field not in item]
+    if missing:
+        name = f"{kind} {item['id']}" if "id" in item else f"{kind} number {position}"
+        raise ValueError(f"{name} of {path} lacks {missing}: expected {list(required)}. Use a keypoint file.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CocoFile:
+    """A file in COCO's layout, its parts by their ids.
+
+    Args:
+        path: Where it lies.
+        images: With id, file_name, width and height.
+        annotations: As they stand in the file, not checked yet.
+        categories: Of people or animals; empty where the file has none.
+    """
+
+    path: Path
+    images: dict[int, Item]
+    annotations: list[Any]
+    categories: dict[int, Item]
+
+    def photo_files(self, folder: Path) -> dict[int, str]:
+        """Path of each image by its id.
+
+        Raises:
+            ValueError: There is no such folder.
+        """
+        if not folder.is_dir():
+            raise ValueError(f"There is no image folder {folder}. Check the path.")
+        return {number: os.path.join(folder, _own_slashes(image["file_name"])) for number, image in self.images.items()}
+
+    def photo_of(self, item: Item, kind: str, path: Path) -> Item:
+        """The image that an annotation or result is of; `kind` and `path` say in a message where that stands."""
+        photo = self.images.get(item["image_id"])
+        if photo is None:
+            raise ValueError(
+                f"{kind} {item['id']} of {path} is of the unknown image {item['image_id']}: {self.path} describes "
+                f"{len(self.images)} others. Add the image or remove the {kind}."
+            )
+        return photo
+
+
+def _own_slashes(file_name: str) -> str:
+    """A path as this system writes it; some files were made on Windows."""
+    return PureWindowsPath(file_name).as_posix() if "\\" in file_name else file_name
+
+
+def parse_coco(content: Any, path: Path, *, schema: KeypointSchema) -> CocoFile:
+    """Check the frame of a file in COCO's layout, its images and its categories.
+
+    Args:
+        content: The parsed JSON.
+        path: Its file, for messages.
+        schema: The keypoints that it must hold.
+
+    Raises:
+        ValueError: It has another layout, an image lacks a field, or its keypoints are others.
+    """
+    lists = [content.get("images"), content.get("annotations", [])] if isinstance(content, dict) else [None]
+    if not all(isinstance(items, list) for items in lists) or "annotations" not in content:
+        raise ValueError(f"{path} is not in COCO layout: expected an object with the lists images and annotations.")
+    categories = by_id(content.get("categories", []), "category", ("id",), path)
+    for category in categories.values():
+        if "keypoints" in category:
+            _check_names(category["keypoints"], schema, path)
+    images = by_id(content["images"], "image", _IMAGE_FIELDS, path)
+    return CocoFile(path=path, images=images, annotations=content["annotations"], categories=categories)
+
+
+def _check_names(names: Sequence[str], schema: KeypointSchema, path: Path) -> None:
+    """Refuse another count or order; warn of other names, since datasets spell the same keypoint in several ways."""
+    if len(names) not in _NAMED_COUNTS.get(schema.name, (schema.num_keypoints,)):
+        raise ValueError(
+            f"{path} has {len(names)} keypoints ({', '.join(map(str, names))}), the schema {schema.name!r} expects "
+            f"{schema.num_keypoints}.{_owner_of(names)} Choose the schema of this file."
+        )
+    pairs = list(zip(names, schema.keypoints, strict=False))  # as many as both have
+    places = {_words(name): place for place, name in enumerate(schema.keypoints)}
+    for place, (name, _) in enumerate(pairs):
+        if places.get(_words(name), place) != place:
+            raise ValueError(
+                f"{path} calls keypoint {place} {name!r}, which is keypoint {places[_words(name)]} of the schema "
+                f"{schema.name!r}: the file is of another dataset, or in another order.{_owner_of(names)} Choose the "
+                "schema of this file."
+            )
+    unlike = [f"{name} / {expected}" for name, expected in pairs if not _same(_words(name), _words(expected))]
+    if unlike:
+        message = "%s and the schema %r name keypoints differently, be sure that they mean the same: %s."
+        logger.warning(message, path, schema.name, ", ".join(unlike))
+
+
+def _words(name: str) -> frozenset[str]:
+    """What a keypoint is called, whatever the order, spelling and abbreviation: `L_F_Paw` is `left_front_paw`."""
+    return frozenset(_SHORT_FORMS.get(word, word) for word in re.findall("[a-z]+|[0-9]+", str(name).lower()))
+
+
+def _same(words: frozenset[str], others: frozenset[str]) -> bool:
+    """Whether one name is the other or a part of it, as `head` is of `top_head`."""
+    return words <= others or others <= words
+
+
+def _owner_of(names: Sequence[str]) -> str:
+    """A sentence that names the known datasets with these keypoints."""
+    words = [_words(name) for name in names]
+    schemas = [get_keypoint_schema(name) for name in list_keypoint_schemas()]
+    owners = [schema.name for schema in schemas if [_words(name) for name in schema.keypoints] == words]
+    return f" Its keypoints are those of {' or '.join(owners)}." if owners else ""
+
+
+def check_category(item: Item, file: CocoFile) -> None:
+    """Raise a ValueError if an annotation is of a category that the file does not describe."""
+    category = item.get("category_id")
+    if file.categories and category is not None and category not in file.categories:
+        raise ValueError(
+            f"annotation {item['id']} of {file.path} has the unknown category {category}: expected one of "
+            f"{list(file.categories)}. Describe the category or remove the annotation."
+        )
+
+
+def name_of(kind: str, ids: Sequence[Any], path: Path) -> Callable[[int], str]:
+    """A function that says in words where a row comes from."""
+    return lambda row: f"{kind} {ids[row]} of {path}"
