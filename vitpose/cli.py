@@ -6,6 +6,8 @@ import logging
 import sys
 from pathlib import Path
 
+from .cli_data import add_data_commands
+
 INTERRUPTED = 130  # what shells expect of a command that Ctrl-C ended
 
 
@@ -81,6 +83,8 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument("--num-attention-heads", type=int, help="needed for widths that were never published")
     convert.add_argument("--fold", metavar="NAME", help="write the ordinary model of this dataset alone")
     convert.set_defaults(command=_convert)
+
+    add_data_commands(commands)
     return parser
 
 
