@@ -121,16 +121,19 @@ def _predict(chosen: argparse.Namespace, _: list[str]) -> None:
 
 def _predict_video(chosen: argparse.Namespace, video: Path | int) -> None:
     from .find_people import BoxesFile, PeopleDetector, find_whole_image
-    from .predict import Predictor
+    from .predict import Predictor, load_pipeline
     from .predict_video import predict_video
     from .video_predictor import VideoPredictor
 
     if chosen.detect_every is not None and chosen.detector is None:
         raise ValueError("--detect-every is for --detector: with --boxes or --whole-image, leave it out.")
     boxes = None if chosen.boxes is None else BoxesFile(chosen.boxes)
-    detector = None if chosen.detector is None else PeopleDetector(chosen.detector, threshold=chosen.detector_threshold)
+    detector = None
+    if chosen.detector is not None:
+        found = {"threshold": chosen.detector_threshold, "labels": chosen.detector_labels}
+        detector = PeopleDetector(chosen.detector, **found)
     predictor = VideoPredictor(
-        predictor=Predictor.from_pretrained(chosen.model, dataset=chosen.dataset),
+        predictor=Predictor(load_pipeline(chosen.model, dataset=chosen.dataset, flip_test=chosen.flip_test)),
         find_people=boxes or detector or find_whole_image,
         min_score=chosen.detector_threshold,
         detect_every=1 if chosen.detect_every is None else chosen.detect_every,

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from transformers import pipeline
+import numpy as np
+import torch
+from transformers import Pipeline
 
-from .predict import Boxes
+from .processing.detection_vitpose import as_detector, detect
+from .processing.keypoint_detection_pipeline import DETECTOR_THRESHOLD
 from .tracking import LEAST_SCORE
 from .video_files import Frame
 
 logger = logging.getLogger(__name__)
 
-FindPeople = Callable[[Frame], tuple[Boxes, list[float]]]
+Found = tuple[list[list[float]], list[float]]
 """Boxes [x, y, width, height] in the pixels of a frame, and the score of each."""
 
+FindPeople = Callable[[Frame], Found]
 
-def find_whole_image(frame: Frame) -> tuple[Boxes, list[float]]:
+
+def find_whole_image(frame: Frame) -> Found:
     """One person, who fills each frame."""
     return [[0.0, 0.0, *map(float, frame.image.size)]], [1.0]
 
@@ -29,26 +34,23 @@ class PeopleDetector:
     """Finds people with an object-detection model of transformers.
 
     Args:
-        detector: Folder or Hub id.
+        detector: Folder or Hub id, or a pipeline.
         threshold: Least score of a person. Weaker detections are given as well, down to those that the tracker takes to
             follow people whom it knows.
+        labels: What counts as a person in the detector's words.
     """
 
-    def __init__(self, detector: str, *, threshold: float) -> None:
+    def __init__(
+        self, detector: str | Pipeline, *, threshold: float = DETECTOR_THRESHOLD, labels: Sequence[str] = ("person",)
+    ) -> None:
         self.threshold = min(threshold, LEAST_SCORE)
-        self._detect = pipeline("object-detection", model=detector)
+        self.labels = labels
+        self._detector = as_detector(detector)
 
-    def __call__(self, frame: Frame) -> tuple[Boxes, list[float]]:
-        found = [entry for entry in self._detect(frame.image, threshold=self.threshold) if _is_person(entry)]
-        corners = [[float(entry["box"][name]) for name in ("xmin", "ymin", "xmax", "ymax")] for entry in found]
-        boxes = [[left, top, right - left, bottom - top] for left, top, right, bottom in corners]
-        return boxes, [float(entry["score"]) for entry in found]
-
-
-def _is_person(entry: dict[str, Any]) -> bool:
-    """Whether a detection is a person, and more than a line once its corners are whole pixels."""
-    box = entry["box"]
-    return entry["label"] == "person" and box["xmin"] < box["xmax"] and box["ymin"] < box["ymax"]
+    def __call__(self, frame: Frame) -> Found:
+        pixels = torch.from_numpy(np.array(frame.image)).permute(2, 0, 1)  # (3, height, width)
+        found = detect(self._detector, pixels, threshold=self.threshold, labels=self.labels)
+        return found["boxes"].tolist(), found["box_scores"].tolist()
 
 
 class BoxesFile:
@@ -72,12 +74,12 @@ class BoxesFile:
         if not all(isinstance(entry, dict) and {"frame", "bbox"} <= entry.keys() for entry in entries):
             raise ValueError(f'{path}: expected a list of {{"frame": 0, "bbox": [x, y, width, height]}} for a video.')
         self.path = path
-        self._left: dict[int, Boxes] = {}
+        self._left: dict[int, list[list[float]]] = {}
         for entry in entries:
             index, box = _checked_entry(path, **{name: entry[name] for name in ("frame", "bbox")})
             self._left.setdefault(index, []).append(box)
 
-    def __call__(self, frame: Frame) -> tuple[Boxes, list[float]]:
+    def __call__(self, frame: Frame) -> Found:
         boxes = self._left.pop(frame.index, [])
         return boxes, [1.0] * len(boxes)
 

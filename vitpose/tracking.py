@@ -135,8 +135,9 @@ def follow(detected: SeenPeople, last: SeenPeople, size: tuple[int, int]) -> tup
     sure = (detected.keypoint_scores >= SURE_KEYPOINT) & (last.keypoint_scores >= SURE_KEYPOINT)  # (P, K)
     corners = _to_corners(detected.boxes) + _extent(last.keypoints, sure) - _extent(detected.keypoints, sure)  # (P, 4)
     low, high = corners[:, :2], corners[:, 2:]
-    is_inside = ((high > np.maximum(low + 1, 1)) & (low < np.array(size) - 1)).all(axis=1)  # (P,)
-    return np.concatenate([low, high - low], axis=1), is_inside & (sure.sum(axis=1) >= MIN_KEYPOINTS)
+    is_inside = (high > np.maximum(low + 1, 1)) & (low < np.array(size) - 1)  # (P, 2) along x and along y
+    is_held = np.all(is_inside, axis=1) & (np.sum(sure, axis=1) >= MIN_KEYPOINTS)
+    return np.concatenate([low, high - low], axis=1), is_held
 
 
 def _to_corners(boxes: np.ndarray) -> np.ndarray:
@@ -148,4 +149,4 @@ def _extent(keypoints: np.ndarray, sure: np.ndarray) -> np.ndarray:
     """Left, top, right, bottom (P, 4) of each person's sure keypoints; zeros for a person who has none."""
     low = np.where(sure[:, :, None], keypoints, np.inf).min(axis=1, initial=np.inf)  # (P, 2)
     high = np.where(sure[:, :, None], keypoints, -np.inf).max(axis=1, initial=-np.inf)
-    return np.where(sure.any(axis=1)[:, None], np.concatenate([low, high], axis=1), 0)
+    return np.where(np.any(sure, axis=1)[:, None], np.concatenate([low, high], axis=1), 0)

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
+from PIL import Image
 
 from .find_people import FindPeople
 from .modeling.keypoint_schemas import KeypointSchema
-from .predict import Predictor
 from .processing.drawing import to_array
+from .processing.keypoint_detection_pipeline import DETECTOR_THRESHOLD
 from .smoothing import OneEuroFilter
 from .tracking import PeopleTracker, SeenPeople, follow
 from .video_files import Frame
+
+
+class PosePredictor(Protocol):
+    """Finds the keypoints of the people in given boxes."""
+
+    @property
+    def schema(self) -> KeypointSchema:
+        """What the keypoints are."""
+
+    def __call__(self, image: Image.Image, boxes: list[list[float]]) -> Sequence[Mapping[str, Any]]:
+        """One dict a box [x, y, width, height]: keypoints (K, 2) and scores (K,), all in image pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +63,9 @@ class VideoPredictor:
     def __init__(
         self,
         *,
-        predictor: Predictor,
+        predictor: PosePredictor,
         find_people: FindPeople,
-        min_score: float = 0.3,
+        min_score: float = DETECTOR_THRESHOLD,
         detect_every: int = 1,
         smooth: bool = False,
     ) -> None:
@@ -113,7 +127,7 @@ class VideoPredictor:
     def _predict(self, frame: Frame, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Keypoints (P, K, 2) and their scores (P, K), in the frame's pixels."""
         try:
-            people = self.predictor(frame.image, boxes.tolist())
+            people = self.predictor(frame.image, boxes.tolist()) if len(boxes) else []
         except ValueError as error:
             raise ValueError(f"Frame {frame.index}: {error}") from error
         count = self.schema.num_keypoints
