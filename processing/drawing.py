@@ -28,6 +28,7 @@ BOX_COLOUR: Colour = (245, 245, 245)
 SHEET_COLOUR: Colour = (250, 250, 248)
 MAX_LAYER_PIXELS = 16_000_000  # bounds the memory of an enlarged layer to 64 MB
 SURE_SCORE = 0.7  # drawn without transparency from here on
+HUB_EDGES = 5  # so many bones that leave one joint, as those of a palm, are drawn thinner: they would merge
 
 
 def draw_poses(
@@ -198,10 +199,13 @@ def _skeleton_strokes(
     sides = [keypoint_side(name) for name in schema.keypoints]
     opacity = _opacity(scores, min_score)  # (K,)
     joint_radii = np.full(len(points), max(0.6, 0.18 * thickness))  # (K,)
+    degrees = np.bincount(np.array(schema.edges, dtype=int).ravel(), minlength=len(points))  # (K,)
     strokes = []
     for a, b in schema.edges:
         if shown[a] and shown[b]:
-            radius, colour = _limb_radius(points[a], points[b], thickness), SIDE_COLOURS[_limb_side(sides[a], sides[b])]
+            crowding = max(degrees[a], degrees[b]) / 2
+            radius = _limb_radius(points[a], points[b], thickness) / (crowding if 2 * crowding >= HUB_EDGES else 1)
+            colour = SIDE_COLOURS[_limb_side(sides[a], sides[b])]
             alpha = int(min(opacity[a], opacity[b]))
             strokes.append(_Stroke(start=points[a], end=points[b], radius=radius, colour=colour, opacity=alpha))
             joint_radii[[a, b]] = np.maximum(joint_radii[[a, b]], 1.5 * radius)

@@ -69,7 +69,21 @@ def test_schemas_equal_the_published_descriptions(shared_data: Path) -> None:
     for path in paths:
         published = json.loads(path.read_text())
         assert published.pop("num_keypoints") == get_keypoint_schema(path.stem).num_keypoints
-        assert get_keypoint_schema(path.stem).to_dict() == published
+        assert get_keypoint_schema(path.stem).to_dict() == published | {
+            "category": get_keypoint_schema(path.stem).category
+        }
+
+
+@pytest.mark.parametrize(
+    ("category", "names"),
+    [
+        ("animal", ["animalpose", "ap10k", "apt36k", "horse10", "macaque"]),
+        ("hand", ["coco_wholebody_hand", "freihand2d", "interhand2d", "onehand10k"]),
+    ],
+)
+def test_what_is_no_person_says_so(category: str, names: list[str]) -> None:
+    found = [name for name in list_keypoint_schemas() if get_keypoint_schema(name).category == category]
+    assert sorted(found) == names
 
 
 def test_apt36k_shares_everything_with_ap10k_but_its_origin() -> None:

@@ -80,7 +80,7 @@ def test_maps_become_as_many_people_near_their_peaks_or_a_named_error(
     places=st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=5),
 )
 def test_keypoints_in_the_crop_come_back(boxes, places):
-    """Box, targets, decoding, back to the image: within 0.02 heatmap pixels, up to the very edge of the crop."""
+    """Box, targets, decoding, back to the image: within 0.003 heatmap pixels, up to the very edge of the crop."""
     processor = ViTPoseImageProcessor()
     boxes = [(x, y, w, h) for x, y, w, h in boxes if x + w > 0 and y + h > 0 and x < 450 and y < 450]
     table = torch.tensor(boxes, dtype=torch.float64).view(-1, 4)
@@ -92,4 +92,4 @@ def test_keypoints_in_the_crop_come_back(boxes, places):
     (people,) = processor.post_process_pose_estimation(batch.labels, boxes=[boxes])
     for person, expected, size in zip(people, points, sides, strict=True):
         error = (person["keypoints"] - expected).abs() / (size / torch.tensor([47.0, 63.0]))
-        assert error.max() < 0.02 + 1e-3, "heatmap pixels; float32 image coordinates add up to a thousandth"
+        assert error.max() < 0.003
