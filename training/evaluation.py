@@ -127,17 +127,13 @@ def to_coco_results(
 
 
 def _suppress(results: list[dict[str, Any]], schema: KeypointSchema) -> list[dict[str, Any]]:
-    """Drop a result that repeats a better one of its image."""
-    kept = []
-    by_image: dict[int, list[dict[str, Any]]] = {}
-    for result in results:
-        by_image.setdefault(result["image_id"], []).append(result)
-    for group in by_image.values():
-        points = np.array([result["keypoints"] for result in group]).reshape(len(group), -1, 3)[..., :2]
-        areas = np.array([result["bbox"][2] * result["bbox"][3] for result in group])
-        scores = np.array([result["score"] for result in group])
-        kept += [group[i] for i in oks_nms(points, scores, areas, sigmas=schema.sigmas, threshold=NMS_OKS)]
-    return kept
+    """Drop a result that repeats a better one of its image; what is left comes image by image, best first."""
+    points = np.array([result["keypoints"] for result in results]).reshape(len(results), -1, 3)[..., :2]
+    areas = [result["bbox"][2] * result["bbox"][3] for result in results]
+    scores = [result["score"] for result in results]
+    images = [result["image_id"] for result in results]
+    kept = oks_nms(points, scores, areas, sigmas=schema.sigmas, threshold=NMS_OKS, image_ids=images)
+    return [results[index] for index in kept]
 
 
 @dataclass(kw_only=True)

@@ -46,11 +46,13 @@ def oks_nms(
     *,
     sigmas: Sequence[float],
     threshold: float = 0.9,
+    image_ids: npt.ArrayLike | None = None,
 ) -> np.ndarray:
-    """Indices of the poses of one image to keep, best score first (greedy suppression, released configs: 0.9).
+    """Indices of the poses to keep, image by image, best score first (greedy suppression, released configs: 0.9).
 
-    A pose is dropped when its OKS with a better one that is kept exceeds `threshold`; the area of a pair is the mean
-    of the two, which makes the similarity symmetric. Equal scores keep their order.
+    A pose is dropped when its OKS with a better one of its image that is kept exceeds `threshold`; the area of a pair
+    is the mean of the two, which makes the similarity symmetric. Equal scores keep their order. All images go through
+    it side by side, so that the rounds are as many as the poses kept in the fullest image.
 
     Args:
         keypoints: `(N, K, 2)` x, y in image pixels.
@@ -58,6 +60,7 @@ def oks_nms(
         areas: `(N,)` areas of the poses' boxes in square image pixels.
         sigmas: K label spreads of the keypoint schema.
         threshold: similarity in [0, 1] above which two poses are the same person.
+        image_ids: `(N,)` numbers of the poses' images, in whose order the indices come; None: all are of one image.
     """
     if not 0.0 <= threshold <= 1.0:
         raise ValueError(f"threshold must be a similarity in [0, 1], got {threshold}.")
@@ -66,15 +69,25 @@ def oks_nms(
     _expect_shape(points, "keypoints", (None, len(spreads), 2))
     sizes = _checked_areas(areas, len(points))
     _expect_shape(ranks, "scores", (len(points),))
-    pair_areas = (sizes[:, None] + sizes[None]) / 2  # (N, N)
-    duplicates = _similarity(points[:, None], points[None], pair_areas, spreads).mean(axis=2) > threshold  # (N, N)
-    kept: list[int] = []
-    suppressed = np.zeros(len(points), dtype=bool)
-    for index in np.argsort(-ranks, kind="stable"):
-        if not suppressed[index]:
-            kept.append(int(index))
-            suppressed |= duplicates[index]
-    return np.asarray(kept, dtype=np.int64)
+    images = np.zeros(len(points)) if image_ids is None else _finite(image_ids, "image_ids")
+    _expect_shape(images, "image_ids", (len(points),))
+    order = remaining = np.lexsort((-ranks, images))  # by image, best first
+    kept = np.zeros(len(points), dtype=bool)
+    while len(remaining):
+        best, others, rivals = _best_of_images(remaining, images)
+        kept[best] = True
+        pair_areas = (sizes[others] + sizes[rivals]) / 2
+        similarity = _similarity(points[others], points[rivals], pair_areas, spreads).mean(axis=1)
+        remaining = others[similarity <= threshold]
+    return order[kept[order]]
+
+
+def _best_of_images(remaining: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The first pose of each image, the other poses, and for each of these the first one of its image."""
+    first = np.ones(len(remaining), dtype=bool)
+    first[1:] = images[remaining[1:]] != images[remaining[:-1]]
+    best = remaining[first]
+    return best, remaining[~first], best[np.cumsum(first) - 1][~first]
 
 
 def rescore(box_scores: npt.ArrayLike, keypoint_scores: npt.ArrayLike, *, threshold: float = 0.2) -> np.ndarray:
@@ -94,8 +107,8 @@ def rescore(box_scores: npt.ArrayLike, keypoint_scores: npt.ArrayLike, *, thresh
 
 
 def _similarity(points: np.ndarray, others: np.ndarray, areas: np.ndarray, sigmas: np.ndarray) -> np.ndarray:
-    """Per-keypoint similarity `(N, M, K)` of broadcastable `(..., K, 2)` points; `areas` is `(M,)` or `(N, M)`."""
-    squared = ((points - others) ** 2).sum(axis=-1)  # (N, M, K)
+    """Per-keypoint similarity `(..., K)` of broadcastable `(..., K, 2)` points; `areas` broadcasts to `(...)`."""
+    squared = ((points - others) ** 2).sum(axis=-1)
     variances = (2 * sigmas) ** 2
     return np.exp(-squared / variances / (areas[..., None] + np.spacing(1)) / 2)
 

@@ -17,12 +17,7 @@ from vitpose.modeling.keypoint_schemas import get_keypoint_schema
 from vitpose.training.metrics import (
     METRIC_NAMES,
     coco_keypoint_metrics,
-    oks_matrix,
-    oks_nms,
-    rescore,
 )
-
-COCO_SIGMAS = get_keypoint_schema("coco").sigmas
 
 
 def make_ground_truth(num_keypoints=17, *, num_images=6, seed=0):
@@ -270,66 +265,3 @@ def test_a_missing_backend_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "faster_coco_eval", None)
     with pytest.raises(ImportError, match="pip install faster-coco-eval"):
         coco_keypoint_metrics([], make_ground_truth(), backend="faster_coco_eval")
-
-
-def test_oks_matrix_equals_the_reference_evaluator():
-    truth = make_ground_truth(num_images=1)
-    people = [person for person in truth["annotations"] if person["num_keypoints"]]
-    results = make_results(truth | {"annotations": people}, noise=8.0)
-    points = np.array([np.reshape(result["keypoints"], (17, 3))[:, :2] for result in results])
-    targets = np.array([np.reshape(person["keypoints"], (17, 3)) for person in people])
-    measured = oks_matrix(points, targets, [person["area"] for person in people], sigmas=COCO_SIGMAS)
-    with contextlib.redirect_stdout(io.StringIO()):
-        index = COCO()
-        index.dataset = truth | {"annotations": people}
-        index.createIndex()
-        evaluator = COCOeval(index, index.loadRes(results), "keypoints")
-        evaluator.evaluate()
-    order = np.argsort([-result["score"] for result in results])
-    np.testing.assert_allclose(measured[order], evaluator.ious[0, 1], atol=1e-12)
-
-
-def test_oks_of_a_person_without_labels_is_undefined():
-    assert np.isnan(oks_matrix(np.zeros((2, 17, 2)), np.zeros((1, 17, 3)), [100.0], sigmas=COCO_SIGMAS)).all()
-
-
-def plain_oks_nms(keypoints, scores, areas, threshold):
-    """The same rule, one pair and one keypoint at a time."""
-    remaining, kept = sorted(range(len(scores)), key=lambda i: -scores[i]), []
-    while remaining:
-        best, *remaining = remaining
-        kept.append(best)
-        survivors = []
-        for other in remaining:
-            total = 0.0
-            for (x1, y1), (x2, y2), sigma in zip(keypoints[best], keypoints[other], COCO_SIGMAS, strict=True):
-                area = (areas[best] + areas[other]) / 2
-                total += math.exp(-((x1 - x2) ** 2 + (y1 - y2) ** 2) / (2 * area * (2 * sigma) ** 2))
-            if total / 17 <= threshold:
-                survivors.append(other)
-        remaining = survivors
-    return kept
-
-
-@pytest.mark.parametrize("threshold", [0.3, 0.9])
-def test_oks_nms_equals_a_plain_loop(threshold):
-    rng = np.random.default_rng(3)
-    people = rng.uniform(0, 300, (6, 1, 17, 2))
-    keypoints = (people + rng.normal(0, 3, (6, 5, 17, 2))).reshape(30, 17, 2)  # five guesses at each of six people
-    scores, areas = rng.uniform(size=30), rng.uniform(5_000, 20_000, 30)
-    kept = oks_nms(keypoints, scores, areas, sigmas=COCO_SIGMAS, threshold=threshold)
-    assert kept.tolist() == plain_oks_nms(keypoints, scores, areas, threshold)
-    assert 6 <= len(kept) < 30
-
-
-def test_oks_nms_keeps_the_better_of_two_equal_poses_and_accepts_none():
-    same = np.tile(np.arange(34.0).reshape(1, 17, 2), (2, 1, 1))
-    assert oks_nms(same, [0.4, 0.7], [900, 900], sigmas=COCO_SIGMAS).tolist() == [1]
-    assert oks_nms(np.zeros((0, 17, 2)), [], [], sigmas=COCO_SIGMAS).tolist() == []
-    with pytest.raises(ValueError, match=r"areas must have shape \(2\), got \(1,\)"):
-        oks_nms(same, [0.4, 0.7], [900], sigmas=COCO_SIGMAS)
-
-
-def test_rescoring_averages_only_confident_keypoints():
-    peaks = [[0.9, 0.5, 0.1], [0.2, 0.1, 0.0], [1.0, 1.0, 1.0]]
-    np.testing.assert_allclose(rescore([0.5, 0.9, 1.0], peaks), [0.5 * 0.7, 0.0, 1.0])
