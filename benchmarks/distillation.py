@@ -50,12 +50,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Compare the kinds of distillation.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--blocks", type=int, default=2, help="blocks of the student; the teacher has 6")
-    parser.add_argument("--people", type=int, default=1200, help="people of a run, each seen once")
+    parser.add_argument("--people", type=int, default=400, help="people of a student's run, each seen once")
+    parser.add_argument("--token-people", type=int, default=1200, help="people that the token is learned on")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     chosen = parser.parse_args()
 
-    common = {"train_people": chosen.people, "augment": False, "batch_size": 16, "num_workers": 0}
-    token = Recipe(**common, task="knowledge_token", learning_rate=1e-2, output_dir=str(chosen.folder / "token"))
+    token = Recipe(
+        task="knowledge_token",
+        train_people=chosen.token_people,
+        augment=False,
+        learning_rate=1e-2,
+        num_workers=0,
+        output_dir=str(chosen.folder / "token"),
+    )
     figures = {"teacher": evaluate_model(TINY_CHECKPOINT, Recipe()).metrics, "teacher with its token": trained(token)}
     teachers = {"none": None, "output": "tiny", "token": token.output_dir, "both": token.output_dir}
     student = shorten(TINY_CHECKPOINT, chosen.folder / "student", chosen.blocks)
@@ -66,7 +73,10 @@ def main() -> None:
     runs: dict[str, list[dict[str, float]]] = {kind: [] for kind in teachers}
     for seed, (kind, teacher) in itertools.product(chosen.seeds, teachers.items()):
         recipe = Recipe(
-            **common,
+            train_people=chosen.people,
+            augment=False,
+            batch_size=8,
+            num_workers=0,
             num_hidden_layers=chosen.blocks,
             init_from=student,
             distillation=kind,

@@ -4,7 +4,6 @@ Parameter names are those of transformers' VitPose, so that state dicts pass bot
 """
 
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,6 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import VitPoseConfig
-from transformers.dynamic_module_utils import get_relative_import_files
 from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
 
@@ -25,6 +23,7 @@ from .heads_vitpose import ViTPoseHeads, make_decoder
 from .keypoint_schemas import KeypointSchema
 from .loss_vitpose import heatmap_loss
 from .modeling_vitpose_backbone import ViTPoseBackbone, ViTPosePreTrainedModel
+from .saving_vitpose import save_with_code
 
 
 @dataclass
@@ -250,16 +249,7 @@ class ViTPoseForPoseEstimation(ViTPosePreTrainedModel):
         Where vitpose is not installed, `AutoModel.from_pretrained(folder, trust_remote_code=True)` gives this class;
         and where transformers' own class computes the same, `AutoModelForPoseEstimation.from_pretrained(folder)` that.
         """
-        if kwargs.get("push_to_hub"):
-            raise ValueError(
-                "save_pretrained(push_to_hub=True) would upload the folder before the model's code lies in it: use "
-                "model.push_to_hub(repo_id)."
-            )
-        self.config.auto_map = _auto_map(self.config)
-        super().save_pretrained(save_directory, **kwargs)
-        if kwargs.get("is_main_process", True):
-            for file in (__file__, *get_relative_import_files(__file__)):
-                shutil.copyfile(file, os.path.join(save_directory, os.path.basename(file)))
+        save_with_code(self, save_directory, model_file=__file__, auto_map=_auto_map(self.config), **kwargs)
 
 
 class ViTPoseFromStockConfig(ViTPoseForPoseEstimation):

@@ -1,10 +1,11 @@
 """Initial weights for the backbone from DINOv2 and MAE checkpoints (ViTPose paper, section 3.3).
 
-Each foreign format is a table of renamings; what remains after it must match the backbone exactly, or an error names
-the keys. Formats: DINOv2 as transformers' `Dinov2Model` names it, MAE as transformers' `ViTMAEModel` and
-`ViTMAEForPreTraining` name it, and MAE as its authors published it.
+Each format is a table of renamings; what remains after it must match the backbone exactly, or an error names the keys.
+Formats: DINOv2 as transformers' `Dinov2Model` names it, MAE as transformers' `ViTMAEModel` and `ViTMAEForPreTraining`
+name it, MAE as its authors published it, and our own `ViTPoseForMaskedImageModeling`.
 """
 
+import json
 import math
 import pickle
 import re
@@ -15,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
+from .configuration_vitpose_mim import ViTPoseMaskedImageModelingConfig
 from .modeling_vitpose import ViTPoseForPoseEstimation
 from .positions_vitpose import resize_positions
 
@@ -22,6 +24,7 @@ StateDict = dict[str, torch.Tensor]
 
 POSITIONS = "embeddings.position_embeddings"
 PATCH_KERNEL = "embeddings.patch_embeddings.projection.weight"
+_MASKED_IMAGE_MODEL = "decoder.position_embeddings"  # a name that only our own masked-image models have
 
 # Parts of a pre-training checkpoint that a pose backbone has no use for; class tokens, mask tokens, MAE's decoder.
 _UNUSED = re.compile(r"(embeddings\.)?(cls_token|mask_token|register_tokens)$|decoder[._]|head\.|fc_norm\.")
@@ -54,11 +57,11 @@ _MAE_AUTHORS_NAMES = [
 def load_pretrained_backbone(model: ViTPoseForPoseEstimation, path: str | Path) -> None:
     """Start the backbone of `model` from a DINOv2 or MAE checkpoint, in place.
 
-    Patch kernels are zero-padded to the model's patch size, the square position grid is resized (bicubic) to the
-    model's with the class token's row kept as row 0, and DINOv2's LayerScale is folded into the projections before it.
+    Patch kernels are zero-padded to the model's patch size, the position grid is resized (bicubic) to the model's with
+    the class token's row kept as row 0, and DINOv2's LayerScale is folded into the projections before it.
 
     Args:
-        model: The model; its decoder stays as it is.
+        model: The model; its decoder, and a knowledge token, stay as they are.
         path: A `.safetensors` file, a folder that holds `model.safetensors`, or a `.pth` file of tensors alone.
 
     Raises:
@@ -67,9 +70,9 @@ def load_pretrained_backbone(model: ViTPoseForPoseEstimation, path: str | Path) 
             unexpected keys; the message names them.
     """
     weights = convert_backbone_weights(read_weights(path))
-    target = model.backbone.state_dict()
+    target = {key: value for key, value in model.backbone.state_dict().items() if ".knowledge." not in key}
     if POSITIONS in weights:
-        from_grid = _square_grid(weights[POSITIONS])
+        from_grid = _own_grid(Path(path)) or _square_grid(weights[POSITIONS])
         to_grid = model.backbone.config.grid_size
         weights[POSITIONS] = resize_positions(weights[POSITIONS], from_grid=from_grid, to_grid=to_grid)
     if PATCH_KERNEL in weights:
@@ -80,7 +83,8 @@ def load_pretrained_backbone(model: ViTPoseForPoseEstimation, path: str | Path) 
             f"{path} does not fit the model's backbone. {problems} Choose the preset, and the options of the backbone, "
             "that the checkpoint was made with."
         )
-    model.backbone.load_state_dict({key: value.to(target[key].dtype) for key, value in weights.items()})
+    weights = {key: value.to(target[key].dtype) for key, value in weights.items()}
+    model.backbone.load_state_dict(weights, strict=False)  # whole but for a knowledge token
 
 
 def read_weights(path: str | Path) -> StateDict:
@@ -110,14 +114,25 @@ def convert_backbone_weights(weights: StateDict) -> StateDict:
     if any(key.startswith("blocks.") for key in weights):
         weights = _rename(weights, _MAE_AUTHORS_NAMES)
         weights = _split_qkv(weights)
+    elif _MASKED_IMAGE_MODEL in weights:
+        weights = _rename(weights, [(r"^backbone\.", "")])
     else:
         weights = _rename(weights, _TRANSFORMERS_NAMES)
     weights = {key: value for key, value in weights.items() if not _UNUSED.match(key)}
     return _fold_layer_scale(weights)
 
 
+def _own_grid(path: Path) -> tuple[int, int] | None:
+    """(rows, columns) of the position table of one of our own masked-image models; None for other checkpoints."""
+    folder = path if path.is_dir() else path.parent
+    file = folder / "config.json"
+    if not file.is_file() or json.loads(file.read_text(encoding="utf-8")).get("model_type") != "vitpose_mim":
+        return None
+    return ViTPoseMaskedImageModelingConfig.from_pretrained(folder).backbone_config.grid_size
+
+
 def _square_grid(positions: torch.Tensor) -> tuple[int, int]:
-    """(rows, columns) of a (1, 1 + n * n, C) position table: pre-training is done on square images."""
+    """(rows, columns) of a (1, 1 + n * n, C) position table: published pre-training is done on square images."""
     side = math.isqrt(positions.shape[1] - 1)
     if side * side != positions.shape[1] - 1:
         raise ValueError(f"Expected a position table of 1 + n * n rows, got shape {tuple(positions.shape)}.")

@@ -8,7 +8,7 @@ import torch
 from accelerate import Accelerator
 from torch.utils.data import DataLoader
 
-from vitpose.modeling.configuration_vitpose import Preset, ViTPoseConfig
+from vitpose.modeling.configuration_vitpose import STOCK_MODEL_TYPE, Preset, ViTPoseConfig
 from vitpose.modeling.configuration_vitpose_backbone import ViTPoseBackboneConfig
 from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
 from vitpose.modeling.pretrained_backbones import load_pretrained_backbone
@@ -100,12 +100,13 @@ def _with_initial_weights(config: ViTPoseConfig, recipe: Recipe) -> ViTPoseForPo
 
 
 def _is_backbone_checkpoint(source: str) -> bool:
-    """Whether `source` is a file of weights, or a folder whose config is not that of a pose model."""
+    """Whether `source` is a file of weights, or a folder that does not hold a pose model."""
     path = Path(source)
     config = path / "config.json"
     if path.is_file() or not path.is_dir():
         return path.is_file()
-    return not (config.is_file() and json.loads(config.read_text(encoding="utf-8"))["model_type"].startswith("vitpose"))
+    kind = json.loads(config.read_text(encoding="utf-8")).get("model_type") if config.is_file() else None
+    return kind not in (STOCK_MODEL_TYPE, ViTPoseConfig.model_type)
 
 
 def _check_same_architecture(found: ViTPoseConfig, wanted: ViTPoseConfig, source: str) -> None:

@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from .hub_cards.publishing import publish
     from .modeling.configuration_vitpose import ViTPoseConfig
     from .modeling.configuration_vitpose_backbone import ViTPoseBackboneConfig
+    from .modeling.configuration_vitpose_mim import ViTPoseMaskedImageModelingConfig
     from .modeling.conversion import convert_checkpoint
     from .modeling.keypoint_schemas import KeypointSchema, get_keypoint_schema
     from .modeling.modeling_vitpose import ViTPoseForPoseEstimation
     from .modeling.modeling_vitpose_backbone import ViTPoseBackbone
+    from .modeling.modeling_vitpose_mim import ViTPoseForMaskedImageModeling
     from .processing.drawing import draw_poses
     from .processing.image_processing_vitpose import ViTPoseImageProcessor
     from .processing.keypoint_detection_pipeline import KeypointDetectionPipeline
@@ -38,8 +40,10 @@ __all__ = [
     "ViTPoseBackbone",
     "ViTPoseBackboneConfig",
     "ViTPoseConfig",
+    "ViTPoseForMaskedImageModeling",
     "ViTPoseForPoseEstimation",
     "ViTPoseImageProcessor",
+    "ViTPoseMaskedImageModelingConfig",
     "__version__",
     "coco_keypoint_metrics",
     "convert_checkpoint",
@@ -60,8 +64,10 @@ _HOMES = {
     "ViTPoseBackbone": "modeling.modeling_vitpose_backbone",
     "ViTPoseBackboneConfig": "modeling.configuration_vitpose_backbone",
     "ViTPoseConfig": "modeling.configuration_vitpose",
+    "ViTPoseForMaskedImageModeling": "modeling.modeling_vitpose_mim",
     "ViTPoseForPoseEstimation": "modeling.modeling_vitpose",
     "ViTPoseImageProcessor": "processing.image_processing_vitpose",
+    "ViTPoseMaskedImageModelingConfig": "modeling.configuration_vitpose_mim",
     "coco_keypoint_metrics": "training.metrics",
     "convert_checkpoint": "modeling.conversion",
     "draw_poses": "processing.drawing",

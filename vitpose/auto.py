@@ -6,14 +6,17 @@ from transformers import (
     AutoImageProcessor,
     AutoModel,
     AutoModelForPoseEstimation,
+    AutoModelForPreTraining,
     VitPoseConfig,
 )
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from .modeling.configuration_vitpose import ViTPoseConfig
 from .modeling.configuration_vitpose_backbone import ViTPoseBackboneConfig
+from .modeling.configuration_vitpose_mim import ViTPoseMaskedImageModelingConfig
 from .modeling.modeling_vitpose import ViTPoseForPoseEstimation, ViTPoseFromStockConfig
 from .modeling.modeling_vitpose_backbone import ViTPoseBackbone
+from .modeling.modeling_vitpose_mim import ViTPoseForMaskedImageModeling
 from .processing.image_processing_vitpose import ViTPoseImageProcessor
 from .processing.keypoint_detection_pipeline import KeypointDetectionPipeline
 
@@ -24,9 +27,12 @@ def register() -> None:
     """Make `AutoModel` and its siblings, and `pipeline`, know the classes of this package."""
     AutoConfig.register(ViTPoseConfig.model_type, ViTPoseConfig, exist_ok=True)
     AutoConfig.register(ViTPoseBackboneConfig.model_type, ViTPoseBackboneConfig, exist_ok=True)
+    AutoConfig.register(ViTPoseMaskedImageModelingConfig.model_type, ViTPoseMaskedImageModelingConfig, exist_ok=True)
     AutoModelForPoseEstimation.register(ViTPoseConfig, ViTPoseForPoseEstimation, exist_ok=True)
     AutoModel.register(ViTPoseConfig, ViTPoseForPoseEstimation, exist_ok=True)
     AutoModel.register(VitPoseConfig, ViTPoseFromStockConfig, exist_ok=True)
+    for auto_class in (AutoModel, AutoModelForPreTraining):
+        auto_class.register(ViTPoseMaskedImageModelingConfig, ViTPoseForMaskedImageModeling, exist_ok=True)
     AutoBackbone.register(ViTPoseBackboneConfig, ViTPoseBackbone, exist_ok=True)
     AutoImageProcessor.register(ViTPoseConfig, image_processor_classes={"pil": ViTPoseImageProcessor}, exist_ok=True)
     if PIPELINE_TASK not in PIPELINE_REGISTRY.supported_tasks:
