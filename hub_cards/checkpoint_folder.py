@@ -11,9 +11,10 @@ import torch
 from huggingface_hub import save_torch_state_dict
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
-from transformers.dynamic_module_utils import get_relative_imports
 
-CONFIG, PROCESSOR, CARD = "config.json", "preprocessor_config.json", "README.md"
+from .travelling_code import CONFIG, PROCESSOR, code_files
+
+CARD = "README.md"
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 COMPANIONS = ("metrics.json", "results.json", "LICENSE", "NOTICE")  # published where the folder has them
 EVAL_RESULTS = ".eval_results/*.yaml"
@@ -80,21 +81,6 @@ def weight_files(folder: Path) -> list[str]:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{folder / INDEX} is no index of shards: {error!r}. Save the model again.") from error
     return [INDEX, *sorted(shards)]
-
-
-def code_files(folder: Path) -> list[str]:
-    """Names of the modules that the config's `auto_map` needs, and of all that they import from the folder."""
-    if not (folder / CONFIG).is_file():
-        return []
-    auto_map = json.loads((folder / CONFIG).read_text(encoding="utf-8")).get("auto_map", {})
-    waiting = {reference.split("--")[-1].split(".")[0] for reference in auto_map.values()}
-    found: set[str] = set()
-    while waiting - found:
-        module = sorted(waiting - found)[0]
-        found.add(module)
-        if (folder / f"{module}.py").is_file():
-            waiting |= set(get_relative_imports(folder / f"{module}.py"))
-    return sorted(f"{module}.py" for module in found)
 
 
 def example_pictures(folder: Path) -> list[str]:

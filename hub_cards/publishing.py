@@ -29,11 +29,10 @@ from .checkpoint_folder import (
 )
 from .hand_written import CardParts
 from .hub_upload import Destination, upload
+from .travelling_code import add_pipeline, endpoint_files
 
 logger = logging.getLogger(__name__)
 
-TEMPLATES = Path(__file__).with_name("templates")
-HANDLER, REQUIREMENTS = "handler.py", "requirements.txt"
 CHECKPOINT_LINE = re.compile(r'^checkpoint = "[^"\n]*"', re.MULTILINE)
 
 
@@ -62,16 +61,15 @@ def publish(
     tag: str | None = None,
     collection: str | None = None,
     max_shard_size: str | None = None,
-    endpoint_requirement: str | None = None,
     force: bool = False,
     dry_run: bool = False,
 ) -> Publication:
     """Make a saved model's folder a repository on the Hub, or a new commit of one, in a single commit.
 
-    Weights, config, processor, card, the pictures it shows, figures, and the code that `trust_remote_code` runs. Files
-    that have not changed are not sent again, and what was written by hand into the card on the Hub stays. A broken
-    connection is tried again; after a failure nothing is visible, and the next call sends only what is missing. The
-    token is the one of `hf auth login` or `HF_TOKEN`.
+    Weights, config, processor, card, the pictures it shows, figures, the code that `trust_remote_code` runs, and what
+    an Inference Endpoint needs. Files that have not changed are not sent again, and what was written by hand into the
+    card on the Hub stays. A broken connection is tried again; after a failure nothing is visible, and the next call
+    sends only what is missing. The token is the one of `hf auth login` or `HF_TOKEN`.
 
     Args:
         folder: With a model and its image processor, as a run or `save_pretrained` leaves it. A folder without a card
@@ -83,8 +81,6 @@ def publish(
         tag: Name for the commit, such as "v1.0".
         collection: Title of a collection of the owner's to add the repository to, created where it is new.
         max_shard_size: Split the weights into files of at most this size, such as "2GB"; as they are if not given.
-        endpoint_requirement: What pip installs vitpose from, such as "vitpose==1.0" or "vitpose @ git+https://...":
-            adds `handler.py` and `requirements.txt` for Inference Endpoints.
         force: Publish weights with NaN or infinite values.
         dry_run: Check everything that can be checked offline, and say what would be published.
 
@@ -102,8 +98,6 @@ def publish(
     with tempfile.TemporaryDirectory(prefix="vitpose-publish-") as scratch:
         files: dict[str, Path | bytes] = {**_gather(Path(folder), Path(scratch), max_shard_size, force=force)}
         files[CARD] = _card(Path(folder), Path(scratch), repo_id).encode()
-        if endpoint_requirement is not None:
-            files |= _endpoint_files(endpoint_requirement)
         sizes = {name: _size(source) for name, source in sorted(files.items())}
         publication = Publication(files=sizes, left_out=left_out(Path(folder), [*files, *weight_files(Path(folder))]))
         if dry_run:
@@ -123,14 +117,14 @@ def _check_repo_id(repo_id: str) -> None:
 
 
 def _gather(folder: Path, scratch: Path, max_shard_size: str | None, *, force: bool) -> dict[str, Path]:
-    """The folder's files, with the weights checked and split as asked."""
+    """The folder's files, with the weights checked and split as asked, and the code that is still missing."""
     files = checkpoint_files(folder)
     weights = [name for name in weight_files(folder) if name != INDEX]
     check_weights([files[name] for name in weights], force=force)
     if max_shard_size is not None:
         shards = reshard([files[name] for name in weights], scratch / "shards", max_shard_size)
         files = {name: path for name, path in files.items() if name not in (INDEX, *weights)} | shards
-    return files
+    return files | add_pipeline(folder, scratch) | endpoint_files(folder)
 
 
 def _card(folder: Path, scratch: Path, repo_id: str) -> str:
@@ -160,16 +154,6 @@ def _named(parts: CardParts, repo_id: str, examples: list[str]) -> CardParts:
         parts.metadata["widget"] = [{"src": f"{address}/{name}", "example_title": Path(name).stem} for name in examples]
     digests = parts.seal().digests
     return CardParts(parts.metadata, parts.sections, {part: digests[part] for part in digests if part not in by_hand})
-
-
-def _endpoint_files(requirement: str) -> dict[str, Path | bytes]:
-    if not requirement.startswith("vitpose"):
-        raise ValueError(
-            f"endpoint_requirement must say where pip gets vitpose, such as 'vitpose==1.0' or 'vitpose @ "
-            f"git+https://...', got {requirement!r}."
-        )
-    text = (TEMPLATES / REQUIREMENTS).read_text(encoding="utf-8").replace("{{ vitpose }}", requirement)
-    return {HANDLER: TEMPLATES / HANDLER, REQUIREMENTS: text.encode()}
 
 
 def _size(source: Path | bytes) -> int:

@@ -22,12 +22,6 @@ def _add_publish(commands: Any) -> None:
     publish.add_argument("--tag", help="name for the commit, such as v1.0")
     publish.add_argument("--collection", metavar="TITLE", help="collection of the owner's to add the repository to")
     publish.add_argument("--max-shard-size", metavar="SIZE", help="split the weights into files of at most this size")
-    publish.add_argument(
-        "--endpoint-requirement",
-        metavar="REQUIREMENT",
-        help="what pip installs vitpose from, such as 'vitpose @ git+https://...': adds the files that an Inference "
-        "Endpoint needs",
-    )
     publish.add_argument("--force", action="store_true", help="publish weights with NaN or infinite values")
     publish.add_argument("--dry-run", action="store_true", help="check, and list files and sizes, without the network")
     publish.set_defaults(command=_publish)
@@ -53,7 +47,6 @@ def _publish(chosen: argparse.Namespace, _: list[str]) -> None:
         tag=chosen.tag,
         collection=chosen.collection,
         max_shard_size=chosen.max_shard_size,
-        endpoint_requirement=chosen.endpoint_requirement,
         force=chosen.force,
         dry_run=chosen.dry_run,
     )

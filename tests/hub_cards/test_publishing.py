@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 import pytest
@@ -14,6 +15,7 @@ from hub_stand_in import TOKEN
 from huggingface_hub import ModelCard
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from skimage.data import astronaut
 
 from vitpose import ViTPoseConfig, ViTPoseForPoseEstimation, ViTPoseImageProcessor, cli, publish, write_model_card
 
@@ -88,7 +90,7 @@ def test_what_was_written_on_the_hub_stays(hub, checkpoint):
 
 
 def test_shards_replace_a_single_file_and_load(hub, checkpoint, tmp_path):
-    """Through the same endpoint, in a process without vitpose: with remote code, and with transformers' own class."""
+    """Through the same endpoint, in a process without vitpose: both classes, the pipeline, the endpoint."""
     publish(checkpoint, REPO)
     publish(checkpoint, REPO, max_shard_size="40KB")
     weights = {path for path in paths(hub) if "safetensors" in path}
@@ -98,14 +100,16 @@ def test_shards_replace_a_single_file_and_load(hub, checkpoint, tmp_path):
     crops = torch.randn(2, 3, 64, 48)
     with torch.no_grad():
         torch.save({"crops": crops, "heatmaps": model(crops).heatmaps}, tmp_path / "expected.pt")
-    assert load_elsewhere(hub, tmp_path) == {"AutoModel": True, "AutoModelForPoseEstimation": True}
+    Image.fromarray(astronaut()).save(tmp_path / "photo.jpg")
+    found = load_elsewhere(hub, tmp_path)
+    assert found == {"AutoModel": True, "AutoModelForPoseEstimation": True, "pipeline": 17, "endpoint": 17}
 
 
 STRANGER = """
 import sys
 sys.modules["vitpose"] = None
-import json, torch
-from transformers import AutoImageProcessor, AutoModel, AutoModelForPoseEstimation
+import json, pathlib, huggingface_hub, torch
+from transformers import AutoModel, AutoModelForPoseEstimation, pipeline
 
 expected = torch.load("expected.pt")
 found = {}
@@ -113,12 +117,19 @@ for loader, remote in ((AutoModel, True), (AutoModelForPoseEstimation, False)):
     model = loader.from_pretrained(sys.argv[1], trust_remote_code=remote).eval()
     with torch.no_grad():
         found[loader.__name__] = torch.allclose(model(expected["crops"]).heatmaps, expected["heatmaps"], atol=1e-5)
-AutoImageProcessor.from_pretrained(sys.argv[1])
+pipe = pipeline("keypoint-detection", model=sys.argv[1], trust_remote_code=True)
+(person,) = pipe("photo.jpg")
+folder = pathlib.Path(huggingface_hub.snapshot_download(sys.argv[1]))
+sys.path.insert(0, str(folder))
+from handler import EndpointHandler
+
+(answer,) = EndpointHandler(str(folder))({"inputs": pathlib.Path("photo.jpg").read_bytes()})
+found |= {"pipeline": len(person["keypoints"]), "endpoint": len(answer["keypoints"])}
 print(json.dumps(found))
 """
 
 
-def load_elsewhere(hub, folder: Path) -> dict[str, bool]:
+def load_elsewhere(hub, folder: Path) -> dict[str, Any]:
     there = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(folder / "home"), "HF_HUB_OFFLINE": "0", "HF_TOKEN": TOKEN}
     run = subprocess.run(
         [sys.executable, "-c", STRANGER, REPO],
@@ -147,11 +158,11 @@ def test_a_pull_request(hub, checkpoint):
     assert hub.committed[1] == ["model.safetensors"] and len(hub.repos[REPO].branches["main"]) == 2
 
 
-def test_files_for_an_endpoint_are_asked_for(hub, checkpoint):
-    publish(checkpoint, REPO, endpoint_requirement="vitpose @ git+https://example.com/vitpose")
+def test_files_for_an_endpoint_come_along_unless_the_folder_has_its_own(hub, checkpoint):
+    (checkpoint / "requirements.txt").write_text("mine")
+    publish(checkpoint, REPO)
     files = hub.head(REPO).files
-    assert files["requirements.txt"].decode().splitlines()[-1] == "vitpose @ git+https://example.com/vitpose"
-    assert b"EndpointHandler" in files["handler.py"]
+    assert files["requirements.txt"] == b"mine" and b"class EndpointHandler" in files["handler.py"]
 
 
 def test_transformers_push_to_hub_and_then_ours(hub, checkpoint):
@@ -336,7 +347,6 @@ BAD_ARGUMENTS = [
     ("a tag on a pull request", {"create_pr": True, "tag": "v1"}, "create_pr excludes tag"),
     ("a pull request on a branch", {"create_pr": True, "revision": "next"}, "create_pr excludes revision"),
     ("a pull request nowhere", {"create_pr": True}, "no repository ada/my-pose to open a pull request in"),
-    ("an endpoint without vitpose", {"endpoint_requirement": "torch"}, "where pip gets vitpose"),
 ]
 
 
