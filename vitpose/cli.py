@@ -1,4 +1,4 @@
-"""The command line: `vitpose predict`, `vitpose evaluate` and `vitpose convert`."""
+"""The command line: `vitpose predict`, `evaluate`, `convert`; `convert-data` is in `cli_data`, others in `cli_hub`."""
 
 import argparse
 import json
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from .cli_data import add_data_commands
+from .cli_hub import add_hub_commands
 
 INTERRUPTED = 130  # what shells expect of a command that Ctrl-C ended
 
@@ -85,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     convert.set_defaults(command=_convert)
 
     add_data_commands(commands)
+    add_hub_commands(commands)
     return parser
 
 
