@@ -95,7 +95,7 @@ def write_model_card(
         _metadata(folder.name, model_config, results, license=license, dataset_id=dataset_id, base_model=base_model),
         template_str=TEMPLATE.read_text(encoding="utf-8"),
         **model_words(model_config),
-        **_cost_words(cost),
+        **cost_words(cost),
         **_run_words(measured, settings, recipe, base_model),
         **_pictures(folder, picture),
         paper_figures=[
@@ -108,10 +108,11 @@ def write_model_card(
         seed=seed,
         limits=list(limits),
     )
-    return _write(folder / CARD, CardParts.parse(str(card)).seal().render())
+    return write_card(folder / CARD, CardParts.parse(str(card)).seal().render())
 
 
-def _write(path: Path, text: str) -> Path:
+def write_card(path: Path, text: str) -> Path:
+    """Write a sealed card; what was written by hand into the one before stays, with a warning that names it."""
     kept: list[str] = []
     if path.exists():
         text, kept = keep_hand_written(text, path.read_text(encoding="utf-8"))
@@ -180,7 +181,8 @@ def _measured(metrics: Mapping[str, float] | None, dataset_name: str | None) -> 
     return measured
 
 
-def _cost_words(cost: Mapping[str, Any] | None) -> dict[str, Any]:
+def cost_words(cost: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Values of the template for a run's cost."""
     if cost is None:
         return {"hardware": None}
     missing = [key for key in ("hardware", "seconds") if key not in cost]

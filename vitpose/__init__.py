@@ -11,6 +11,7 @@ from .auto import register
 
 if TYPE_CHECKING:
     from .hub_cards.card import write_model_card
+    from .hub_cards.pretraining_card import write_pretraining_card
     from .hub_cards.publishing import publish
     from .modeling.configuration_vitpose import ViTPoseConfig
     from .modeling.configuration_vitpose_backbone import ViTPoseBackboneConfig
@@ -54,6 +55,7 @@ __all__ = [
     "publish",
     "read_dataset",
     "write_model_card",
+    "write_pretraining_card",
 ]
 
 _HOMES = {
@@ -77,6 +79,7 @@ _HOMES = {
     "publish": "hub_cards.publishing",
     "read_dataset": "training.dataset_reading",
     "write_model_card": "hub_cards.card",
+    "write_pretraining_card": "hub_cards.pretraining_card",
 }
 
 

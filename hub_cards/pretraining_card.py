@@ -1,0 +1,92 @@
+"""The card of a pre-trained backbone: a README.md whose figures, command and cost are those of the run."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from transformers import PreTrainedConfig
+
+from .card import CARD, CURVES, cost_words, write_card
+from .hand_written import CardParts
+
+TEMPLATE = Path(__file__).with_name("templates") / "pretraining_card.md"
+TASK = "image-feature-extraction"
+
+
+def write_pretraining_card(
+    folder: str | os.PathLike[str],
+    *,
+    model_config: PreTrainedConfig,
+    metrics: Mapping[str, float],
+    dataset_name: str,
+    trained_on: str,
+    recipe: Mapping[str, Any],
+    command: str,
+    cost: Mapping[str, Any],
+    license: str = "apache-2.0",
+) -> Path:
+    """Write `README.md` into the folder of a masked autoencoder and return its path.
+
+    The folder holds `reconstructions.png`, and `curves.png` where that is to be shown. What was written by hand into an
+    earlier card stays.
+
+    Args:
+        folder: The saved model's folder; its name stands for the model in the snippets.
+        model_config: `ViTPoseMaskedImageModelingConfig`.
+        metrics: `reconstruction_loss`.
+        dataset_name: What it was measured on, in words.
+        trained_on: What the model was trained on, in words.
+        recipe: Every choice of the run, written out as YAML.
+        command: The command that repeats the run.
+        cost: `hardware` in words, `seconds`, and `images_per_s` where it was measured.
+        license: Identifier of the weights' licence as the Hub spells it.
+
+    Raises:
+        FileNotFoundError: `reconstructions.png` is not in the folder.
+    """
+    folder = Path(folder).resolve()
+    if not (folder / "reconstructions.png").is_file():
+        raise FileNotFoundError(f"{folder / 'reconstructions.png'} is missing; write the picture before the card.")
+    image_height, image_width = model_config.image_size
+    card = ModelCard.from_template(
+        _metadata(folder.name, metrics, dataset_name, license),
+        template_str=TEMPLATE.read_text(encoding="utf-8"),
+        **cost_words(cost),
+        backbone=model_config.backbone_config,
+        mask_ratio=model_config.mask_ratio,
+        image_height=image_height,
+        image_width=image_width,
+        model_name=folder.name,
+        reconstruction_loss=metrics["reconstruction_loss"],
+        dataset_name=dataset_name,
+        trained_on=trained_on,
+        command=command.strip(),
+        curves=CURVES if (folder / CURVES).is_file() else None,
+        recipe=yaml.safe_dump(json.loads(json.dumps(dict(recipe), default=str)), sort_keys=False).strip(),
+    )
+    return write_card(folder / CARD, CardParts.parse(str(card)).seal().render())
+
+
+def _metadata(name: str, metrics: Mapping[str, float], dataset_name: str, license: str) -> ModelCardData:
+    result = EvalResult(
+        task_type=TASK,
+        dataset_type=dataset_name.lower().replace(" ", "-"),
+        dataset_name=dataset_name,
+        metric_type="reconstruction_loss",
+        metric_name="mean squared error of hidden patches",
+        metric_value=round(metrics["reconstruction_loss"], 4),
+    )
+    return ModelCardData(
+        model_name=name,
+        library_name="transformers",
+        pipeline_tag=TASK,
+        tags=["vitpose", "masked-autoencoder"],
+        eval_results=[result],
+        license=license,
+    )
