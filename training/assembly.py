@@ -15,6 +15,7 @@ from vitpose.modeling.pretrained_backbones import load_pretrained_backbone
 
 from .augmentation import Augmentation
 from .distillation import check_same_maps, copy_token
+from .mixture import MixedPoseDataset, MixtureSampler, collate_mixed
 from .packaged import resolve_model
 from .pose_dataset import EpochSampler, PoseDataset
 from .recipe import Recipe
@@ -30,9 +31,13 @@ def build_config(recipe: Recipe, *, knowledge_token_size: int | None = None) -> 
         "image_size": (recipe.image_height, recipe.image_width) if recipe.image_height else None,
         "knowledge_token_size": knowledge_token_size,
     }
+    schemas = recipe.keypoint_schemas
+    if len(schemas) > 1:
+        alone = recipe.experts == "none"
+        chosen |= {"num_experts": 1} if alone else {"expert_kind": recipe.experts}
     return ViTPoseConfig.from_preset(
         cast(Preset, recipe.preset),
-        datasets=[recipe.keypoint_schema],
+        datasets=schemas,
         decoder=recipe.decoder,
         **{name: value for name, value in chosen.items() if value is not None},
     )
@@ -91,11 +96,27 @@ def _with_initial_weights(config: ViTPoseConfig, recipe: Recipe) -> ViTPoseForPo
         load_pretrained_backbone(model, source)
         return model
     found = ViTPoseConfig.from_pretrained(source)
+    if config.num_datasets > 1 and found.num_datasets == 1:
+        return _with_dense_weights(config, recipe, source)
     _check_same_architecture(found, config, source)
     image_size = config.image_size
     config.set_image_size(found.image_size)
     model = ViTPoseForPoseEstimation.from_pretrained(source, config=config, dtype=torch.float32)
     model.resize_position_embeddings(image_size)
+    return model
+
+
+def _with_dense_weights(config: ViTPoseConfig, recipe: Recipe, source: str) -> ViTPoseForPoseEstimation:
+    """A model of several datasets that starts from one of a single dataset (released code of ViTPose++)."""
+    if recipe.experts == "none":
+        raise ValueError(
+            f"init_from {source} is a model of one dataset: with experts 'none' heads cannot start from it. Give "
+            "another kind of experts, or a backbone's checkpoint."
+        )
+    dense = ViTPoseForPoseEstimation.from_pretrained(source, dtype=torch.float32)
+    dense.resize_position_embeddings(config.image_size)
+    model = ViTPoseForPoseEstimation.from_dense(dense, datasets=recipe.keypoint_schemas, expert_kind=recipe.experts)
+    _check_same_architecture(model.config, config, source)
     return model
 
 
@@ -115,40 +136,61 @@ def _check_same_architecture(found: ViTPoseConfig, wanted: ViTPoseConfig, source
     pairs.append(("use_simple_decoder", found.use_simple_decoder, wanted.use_simple_decoder))
     theirs, ours = (_backbone(config).knowledge_token_size for config in (found, wanted))
     pairs += [("knowledge_token_size", theirs, ours)] if theirs else []  # without one, a fresh one is added
-    pairs.append(("keypoints", found.get_schema().keypoints, wanted.get_schema().keypoints))
+    pairs.append(("keypoints", _keypoints(found), _keypoints(wanted)))
     different = [f"{name} {theirs} there, {ours} in the recipe" for name, theirs, ours in pairs if theirs != ours]
     if different:
         raise ValueError(f"init_from {source} is another model than the recipe's: {'; '.join(different)}.")
+
+
+def _keypoints(config: ViTPoseConfig) -> list[list[str]]:
+    return [schema["keypoints"] for schema in config.keypoint_schemas]
 
 
 def build_training_loader(
     recipe: Recipe, accelerator: Accelerator, config: ViTPoseConfig
 ) -> tuple[DataLoader, EpochSampler]:
     """The loader of augmented crops, not yet prepared, and the sampler below it."""
+    parts = [_training_dataset(part, config) for part in recipe.parts]
+    together = recipe.batch_size * accelerator.num_processes
+    filling = {"seed": recipe.seed, "multiple": together if accelerator.num_processes > 1 else 1}
+    settings = _loading(recipe, accelerator)
+    if not recipe.mixture:
+        sampler = EpochSampler(len(parts[0]), **filling)
+        return DataLoader(parts[0], batch_size=recipe.batch_size, sampler=sampler, **settings), sampler
+    dataset = MixedPoseDataset(parts, dataset_indices=[dataset_index(part, config) for part in recipe.parts])
+    sampler = MixtureSampler([len(part) for part in parts], recipe.rates, **filling)
+    loader = DataLoader(dataset, batch_size=recipe.batch_size, sampler=sampler, collate_fn=collate_mixed, **settings)
+    return loader, sampler
+
+
+def _training_dataset(recipe: Recipe, config: ViTPoseConfig) -> PoseDataset:
     augmentation = Augmentation(
         flip_probability=recipe.flip_probability,
         half_body_probability=recipe.half_body_probability,
         scale=recipe.scale_deviation,
         rotation=recipe.rotation_deviation,
     )
-    dataset = PoseDataset(
+    return PoseDataset(
         training_people(recipe),
-        schema=config.get_schema(),
+        schema=recipe.keypoint_schema,
         crop_size=config.image_size,
         augmentation=augmentation if recipe.augment else None,
         seed=recipe.seed,
     )
-    together = recipe.batch_size * accelerator.num_processes
-    sampler = EpochSampler(len(dataset), seed=recipe.seed, multiple=together if accelerator.num_processes > 1 else 1)
-    loader = DataLoader(dataset, batch_size=recipe.batch_size, sampler=sampler, **_loading(recipe, accelerator))
-    return loader, sampler
+
+
+def dataset_index(recipe: Recipe, config: ViTPoseConfig) -> int:
+    """The model's index of the recipe's one dataset."""
+    if config.num_datasets == 1:
+        return 0
+    return config.dataset_index(recipe.keypoint_schema.name)
 
 
 def build_evaluation_loader(
     recipe: Recipe, accelerator: Accelerator, config: ViTPoseConfig, people: object
 ) -> DataLoader:
     """The loader of crops of the boxes alone, in the order of `people`, not yet prepared."""
-    dataset = PoseDataset(people, schema=config.get_schema(), crop_size=config.image_size, augmentation=None)
+    dataset = PoseDataset(people, schema=recipe.keypoint_schema, crop_size=config.image_size, augmentation=None)
     return DataLoader(dataset, batch_size=recipe.eval_batch_size, **_loading(recipe, accelerator))
 
 

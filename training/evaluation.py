@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -16,7 +15,8 @@ from tqdm.auto import tqdm
 
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 from vitpose.processing.geometry_vitpose import transform_points
-from vitpose.processing.heatmaps_vitpose import decode_heatmaps, flip_heatmaps
+from vitpose.processing.heatmaps_vitpose import decode_heatmaps
+from vitpose.processing.prediction_vitpose import predict_heatmaps
 
 from .metrics import coco_keypoint_metrics
 from .oks import oks_matrix, oks_nms, rescore
@@ -39,16 +39,6 @@ class Predictions:
     scores: np.ndarray
 
 
-@torch.no_grad()
-def predict_heatmaps(model: nn.Module, pixel_values: Tensor, *, flip_index: Sequence[int] | None) -> Tensor:
-    """(B, K, h, w) heatmaps of crops; with `flip_index`, averaged with those of the mirrored crops."""
-    heatmaps = model(pixel_values).heatmaps
-    if flip_index is None:
-        return heatmaps
-    mirrored = model(pixel_values.flip(-1)).heatmaps
-    return (heatmaps + flip_heatmaps(mirrored, flip_index)) / 2
-
-
 def heatmap_to_image(keypoints_heatmap: Tensor, matrices: Tensor, *, crop_size: tuple, heatmap_size: tuple) -> Tensor:
     """(N, K, 2) keypoints from heatmap pixels to image pixels, through the (N, 2, 3) crop-to-image matrices."""
     steps = [(crop - 1) / (heat - 1) for crop, heat in zip(crop_size[::-1], heatmap_size[::-1], strict=True)]  # x, y
@@ -63,6 +53,7 @@ def predict_people(
     schema: KeypointSchema,
     flip_test: bool,
     dark_sigma: float,
+    dataset_index: int | None = None,
 ) -> Predictions:
     """Predict every person of a prepared loader once, whatever the number of processes.
 
@@ -72,6 +63,7 @@ def predict_people(
         schema: Its flip pairs are used by the flip test.
         flip_test: Whether to average with the mirrored crops.
         dark_sigma: Blur before decoding, heatmap pixels.
+        dataset_index: Whose keypoints to predict, where the model has several datasets.
     """
     was_training = model.training
     model.eval()
@@ -80,7 +72,7 @@ def predict_people(
     bar = tqdm(loader, desc="evaluate", disable=not accelerator.is_local_main_process, leave=False)
     for batch in bar:
         crops = batch["pixel_values"]
-        heatmaps = predict_heatmaps(model, crops, flip_index=flip_index).float()
+        heatmaps = predict_heatmaps(model, crops, dataset_index=dataset_index, flip_index=flip_index).float()
         points, scores = decode_heatmaps(heatmaps, blur_sigma=dark_sigma)
         points = heatmap_to_image(
             points, batch["matrix"], crop_size=tuple(crops.shape[-2:]), heatmap_size=tuple(heatmaps.shape[-2:])

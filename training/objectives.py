@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from vitpose.modeling.configuration_vitpose import ViTPoseConfig
 from vitpose.processing.heatmaps_vitpose import encode_heatmaps
 
+from .mixture import joint_weight_table
 from .recipe import Recipe
 
 Objective = Callable[[nn.Module, dict[str, Tensor]], Tensor]
@@ -27,7 +28,8 @@ class PoseObjective:
 
     def __call__(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
         labels, weights = self.targets(batch)
-        return model(batch["pixel_values"], labels=labels, label_weights=weights).loss
+        several = {"dataset_index": batch["dataset_index"]} if self.config.num_datasets > 1 else {}
+        return model(batch["pixel_values"], labels=labels, label_weights=weights, **several).loss
 
     def targets(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Target heatmaps (B, K, h, w) and the weight of each keypoint in the loss (B, K)."""
@@ -39,5 +41,13 @@ class PoseObjective:
             sigma=self.recipe.target_sigma,
         )
         if self.recipe.use_joint_weights:
-            weights = weights * weights.new_tensor(self.config.get_schema().joint_weights)
+            weights = weights * self._joint_weights(batch).to(weights)
         return labels, weights
+
+    def _joint_weights(self, batch: dict[str, Tensor]) -> Tensor:
+        """(K,), or (B, K) with each sample's own dataset's."""
+        schemas = [self.config.get_schema(index) for index in range(self.config.num_datasets)]
+        table = joint_weight_table([schema.joint_weights for schema in schemas])  # (D, K)
+        if len(schemas) == 1:
+            return table[0]
+        return table[batch["dataset_index"].cpu(), : batch["visibility"].shape[1]]

@@ -7,6 +7,7 @@ import platform
 import shlex
 import shutil
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ from PIL import Image
 
 from vitpose import write_model_card
 from vitpose.processing.image_processing_vitpose import ViTPoseImageProcessor
+from vitpose.processing.keypoint_detection_pipeline import KeypointDetectionPipeline
 
 from .evaluation import Evaluation
+from .evaluator import Evaluator, joined_metrics
 from .files import whole_file
 from .image_reading import read_image
 from .machine import usable_cores
@@ -31,39 +34,61 @@ logger = logging.getLogger(__name__)
 PICTURED_PEOPLE = 8
 
 
-def write_outputs(trainer: Trainer, evaluation: Evaluation) -> None:
-    """Write the folder of a finished run; called by the main process."""
+def write_outputs(trainer: Trainer, evaluations: Mapping[str, Evaluation]) -> None:
+    """Write the folder of a finished run; called by the main process.
+
+    Of a mixture, `results.json` and `predictions.png` carry the dataset's name too: `results_coco.json`.
+    """
     recipe, output = trainer.recipe, Path(trainer.recipe.output_dir)
     _save_model(trainer, output)
-    write_figures(output, evaluation, recipe)
+    write_figures(output, evaluations, recipe)
     save_curves(trainer.log.path, output / "curves.png")
-    draw_predictions(trainer, evaluation, output / "predictions.png")
+    pictures = []
+    for name, evaluation in evaluations.items():
+        pictures.append(output / _file_name("predictions.png", name, evaluations))
+        draw_predictions(trainer.evaluators[name], evaluation, pictures[-1])
     write_model_card(
         output,
         model_config=trainer.config,
-        metrics={name: value for name, value in evaluation.metrics.items() if name != "PCK_people_excluded"},
+        metrics={
+            name: value
+            for name, value in joined_metrics(evaluations).items()
+            if not name.endswith("PCK_people_excluded")
+        },
         dataset_name=dataset_words(recipe),
         recipe=asdict(recipe),
-        command=_command(),
-        cost=_cost(trainer),
+        command=command_words(),
+        cost=run_cost(trainer),
         seed=recipe.seed,
         trained_on=training_words(recipe),
         settings=evaluation_settings(recipe),
         base_model=base_words(recipe),
+        picture=pictures[0].name,
         limits=_limits(recipe),
     )
-    name, value = evaluation.main
-    logger.info("%s %.4f on %s", name, value, dataset_words(recipe))
-    logger.info("model    %s\ncard     %s\npicture  %s", output, output / "README.md", output / "predictions.png")
+    for part, evaluation in zip(recipe.parts, evaluations.values(), strict=True):
+        name, value = evaluation.main
+        logger.info("%s %.4f on %s", name, value, dataset_words(part))
+    shown = " ".join(map(str, pictures))
+    logger.info("model    %s\ncard     %s\npicture  %s", output, output / "README.md", shown)
 
 
-def write_figures(folder: Path, evaluation: Evaluation, recipe: Recipe) -> None:
+def _file_name(name: str, dataset: str, evaluations: Mapping[str, Evaluation]) -> str:
+    """A file's name, with the dataset's in it where there are several."""
+    stem, ending = name.split(".")
+    return name if len(evaluations) == 1 else f"{stem}_{dataset}.{ending}"
+
+
+def write_figures(folder: Path, evaluations: Mapping[str, Evaluation], recipe: Recipe) -> None:
     """Write `metrics.json` (figures and how they were measured) and `results.json` (COCO's results form)."""
+    settings = {name: evaluation_settings(part) for name, part in zip(recipe.part_names, recipe.parts, strict=True)}
     with whole_file(folder / "metrics.json") as path:
-        figures = {**evaluation.metrics, "settings": evaluation_settings(recipe)}
+        own = settings if recipe.mixture else next(iter(settings.values()))
+        figures = {**joined_metrics(evaluations), "settings": own}
         path.write_text(json.dumps(figures, indent=2), encoding="utf-8")
-    with whole_file(folder / "results.json") as path:
-        path.write_text(json.dumps(evaluation.results), encoding="utf-8")
+    for name, evaluation in evaluations.items():
+        with whole_file(folder / _file_name("results.json", name, evaluations)) as path:
+            path.write_text(json.dumps(evaluation.results), encoding="utf-8")
 
 
 def evaluation_settings(recipe: Recipe) -> dict[str, Any]:
@@ -78,12 +103,12 @@ def evaluation_settings(recipe: Recipe) -> dict[str, Any]:
 
 def dataset_words(recipe: Recipe) -> str:
     """What a run is evaluated on, in words."""
-    return _people_words(recipe, recipe.eval_people, recipe.eval_split)
+    return "; ".join(_people_words(part, part.eval_people, part.eval_split) for part in recipe.parts)
 
 
 def training_words(recipe: Recipe) -> str:
     """What a run is trained on, in words."""
-    return _people_words(recipe, recipe.train_people, recipe.train_split)
+    return "; ".join(_people_words(part, part.train_people, part.train_split) for part in recipe.parts)
 
 
 def _people_words(recipe: Recipe, people: int | None, split: str) -> str:
@@ -101,14 +126,14 @@ def base_words(recipe: Recipe) -> str | None:
 
 
 def _limits(recipe: Recipe) -> list[str]:
-    if recipe.data != "synthetic":
+    if any(part.data != "synthetic" for part in recipe.parts):
         return []
     return ["It has seen generated people only: it is made for trying the tools, and fails on many photographs."]
 
 
-def draw_predictions(trainer: Trainer, evaluation: Evaluation, path: Path) -> None:
+def draw_predictions(evaluator: Evaluator, evaluation: Evaluation, path: Path) -> None:
     """Draw people from the worst to the best of the evaluation, evenly spread, beside their annotation."""
-    source, schema = trainer.evaluation_people, trainer.config.get_schema()
+    source, schema = evaluator.source, evaluator.schema
     similarity, predictions = evaluation.similarity, evaluation.predictions
     ranking = np.argsort(np.nan_to_num(similarity), kind="stable")
     chosen = ranking[np.linspace(0, len(ranking) - 1, min(PICTURED_PEOPLE, len(ranking))).round().astype(int)]
@@ -129,29 +154,37 @@ def draw_predictions(trainer: Trainer, evaluation: Evaluation, path: Path) -> No
 
 
 def _save_model(trainer: Trainer, output: Path) -> None:
-    """Save model and processor beside and move them into place, file by file, the weights last."""
+    """Save model, processor and their pipeline."""
     recipe, config = trainer.recipe, trainer.config
-    partial = output / ".model.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    trainer.accelerator.unwrap_model(trainer.model).save_pretrained(partial)
+    model = trainer.accelerator.unwrap_model(trainer.model)
     height, width = config.image_size
     processor = ViTPoseImageProcessor(
         size={"height": height, "width": width},
         dark_sigma=recipe.dark_sigma,
         heatmap_stride=height // config.heatmap_size[0],
     )
-    processor.save_pretrained(partial)
+    pipeline = KeypointDetectionPipeline(model=model, image_processor=processor, device=model.device)
+    save_into(output, pipeline.save_pretrained)
+
+
+def save_into(output: Path, *saves: Callable[[Path], Any]) -> None:
+    """Have files written beside and move them into place one by one, the weights last."""
+    partial = output / ".model.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    for save in saves:
+        save(partial)
     for file in sorted(partial.iterdir(), key=lambda file: file.suffix == ".safetensors"):
         file.replace(output / file.name)
     partial.rmdir()
 
 
-def _command() -> str:
+def command_words() -> str:
+    """The command that repeats this run."""
     script = os.path.relpath(sys.argv[0]) if os.path.exists(sys.argv[0]) else sys.argv[0]
     return shlex.join(["accelerate", "launch", script, *sys.argv[1:]])
 
 
-def _cost(trainer: Trainer) -> dict[str, Any]:
+def run_cost(trainer: Trainer) -> dict[str, Any]:
     """Hardware, wall-clock seconds and people a second of a run."""
     device = trainer.accelerator.device
     processes = trainer.accelerator.num_processes

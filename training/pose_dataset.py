@@ -20,7 +20,8 @@ class PoseDataset(Dataset):
     """Crops of people, each a pure function of (seed, epoch, index).
 
     A sample is asked for by a pair (epoch, index), as [`EpochSampler`] gives them; so the epoch reaches every worker
-    with the request itself. A plain index means epoch 0.
+    with the request itself. A plain index means epoch 0. An index beyond the people counts them once more, with another
+    augmentation: so a person can be drawn several times in an epoch.
 
     Args:
         people: Anything with `len()` and `[index]` whose rows have the columns of `vitpose.training.readers`.
@@ -75,10 +76,11 @@ class PoseDataset(Dataset):
             - `center`, `size`: float64 `(2,)`, the crop's footprint in image pixels.
             - `index`, `image_id`, `person_id`: int.
         """
-        epoch, index = key if isinstance(key, tuple) else (0, key)
+        epoch, draw = key if isinstance(key, tuple) else (0, key)
+        index = draw % len(self.people)
         row = self.people[index]
         keypoints = self._keypoints(row, index)  # (k, 3)
-        crop = self._crop(row, keypoints, epoch, index)
+        crop = self._crop(row, keypoints, epoch, draw)
         matrix = _crop_matrix(crop, self.crop_size)  # (1, 2, 3)
         image = read_image(row["image"], row=index, size=(row["width"], row["height"]))
         pixels = sample_crops(image, matrix, crop_size=self.crop_size)[0]
@@ -177,6 +179,11 @@ class EpochSampler(Sampler[tuple[int, int]]):
     def __iter__(self) -> Iterator[tuple[int, int]]:
         # Without the spawn key this would be the stream of the epoch's sample 0, see rng_for.
         entropy = np.random.SeedSequence((self.seed, self.epoch), spawn_key=(0,))
-        order = np.random.default_rng(entropy).permutation(self.num_samples)
-        for index in np.resize(order, self.epoch_length)[self._start :].tolist():  # resize repeats from the beginning
+        order = self._order(np.random.default_rng(entropy))
+        filled = np.resize(np.arange(len(order)), self.epoch_length)  # repeats from the beginning
+        for index in order[filled][self._start :].tolist():
             yield self.epoch, index
+
+    def _order(self, rng: np.random.Generator) -> np.ndarray:
+        """Indices of an epoch, each sample once."""
+        return rng.permutation(self.num_samples)

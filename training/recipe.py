@@ -8,7 +8,7 @@ import argparse
 import dataclasses
 import difflib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
@@ -22,6 +22,11 @@ from vitpose.modeling.configuration_vitpose import PRESETS
 from vitpose.modeling.keypoint_schemas import KeypointSchema, get_keypoint_schema
 from vitpose.training.known_datasets import get_known_dataset, list_known_datasets
 
+# What the datasets of a mixture may differ in.
+PART_FIELDS = (
+    *("data", "data_dir", "schema", "train_split", "eval_split", "eval_boxes", "style", "data_seed"),
+    *("train_people", "eval_people", "rate"),
+)
 RECIPES = Path(__file__).parent / "recipes"
 DATASETS = list_known_datasets()
 
@@ -37,9 +42,10 @@ def _about(default: Any, text: str) -> Any:
 class Recipe:
     """One training run. Sizes are in pixels, epochs count from 0."""
 
-    task: Literal["pose", "knowledge_token"] = _about(
+    task: Literal["pose", "knowledge_token", "masked_image_modeling"] = _about(
         "pose",
-        "What is learned: 'pose' from annotated keypoints, or a 'knowledge_token' in the frozen init_from.",
+        "What is learned: 'pose' from annotated keypoints, a 'knowledge_token' in the frozen init_from, or a backbone, "
+        "from pictures alone, by 'masked_image_modeling'.",
     )
 
     # The model
@@ -53,7 +59,7 @@ class Recipe:
     init_from: str = _about(
         "tiny",
         "Where weights come from: 'tiny' (the checkpoint inside the package), 'none' (random), a folder or Hub id of a "
-        "pose model, or a DINOv2 or MAE checkpoint file for the backbone.",
+        "pose model, the folder of a masked-image pre-training, or a DINOv2 or MAE checkpoint file for the backbone.",
     )
 
     # The data
@@ -63,6 +69,15 @@ class Recipe:
         "keypoints. Or the name of a dataset that lies on disk as its download makes it: " + ", ".join(DATASETS) + ".",
     )
     data_dir: str | None = _about(None, "Folder or Hub id of the data; not for generated people.")
+    mixture: list[dict] = _about(
+        [],
+        "Several datasets at once, in a recipe file: a list of the fields of this block in which they differ, and "
+        "`rate`, how often an epoch draws each person (1 if not given).",
+    )
+    experts: Literal["partially_shared", "independent", "independent_and_shared", "none"] = _about(
+        "partially_shared",
+        "What each block holds for each dataset of a mixture (ViTPose++ paper); 'none': heads alone.",
+    )
     schema: str | None = _about(
         None, "Name of the keypoint schema; the named dataset's if not given, COCO's for other data."
     )
@@ -77,6 +92,10 @@ class Recipe:
     data_seed: int = _about(1, "Seed of generated people to train on; evaluation uses people no training seed draws.")
     train_people: int | None = _about(3600, "How many people an epoch sees; all if null. Generated: how many exist.")
     eval_people: int | None = _about(200, "How many people are evaluated; all if null. Generated: how many exist.")
+
+    crops: Literal["people", "images"] = _about(
+        "people", "What masked-image pre-training sees: the boxes of people, or whole images."
+    )
 
     # Augmentation, in the order of the released configs; the default run changes little, coco.yaml has their figures
     augment: bool = _about(True, "Whether to augment at all.")
@@ -107,6 +126,7 @@ class Recipe:
     batch_size: int = _about(16, "People a step and process.")
     gradient_accumulation_steps: int = _about(1, "Batches whose gradients make one step.")
     learning_rate: float = _about(3e-4, "Peak learning rate.")
+    adam_beta2: float = _about(0.999, "How slowly AdamW's mean of squared gradients moves; MAE has 0.95.")
     weight_decay: float = _about(0.05, "Weight decay of matrices; vectors and position tables have none.")
     layer_decay: float = _about(1.0, "Learning rate of a layer over that of the next: 1 is the same for all.")
     warmup_steps: int = _about(20, "Steps over which the learning rate grows from a thousandth to its peak.")
@@ -138,18 +158,66 @@ class Recipe:
         own = get_known_dataset(self.data).schema if self.data in DATASETS else "coco"
         return get_keypoint_schema(self.schema or own)
 
+    @property
+    def parts(self) -> list["Recipe"]:
+        """A recipe for each dataset of the mixture; without one, this recipe alone."""
+        fields = [{name: value for name, value in part.items() if name != "rate"} for part in self.mixture]
+        return [dataclasses.replace(self, mixture=[], **part) for part in fields] or [self]
+
+    @property
+    def part_names(self) -> list[str]:
+        """What each part is called in figures and files: its data, numbered where that is not enough."""
+        names = [part.data for part in self.parts]
+        return [
+            name if names.count(name) == 1 else f"{name}_{names[: place + 1].count(name)}"
+            for place, name in enumerate(names)
+        ]
+
+    @property
+    def rates(self) -> list[float]:
+        """How often an epoch draws each person of each part."""
+        return [float(part.get("rate", 1.0)) for part in self.mixture] or [1.0]
+
+    @property
+    def keypoint_schemas(self) -> list[KeypointSchema]:
+        """One for each head of the model; parts with the same keypoints share a head."""
+        return list({part.keypoint_schema.name: part.keypoint_schema for part in self.parts}.values())
+
     def validate(self) -> None:
         """Raise a `ValueError` for a value of a wrong type or out of range, or a contradiction between fields."""
         _check_types(vars(self))
-        choices = ("synthetic", "people", *DATASETS)
-        _require(self, "data", self.data in choices, f"one of {', '.join(map(repr, choices))}")
-        get_keypoint_schema(self.schema or "coco")
         _require(self, "preset", self.preset in PRESETS, f"one of {', '.join(PRESETS)}")
         _check_ranges(self)
         sides_agree = (self.image_height is None) == (self.image_width is None)
         _require(self, "image_height", sides_agree, f"both sides or neither, image_width is {self.image_width}")
         _require(self, "decay_epochs", self.decay_epochs == sorted(self.decay_epochs), "epochs in rising order")
         self._check_task()
+        if self.mixture:
+            self._check_mixture()
+        else:
+            self._check_data()
+
+    def _check_mixture(self) -> None:
+        for number, part in enumerate(self.mixture):
+            _reject_unknown(part, f"Recipe field mixture, entry {number},", known=PART_FIELDS)
+            rate = part.get("rate", 1.0)
+            if type(rate) not in (int, float) or not 0 < rate < float("inf"):
+                raise ValueError(f"Recipe field mixture, entry {number}: expected a rate above 0, got {rate!r}.")
+        for number, recipe in enumerate(self.parts):
+            try:
+                _check_types(vars(recipe))
+                recipe._check_data()
+            except ValueError as error:
+                raise ValueError(f"Recipe field mixture, entry {number}: {error}") from error
+        names = [part.data if part.data_dir is None else f"{part.data} of {part.data_dir}" for part in self.parts]
+        _require(self, "mixture", len(set(names)) == len(names), "each dataset once")
+        _require(self, "task", self.task == "pose", "'pose', since there is a mixture")
+        _require(self, "distillation", self.distillation == "none", "'none', since there is a mixture")
+
+    def _check_data(self) -> None:
+        choices = ("synthetic", "people", *DATASETS)
+        _require(self, "data", self.data in choices, f"one of {', '.join(map(repr, choices))}")
+        get_keypoint_schema(self.schema or "coco")
         named = self.data in DATASETS
         _require(self, "eval_boxes", self.eval_boxes is None or named, "none, or a named dataset as data beside it")
         if self.data == "synthetic":
@@ -169,6 +237,20 @@ class Recipe:
             _require(self, "init_from", self.init_from != "none", "the teacher that the token is learned in")
             _require(self, "freeze", self.freeze == "none", "'none', since all but the token is frozen")
             _require(self, "distillation", not distils, "'none', since the teacher itself is trained on")
+        if self.task == "masked_image_modeling":
+            _require(self, "init_from", self.init_from == "none", "'none', as pre-training starts from random weights")
+            for name in _OF_KEYPOINTS:
+                default = getattr(Recipe, name)
+                _require(self, name, getattr(self, name) == default, f"{default!r}, as no keypoint is learned")
+        else:
+            _require(self, "crops", self.crops == "people", "'people', as images are for masked_image_modeling alone")
+
+
+# Fields that say how keypoints are learned and measured.
+_OF_KEYPOINTS = (
+    *("decoder", "eval_boxes", "half_body_probability", "scale_deviation", "rotation_deviation", "target_sigma"),
+    *("use_joint_weights", "distillation", "freeze", "layer_decay", "flip_test", "dark_sigma"),
+)
 
 
 def _require(recipe: Recipe, name: str, holds: bool, expected: str) -> None:
@@ -213,6 +295,7 @@ def _check_ranges(recipe: Recipe) -> None:
         _require(recipe, name, 0 <= getattr(recipe, name) < float("inf"), "0 or more")
     for name in ("flip_probability", "half_body_probability"):
         _require(recipe, name, 0 <= getattr(recipe, name) <= 1, "a probability from 0 to 1")
+    _require(recipe, "adam_beta2", 0 <= recipe.adam_beta2 < 1, "0 or more and less than 1")
     _require(recipe, "scale_deviation", 0 <= recipe.scale_deviation < 1, "0 or more and less than 1")
     drop_path_rate = recipe.drop_path_rate
     _require(recipe, "drop_path_rate", drop_path_rate is None or 0 <= drop_path_rate < 1, "a rate from 0 to below 1")
@@ -291,8 +374,8 @@ def _or_null(kind: Callable[[str], Any]) -> Callable[[str], Any]:
     return read
 
 
-def _reject_unknown(names: Any, owner: str) -> None:
-    known = [item.name for item in dataclasses.fields(Recipe)]
+def _reject_unknown(names: Any, owner: str, known: Sequence[str] | None = None) -> None:
+    known = known or [item.name for item in dataclasses.fields(Recipe)]
     for name in names:
         if name not in known and not (name.startswith("no_") and name[3:] in known):
             near = difflib.get_close_matches(name, known, n=1)

@@ -2,27 +2,25 @@
 
 import logging
 import os
-from functools import partial
+from collections.abc import Sized
 from pathlib import Path
 from typing import cast
 
 from accelerate import Accelerator, DataLoaderConfiguration
 from accelerate.utils import ProjectConfiguration
-from torch import nn
-from torch.utils.data import DataLoader
 
-from vitpose.modeling.configuration_vitpose import ViTPoseConfig
 from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
 
-from .assembly import build_evaluation_loader, build_model, build_training_loader
+from .assembly import build_model, build_training_loader
 from .checkpoints import list_checkpoints, load_checkpoint
 from .distillation import build_objective, load_teacher
-from .evaluation import Evaluation, predict_people, score
+from .evaluation import Evaluation
+from .evaluator import Evaluator
 from .optimisation import make_optimizer
 from .outputs import write_figures, write_outputs
-from .pose_dataset import PoseDataset
+from .pretraining import assemble_pretraining
+from .pretraining_outputs import write_pretraining_outputs
 from .recipe import Recipe
-from .sources import EvaluationPeople, evaluation_people
 from .trainer import RunLog, Trainer
 
 logger = logging.getLogger(__name__)
@@ -52,17 +50,21 @@ def run_recipe(recipe: Recipe) -> Path:
     output.mkdir(parents=True, exist_ok=True)
     if recipe.report_to:
         _start_tracker(accelerator, recipe)
-    trainer = assemble(recipe, accelerator, output)
+    pretrains = recipe.task == "masked_image_modeling"
+    trainer = (assemble_pretraining if pretrains else assemble)(recipe, accelerator, output)
+    if recipe.resume:
+        trainer.progress = load_checkpoint(accelerator, trainer.checkpoint_folder, recipe)
+        trainer.log.forget_after(trainer.progress, epochs=recipe.epochs)
     _warn_of_long_warmup(trainer)
-    evaluation = trainer.train()
+    evaluations = trainer.train()
     if accelerator.is_main_process:
-        write_outputs(trainer, evaluation)
+        (write_pretraining_outputs if pretrains else write_outputs)(trainer, evaluations)
     accelerator.end_training()
     return output
 
 
 def assemble(recipe: Recipe, accelerator: Accelerator, output: Path) -> Trainer:
-    """Build and prepare everything a run needs, at its newest checkpoint where the recipe resumes."""
+    """Build and prepare everything a run needs."""
     teacher = load_teacher(recipe)
     model = build_model(recipe, teacher)
     config = model.config
@@ -72,18 +74,16 @@ def assemble(recipe: Recipe, accelerator: Accelerator, output: Path) -> Trainer:
         model.gradient_checkpointing_enable()
     optimizer = make_optimizer(model, num_layers=len(model.backbone.encoder.layer), recipe=recipe)
     loader, sampler = build_training_loader(recipe, accelerator, config)
-    source = evaluation_people(recipe)
-    evaluation_loader = build_evaluation_loader(recipe, accelerator, config, source.people)
-    train_people = cast(PoseDataset, loader.dataset).people
-    logger.info("%d people to train on, %d to evaluate", len(train_people), len(source.people))
+    evaluators = {
+        name: Evaluator.build(part, accelerator, config)
+        for name, part in zip(recipe.part_names, recipe.parts, strict=True)
+    }
+    to_evaluate = sum(len(evaluator.source.people) for evaluator in evaluators.values())
+    logger.info("%d people to train on, %d to evaluate", len(cast(Sized, loader.dataset)), to_evaluate)
     where = f"{accelerator.num_processes} x {accelerator.device.type}"
     logger.info("%.1f M parameters on %s", model.num_parameters() / 1e6, where)
-    model, optimizer, loader, evaluation_loader = accelerator.prepare(model, optimizer, loader, evaluation_loader)
-
-    evaluate = partial(
-        evaluate_people, model, evaluation_loader, accelerator=accelerator, source=source, config=config, recipe=recipe
-    )
-    trainer = Trainer(
+    model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
+    return Trainer(
         accelerator=accelerator,
         model=model,
         objective=build_objective(recipe, config, teacher, accelerator.device),
@@ -93,30 +93,8 @@ def assemble(recipe: Recipe, accelerator: Accelerator, output: Path) -> Trainer:
         recipe=recipe,
         config=config,
         log=RunLog(path=output / LOG_FILE, accelerator=accelerator),
-        evaluate=evaluate,
-        evaluation_people=source,
+        evaluators=evaluators,
     )
-    if recipe.resume:
-        trainer.progress = load_checkpoint(accelerator, trainer.checkpoint_folder, recipe)
-        trainer.log.forget_after(trainer.progress, epochs=recipe.epochs)
-    return trainer
-
-
-def evaluate_people(
-    model: nn.Module,
-    loader: DataLoader,
-    *,
-    accelerator: Accelerator,
-    source: EvaluationPeople,
-    config: ViTPoseConfig,
-    recipe: Recipe,
-) -> Evaluation:
-    """Predict the people of a prepared loader and score them as the recipe says."""
-    schema = config.get_schema()
-    predictions = predict_people(
-        model, loader, accelerator=accelerator, schema=schema, flip_test=recipe.flip_test, dark_sigma=recipe.dark_sigma
-    )
-    return score(predictions, source.people, source.annotations, schema=schema, annotated_boxes=source.annotated_boxes)
 
 
 def evaluate_model(model_source: str, recipe: Recipe, *, out: Path | None = None) -> Evaluation:
@@ -129,19 +107,10 @@ def evaluate_model(model_source: str, recipe: Recipe, *, out: Path | None = None
     """
     accelerator = Accelerator(mixed_precision=recipe.mixed_precision)
     model = ViTPoseForPoseEstimation.from_pretrained(model_source)
-    config = model.config
-    if config.get_schema().num_keypoints != recipe.keypoint_schema.num_keypoints:
-        theirs, ours = config.get_schema(), recipe.keypoint_schema
-        raise ValueError(
-            f"The model predicts {theirs.num_keypoints} keypoints ({theirs.name}), the data has {ours.num_keypoints} "
-            f"({ours.name}): evaluate it on data of its own keypoints."
-        )
-    source = evaluation_people(recipe)
-    loader = build_evaluation_loader(recipe, accelerator, config, source.people)
-    model, loader = accelerator.prepare(model, loader)
-    evaluation = evaluate_people(model, loader, accelerator=accelerator, source=source, config=config, recipe=recipe)
+    evaluator = Evaluator.build(recipe, accelerator, model.config)
+    evaluation = evaluator(accelerator.prepare(model))
     if out is not None and accelerator.is_main_process:
-        write_figures(out, evaluation, recipe)
+        write_figures(out, {recipe.data: evaluation}, recipe)
     return evaluation
 
 

@@ -9,7 +9,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,15 +26,16 @@ from vitpose.modeling.configuration_vitpose import ViTPoseConfig
 
 from .checkpoints import Progress, save_checkpoint
 from .evaluation import Evaluation
+from .evaluator import Evaluator, joined_metrics
 from .objectives import Objective
 from .optimisation import learning_rate_factor, set_learning_rate
 from .pose_dataset import EpochSampler
 from .recipe import Recipe
-from .sources import EvaluationPeople
 
 logger = logging.getLogger(__name__)
 
-_SHOWN_METRICS = ("AP", "AP50", "AP75", "AR", "PCK")  # on the terminal; the log and metrics.json have them all
+# On the terminal; the log and metrics.json have them all.
+_SHOWN_METRICS = ("AP", "AP50", "AP75", "AR", "PCK", "reconstruction_loss")
 
 
 class NonFiniteLossError(RuntimeError):
@@ -91,8 +92,7 @@ class Trainer:
         recipe: The choices of the run.
         config: The model's configuration.
         log: Where figures go.
-        evaluate: Evaluates the model as it is.
-        evaluation_people: The people it does so on.
+        evaluators: Evaluate the model as it is, each on a dataset.
         progress: Where to begin.
     """
 
@@ -105,8 +105,7 @@ class Trainer:
     recipe: Recipe
     config: ViTPoseConfig
     log: RunLog
-    evaluate: Callable[[], Evaluation]
-    evaluation_people: EvaluationPeople
+    evaluators: dict[str, Evaluator]
     progress: Progress = field(default_factory=Progress)
 
     @property
@@ -125,9 +124,9 @@ class Trainer:
         batches = math.ceil(self.sampler.epoch_length / self.samples_per_batch)
         return math.ceil(batches / self.recipe.gradient_accumulation_steps)
 
-    def train(self) -> Evaluation:
-        """Train to the last epoch; returns the evaluation of the final weights."""
-        evaluation = None
+    def train(self) -> dict[str, Evaluation]:
+        """Train to the last epoch; returns the evaluations of the final weights."""
+        evaluations = None
         started = time.perf_counter() - self.progress.seconds
         for epoch in range(self.progress.epoch, self.recipe.epochs):
             self._train_epoch(epoch, started)
@@ -136,9 +135,9 @@ class Trainer:
             )
             last = epoch + 1 == self.recipe.epochs
             if last or (self.recipe.eval_every and (epoch + 1) % self.recipe.eval_every == 0):
-                evaluation = self._evaluate()
+                evaluations = self._evaluate()
             self._save()
-        return evaluation or self._evaluate()  # a finished run that is resumed has only its evaluation left
+        return evaluations or self._evaluate()  # a finished run that is resumed has only its evaluation left
 
     def _train_epoch(self, epoch: int, started: float) -> None:
         factor = learning_rate_factor(self.recipe, self.steps_per_epoch)
@@ -223,14 +222,15 @@ class Trainer:
             images_per_s=round(window.images_per_second * self.accelerator.num_processes, 2),
         )
 
-    def _evaluate(self) -> Evaluation:
-        evaluation = self.evaluate()
-        self.log.write(step=self.progress.step, epoch=self.progress.epoch, eval=evaluation.metrics)
-        if self.accelerator.is_main_process:
-            shown = (name for name in _SHOWN_METRICS if name in evaluation.metrics)
-            figures = "  ".join(f"{name} {evaluation.metrics[name]:.4f}" for name in shown)
-            logger.info("after epoch %d, step %d: %s", self.progress.epoch, self.progress.step, figures)
-        return evaluation
+    def _evaluate(self) -> dict[str, Evaluation]:
+        evaluations = {name: evaluate(self.model) for name, evaluate in self.evaluators.items()}
+        self.log.write(step=self.progress.step, epoch=self.progress.epoch, eval=joined_metrics(evaluations))
+        for name, evaluation in evaluations.items():
+            shown = (metric for metric in _SHOWN_METRICS if metric in evaluation.metrics)
+            figures = "  ".join(f"{metric} {evaluation.metrics[metric]:.4f}" for metric in shown)
+            where = f"{name}, " if len(evaluations) > 1 else ""
+            logger.info("%safter epoch %d, step %d: %s", where, self.progress.epoch, self.progress.step, figures)
+        return evaluations
 
     def _save(self) -> None:
         save_checkpoint(self.accelerator, self.checkpoint_folder, self.progress, self.recipe)

@@ -50,7 +50,7 @@ def make_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...
     """Makes the recipe of a small run in `tmp_path / "run"`; keywords change its fields. Runs draw no pictures."""
     monkeypatch.setitem(PRESETS, "tiny", SMALL)
     monkeypatch.setattr(outputs, "save_curves", lambda log, png: None)
-    monkeypatch.setattr(outputs, "draw_predictions", lambda trainer, evaluation, path: path.touch())
+    monkeypatch.setattr(outputs, "draw_predictions", lambda evaluator, evaluation, path: path.touch())
 
     def make(**changes: Any) -> Recipe:
         fields = {
