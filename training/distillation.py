@@ -48,12 +48,13 @@ def load_teacher(recipe: Recipe) -> ViTPoseForPoseEstimation | None:
 
 def _of_one_dataset(teacher: ViTPoseForPoseEstimation, recipe: Recipe) -> ViTPoseForPoseEstimation:
     """The teacher for the recipe's keypoints."""
+    ours = recipe.keypoint_schema
     if teacher.config.num_datasets > 1:
         names = teacher.config.dataset_names or []
-        if recipe.schema not in names:
-            raise ValueError(f"teacher {recipe.teacher} knows the datasets {', '.join(names)}, not {recipe.schema!r}.")
-        return teacher.fold_experts(recipe.schema)
-    theirs, ours = teacher.config.get_schema(), recipe.keypoint_schema
+        if ours.name not in names:
+            raise ValueError(f"teacher {recipe.teacher} knows the datasets {', '.join(names)}, not {ours.name!r}.")
+        return teacher.fold_experts(ours.name)
+    theirs = teacher.config.get_schema()
     if theirs.keypoints != ours.keypoints:
         raise ValueError(
             f"teacher {recipe.teacher} predicts the {theirs.num_keypoints} keypoints of {theirs.name!r}, the data has "

@@ -11,7 +11,7 @@ from torch import nn
 from .recipe import Recipe
 
 WARMUP_START = 0.001  # share of the peak learning rate at step 0 (released configs)
-BETAS = (0.9, 0.999)
+BETA1 = 0.9
 
 
 def layer_index(name: str, num_layers: int) -> int:
@@ -53,7 +53,8 @@ def parameter_groups(model: nn.Module, *, num_layers: int, recipe: Recipe) -> li
 
 def make_optimizer(model: nn.Module, *, num_layers: int, recipe: Recipe) -> torch.optim.AdamW:
     """AdamW over the groups of `parameter_groups`."""
-    return torch.optim.AdamW(parameter_groups(model, num_layers=num_layers, recipe=recipe), betas=BETAS)
+    groups = parameter_groups(model, num_layers=num_layers, recipe=recipe)
+    return torch.optim.AdamW(groups, betas=(BETA1, recipe.adam_beta2))
 
 
 def learning_rate_factor(recipe: Recipe, steps_per_epoch: int) -> Callable[[int], float]:

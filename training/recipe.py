@@ -55,6 +55,11 @@ class Recipe:
     num_attention_heads: int | None = _about(None, "Heads of each attention; the preset's if not given.")
     image_height: int | None = _about(None, "Height of a crop; the preset's if not given.")
     image_width: int | None = _about(None, "Width of a crop; the preset's if not given.")
+    patch_stride: int | None = _about(None, "Pixels from patch to patch; the patch size, usually 16, if not given.")
+    attention_kind: Literal["full", "window", "shifted_window", "pooled_window", "shifted_pooled_window"] = _about(
+        "full", "What a token attends to (ViTPose paper, section 3.3)."
+    )
+    window_size: int | None = _about(None, "Tokens on a side of a window; 8 if not given.")
     drop_path_rate: float | None = _about(None, "Stochastic depth of the last block; the preset's if not given.")
     init_from: str = _about(
         "tiny",
@@ -190,6 +195,8 @@ class Recipe:
         _check_ranges(self)
         sides_agree = (self.image_height is None) == (self.image_width is None)
         _require(self, "image_height", sides_agree, f"both sides or neither, image_width is {self.image_width}")
+        windowed = self.attention_kind != "full"
+        _require(self, "window_size", windowed or self.window_size is None, "none, since attention_kind is 'full'")
         _require(self, "decay_epochs", self.decay_epochs == sorted(self.decay_epochs), "epochs in rising order")
         self._check_task()
         if self.mixture:
@@ -284,7 +291,7 @@ def _kind_words(kind: Any) -> str:
 
 def _check_ranges(recipe: Recipe) -> None:
     one_or_more = ("epochs", "batch_size", "eval_batch_size", "gradient_accumulation_steps", "keep_checkpoints")
-    sizes = ("num_hidden_layers", "image_height", "image_width")
+    sizes = ("num_hidden_layers", "image_height", "image_width", "patch_stride", "window_size")
     for name in (*one_or_more, *sizes, "log_every", "train_people", "eval_people"):
         value = getattr(recipe, name)
         _require(recipe, name, value is None or value >= 1, "1 or more")

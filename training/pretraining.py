@@ -1,0 +1,139 @@
+"""Masked-image pre-training of a backbone (MAE paper; ViTPose paper, section 3.3): its model, data and measure."""
+
+import logging
+from collections.abc import Sized
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from vitpose.modeling.configuration_vitpose import Preset
+from vitpose.modeling.configuration_vitpose_mim import ViTPoseMaskedImageModelingConfig
+from vitpose.modeling.modeling_vitpose_mim import ViTPoseForMaskedImageModeling
+
+from .optimisation import make_optimizer
+from .picture_dataset import PictureDataset
+from .pose_dataset import EpochSampler
+from .recipe import Recipe
+from .sources import evaluation_people, training_people
+from .trainer import RunLog, Trainer
+
+logger = logging.getLogger(__name__)
+
+MASK_SEED = 20_000_003  # of the masks in evaluation, the same at each
+
+
+@dataclass(kw_only=True)
+class PretrainingEvaluation:
+    """What is measured of a masked autoencoder.
+
+    Args:
+        metrics: `reconstruction_loss`, the mean squared error of hidden patches in their own units.
+    """
+
+    metrics: dict[str, float]
+
+
+def masked_image_loss(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+    """The objective of the training loop."""
+    return model(batch["pixel_values"], noise=batch["noise"]).loss
+
+
+@dataclass(kw_only=True)
+class ReconstructionEvaluator:
+    """Measures the loss on crops that are not trained on, with masks that are the same at each evaluation.
+
+    Args:
+        accelerator: Of the run.
+        dataset: The crops.
+        loader: Of these, prepared.
+    """
+
+    accelerator: Accelerator
+    dataset: PictureDataset
+    loader: DataLoader
+
+    @torch.no_grad()
+    def __call__(self, model: nn.Module) -> PretrainingEvaluation:
+        """Evaluate a prepared model; every process takes part."""
+        was_training = model.training
+        model.eval()
+        losses = []
+        for batch in self.loader:
+            loss = masked_image_loss(model, batch)
+            losses.append(self.accelerator.gather_for_metrics(loss.repeat(len(batch["index"]))))  # one value a crop
+        model.train(was_training)
+        return PretrainingEvaluation(metrics={"reconstruction_loss": torch.cat(losses).mean().item()})
+
+
+def build_pretraining_model(recipe: Recipe) -> ViTPoseForMaskedImageModeling:
+    """The model that the recipe describes, with random weights."""
+    torch.manual_seed(recipe.seed)
+    chosen = {
+        "num_hidden_layers": recipe.num_hidden_layers,
+        "num_attention_heads": recipe.num_attention_heads,
+        "drop_path_rate": recipe.drop_path_rate,
+        "image_size": (recipe.image_height, recipe.image_width) if recipe.image_height else None,
+    }
+    given = {name: value for name, value in chosen.items() if value is not None}
+    return ViTPoseForMaskedImageModeling(
+        ViTPoseMaskedImageModelingConfig.from_preset(cast(Preset, recipe.preset), **given)
+    )
+
+
+def assemble_pretraining(recipe: Recipe, accelerator: Accelerator, output: Path) -> Trainer:
+    """Build and prepare everything a pre-training run needs."""
+    model = build_pretraining_model(recipe)
+    config = model.config
+    if recipe.gradient_checkpointing:
+        model.gradient_checkpointing_enable()
+    optimizer = make_optimizer(model, num_layers=len(model.backbone.encoder.layer), recipe=recipe)
+    train = _dataset(recipe, config, training_people(recipe), augment=recipe.augment, seed=recipe.seed)
+    held_out = _dataset(recipe, config, evaluation_people(recipe).people, augment=False, seed=MASK_SEED)
+    logger.info("%d crops of %s to train on, %d to evaluate", len(train), recipe.crops, len(held_out))
+    together = recipe.batch_size * accelerator.num_processes
+    sampler = EpochSampler(len(train), seed=recipe.seed, multiple=together if accelerator.num_processes > 1 else 1)
+    loader = _loader(train, recipe, accelerator, batch_size=recipe.batch_size, sampler=sampler)
+    evaluation_loader = accelerator.prepare(_loader(held_out, recipe, accelerator, batch_size=recipe.eval_batch_size))
+    evaluator = ReconstructionEvaluator(accelerator=accelerator, dataset=held_out, loader=evaluation_loader)
+    model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
+    return Trainer(
+        accelerator=accelerator,
+        model=model,
+        objective=masked_image_loss,
+        optimizer=optimizer,
+        loader=loader,
+        sampler=sampler,
+        recipe=recipe,
+        config=config,
+        log=RunLog(path=output / "log.jsonl", accelerator=accelerator),
+        evaluators={"reconstruction": evaluator},
+    )
+
+
+def _dataset(
+    recipe: Recipe, config: ViTPoseMaskedImageModelingConfig, rows: Any, *, augment: bool, seed: int
+) -> PictureDataset:
+    return PictureDataset(
+        rows,
+        crops=recipe.crops,
+        crop_size=config.image_size,
+        num_patches=config.num_patches,
+        augment=augment,
+        flip_probability=recipe.flip_probability,
+        seed=seed,
+    )
+
+
+def _loader(dataset: Sized, recipe: Recipe, accelerator: Accelerator, **options: Any) -> DataLoader:
+    return DataLoader(
+        cast(PictureDataset, dataset),
+        num_workers=recipe.num_workers,
+        pin_memory=accelerator.device.type == "cuda",
+        generator=torch.Generator(),  # its own: building an iterator must not draw from the one of the training
+        **options,
+    )
