@@ -124,7 +124,7 @@ def _gather(folder: Path, scratch: Path, max_shard_size: str | None, *, force: b
     if max_shard_size is not None:
         shards = reshard([files[name] for name in weights], scratch / "shards", max_shard_size)
         files = {name: path for name, path in files.items() if name not in (INDEX, *weights)} | shards
-    return files | add_pipeline(folder, scratch) | endpoint_files(folder)
+    return files | add_pipeline(folder, scratch / "saved") | endpoint_files(folder)
 
 
 def _card(folder: Path, scratch: Path, repo_id: str) -> str:

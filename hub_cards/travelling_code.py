@@ -1,4 +1,4 @@
-"""The code that a repository carries besides the model's own: its pipeline, and what an Inference Endpoint runs."""
+"""The code that a repository carries besides weights: model and pipeline, and what an Inference Endpoint runs."""
 
 from __future__ import annotations
 
@@ -6,38 +6,41 @@ import json
 from pathlib import Path
 from typing import Any
 
-from transformers.dynamic_module_utils import get_relative_import_files, get_relative_imports
+from transformers.dynamic_module_utils import get_relative_imports
 
-from vitpose.processing import keypoint_detection_pipeline
+from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
+from vitpose.processing.image_processing_vitpose import ViTPoseImageProcessor
+from vitpose.processing.keypoint_detection_pipeline import KeypointDetectionPipeline
 
 HERE = Path(__file__).parent
 CONFIG, PROCESSOR = "config.json", "preprocessor_config.json"
-PIPELINE_FILE = Path(keypoint_detection_pipeline.__file__)
-# As `pipeline(...).save_pretrained` writes it
-PIPELINE_ENTRY = {
-    "keypoint-detection": {
-        "impl": f"{PIPELINE_FILE.stem}.{keypoint_detection_pipeline.KeypointDetectionPipeline.__name__}",
-        "pt": ["AutoModel"],
-        "type": "image",
-    }
-}
 
 
 def add_pipeline(folder: Path, scratch: Path) -> dict[str, Path]:
-    """Path in the repository -> file, of what a folder needs for `pipeline(..., trust_remote_code=True)`.
+    """Path in the repository -> file, of what a folder lacks for `pipeline(..., trust_remote_code=True)`.
 
-    Empty where the folder has it already, and for a model of transformers' own, whose config knows no keypoints.
+    Empty where it was saved with its pipeline; else configs and code, saved anew.
 
     Args:
         folder: Of a saved model.
-        scratch: Empty folder to write the changed config into.
+        scratch: Folder to save into.
+
+    Raises:
+        ValueError: The weights are not those of the config.
     """
-    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    if "custom_pipelines" in config or "auto_map" not in config:
+    loaded: Any = ViTPoseForPoseEstimation.from_pretrained(folder, output_loading_info=True)
+    model, info = loaded
+    wrong = [*info["missing_keys"], *info["mismatched_keys"]]
+    if wrong:
+        raise ValueError(
+            f"{folder}: {len(wrong)} weights that the config asks for are missing or of another shape, the first is "
+            f"{sorted(map(str, wrong))[0]}. Save the model again, config and weights together."
+        )
+    if _read(folder / CONFIG).get("custom_pipelines"):
         return {}
-    (scratch / CONFIG).write_text(json.dumps(config | {"custom_pipelines": PIPELINE_ENTRY}, indent=2), encoding="utf-8")
-    code = [PIPELINE_FILE, *map(Path, get_relative_import_files(PIPELINE_FILE))]
-    return {CONFIG: scratch / CONFIG} | {path.name: path for path in code}
+    processor = ViTPoseImageProcessor.from_pretrained(folder)
+    KeypointDetectionPipeline(model=model, image_processor=processor, device="cpu").save_pretrained(scratch)
+    return {path.name: path for path in scratch.iterdir() if ".safetensors" not in path.name}
 
 
 def endpoint_files(folder: Path) -> dict[str, Path]:
@@ -61,9 +64,14 @@ def code_files(folder: Path) -> list[str]:
 def _references(folder: Path) -> list[str]:
     """The classes, as `module.Class`, that transformers loads from the folder."""
     found: list[str] = []
-    for name in (CONFIG, PROCESSOR):
-        if (folder / name).is_file():
-            config: dict[str, Any] = json.loads((folder / name).read_text(encoding="utf-8"))
-            found += config.get("auto_map", {}).values()
-            found += [entry["impl"] for entry in config.get("custom_pipelines", {}).values()]
+    for config in map(_read, filter(Path.is_file, (folder / CONFIG, folder / PROCESSOR))):
+        found += (config.get("auto_map") or {}).values()
+        found += [entry["impl"] for entry in (config.get("custom_pipelines") or {}).values()]
     return found
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}. Save the model again.") from error

@@ -55,13 +55,11 @@ def test_blocks_are_found_by_line_and_excused_by_reason() -> None:
     assert _blocks(page) == [Block(4, "a = 1\n")]
 
 
-COMMAND = re.compile(r"(?:accelerate launch training/run\.py|vitpose (?:predict|evaluate|convert)) .+")
+COMMAND = re.compile(r"(?:accelerate launch training/run\.py|vitpose (?:predict|evaluate|convert|publish|serve)) .+")
 COMMANDS = [
     (page.name, line)
     for page in (*PAGES, *sorted((CHECKOUT / "training" / "recipes").glob("*.yaml")))
-    for line in re.findall(
-        r"(?:accelerate launch training/run\.py|vitpose (?:predict|evaluate|convert)) .+", page.read_text("utf-8")
-    )
+    for line in COMMAND.findall(page.read_text("utf-8"))
     if "[" not in line and "`" not in line  # prose about a command, with placeholders
 ]
 

@@ -16,6 +16,7 @@ from huggingface_hub import ModelCard
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from skimage.data import astronaut
+from transformers import VitPoseForPoseEstimation
 
 from vitpose import ViTPoseConfig, ViTPoseForPoseEstimation, ViTPoseImageProcessor, cli, publish, write_model_card
 
@@ -165,6 +166,18 @@ def test_files_for_an_endpoint_come_along_unless_the_folder_has_its_own(hub, che
     assert files["requirements.txt"] == b"mine" and b"class EndpointHandler" in files["handler.py"]
 
 
+def test_a_model_of_transformers_own_gets_the_code_that_it_lacks(hub, checkpoint):
+    stock = VitPoseForPoseEstimation.from_pretrained(checkpoint)
+    for file in checkpoint.glob("*.py"):
+        file.unlink()
+    stock.config.auto_map = None
+    stock.save_pretrained(checkpoint)
+    publish(checkpoint, REPO)
+    assert {"modeling_vitpose.py", "keypoint_detection_pipeline.py", "config.json"} <= paths(hub)
+    config = json.loads(hub.head(REPO).files["config.json"])
+    assert {"auto_map", "custom_pipelines"} <= config.keys() and config["model_type"] == "vitpose"
+
+
 def test_transformers_push_to_hub_and_then_ours(hub, checkpoint):
     """transformers' own leaves an empty form as a card; ours replaces it."""
     model, processor = (kind.from_pretrained(checkpoint) for kind in (ViTPoseForPoseEstimation, ViTPoseImageProcessor))
@@ -297,6 +310,12 @@ def poison(folder: Path) -> None:
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
 
 
+def rename_a_weight(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    weights["other"] = weights.pop("backbone.layernorm.weight")
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+
+
 def shard(index: object):
     def spoil(folder: Path) -> None:
         (folder / "model.safetensors").unlink()
@@ -316,6 +335,13 @@ BAD_FOLDERS = [
     ("pickled weights of any name", write("best.pth", ""), ValueError, "best.pth"),
     ("weights cut short", write("model.safetensors", "123"), ValueError, "cannot be read as safetensors"),
     ("NaN weights", poison, ValueError, "1 tensors hold NaN or infinite values.*backbone.layernorm.weight.*--force"),
+    (
+        "weights of another model",
+        rename_a_weight,
+        ValueError,
+        "missing or of another shape.*config and weights together",
+    ),
+    ("a config that is none", write("config.json", "{"), ValueError, "config.json is not JSON"),
     ("no processor", lose("preprocessor_config.json"), ABSENT, "ViTPoseImageProcessor.save_pretrained"),
     ("no config", lose("config.json"), ABSENT, "lacks config.json"),
     ("code that is not there", lose("loss_vitpose.py"), ABSENT, "lacks loss_vitpose.py"),
