@@ -61,28 +61,32 @@ def wholebody_metrics(
     schema = get_keypoint_schema("coco_wholebody")
     content, name = loaded(annotations, "annotations")
     _, people = coco_tables(content, name)
-    whole = {**content, "annotations": [_joined(row) for row in people]}
+    whole = {**content, "annotations": _joined(people, name)}
     truth = checked_truth(whole, num_keypoints=schema.num_keypoints, name=name)
     content, name = loaded(results, "results")
-    joined = [_joined(row) for row in content] if isinstance(content, Sequence) else content
+    joined = _joined(content, name) if isinstance(content, Sequence) else content
     poses = checked_poses(joined, truth, num_keypoints=schema.num_keypoints, name=name)
     figures = {}
     for part, columns in PARTS.items():
         part_poses = _poses_of_part(poses, columns, _part_scores(joined, part, name))
-        sigmas = schema.sigmas[columns] if schema.sigmas else None
-        figures[part] = oks_figures(_truth_of_part(truth, columns), part_poses, sigmas=sigmas, backend=backend)
+        part_truth = _truth_of_part(truth, columns)
+        figures[part] = oks_figures(part_truth, part_poses, sigmas=schema.sigmas[columns], backend=backend)
     return figures
 
 
-def _joined(row: Row) -> Row:
-    """A copy of the row with all keypoints in `keypoints`; rows that have no other field of them stay as they are."""
-    if not isinstance(row, dict) or not any(field in row for field in NUMBERS if field != "keypoints"):
-        return row
-    numbers = {field: np.size(row.get(field, ())) for field in NUMBERS}
-    if numbers != NUMBERS:
-        place = f"the person of image {row.get('image_id')}"
-        raise ValueError(f"{place} must have keypoint numbers in all fields, {NUMBERS}, got {numbers}.")
-    return {**row, "keypoints": np.concatenate([np.ravel(row[field]) for field in NUMBERS])}
+def _joined(rows: Sequence[Row], name: str) -> list[Row]:
+    """Copies of the rows with all keypoints in `keypoints`; rows that have no other field of them stay as they are."""
+    others = [field for field in NUMBERS if field != "keypoints"]
+    joined = []
+    for number, row in enumerate(rows):
+        if isinstance(row, dict) and any(field in row for field in others):
+            found = {field: np.size(row.get(field, ())) for field in NUMBERS}
+            if found != NUMBERS:
+                place = f"{name}: entry {number} (image_id {row.get('image_id')})"
+                raise ValueError(f"{place} must have keypoint numbers in all fields, {NUMBERS}, got {found}.")
+            row = {**row, "keypoints": np.concatenate([np.ravel(row[field]) for field in NUMBERS])}
+        joined.append(row)
+    return joined
 
 
 def _part_scores(results: Sequence[Row], part: str, name: str) -> np.ndarray:
