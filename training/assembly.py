@@ -27,6 +27,9 @@ def build_config(recipe: Recipe, *, knowledge_token_size: int | None = None) -> 
     chosen = {
         "num_hidden_layers": recipe.num_hidden_layers,
         "num_attention_heads": recipe.num_attention_heads,
+        "patch_stride": recipe.patch_stride,
+        "attention_kind": recipe.attention_kind,
+        "window_size": recipe.window_size,
         "drop_path_rate": recipe.drop_path_rate,
         "image_size": (recipe.image_height, recipe.image_width) if recipe.image_height else None,
         "knowledge_token_size": knowledge_token_size,
@@ -131,7 +134,15 @@ def _is_backbone_checkpoint(source: str) -> bool:
 
 
 def _check_same_architecture(found: ViTPoseConfig, wanted: ViTPoseConfig, source: str) -> None:
-    fields = ("patch_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "mlp_ratio")
+    fields = (
+        "patch_size",
+        "patch_stride",
+        "attention_kind",
+        "hidden_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "mlp_ratio",
+    )
     pairs = [(name, getattr(found.backbone_config, name), getattr(wanted.backbone_config, name)) for name in fields]
     pairs.append(("use_simple_decoder", found.use_simple_decoder, wanted.use_simple_decoder))
     theirs, ours = (_backbone(config).knowledge_token_size for config in (found, wanted))
