@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ def write_pretraining_card(
 def _metadata(name: str, metrics: Mapping[str, float], dataset_name: str, license: str) -> ModelCardData:
     result = EvalResult(
         task_type=TASK,
-        dataset_type=dataset_name.lower().replace(" ", "-"),
+        dataset_type=re.sub(r"[^a-z0-9]+", "-", dataset_name.lower()).strip("-"),
         dataset_name=dataset_name,
         metric_type="reconstruction_loss",
         metric_name="mean squared error of hidden patches",

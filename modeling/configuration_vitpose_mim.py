@@ -110,7 +110,7 @@ class ViTPoseMaskedImageModelingConfig(PreTrainedConfig):
             num_attention_heads=self.decoder_num_attention_heads,
             initializer_range=self.initializer_range,
             layer_norm_eps=backbone.layer_norm_eps,
-            attn_implementation=backbone._attn_implementation,
+            **{"attn_implementation": backbone._attn_implementation},  # a key of transformers', no field
         )
 
     def _check(self) -> None:
