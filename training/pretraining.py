@@ -109,9 +109,9 @@ def assemble_pretraining(recipe: Recipe, accelerator: Accelerator, output: Path)
         loader=loader,
         sampler=sampler,
         recipe=recipe,
-        config=config,
+        config=cast(Any, config),  # the trainer hands it on, to the outputs of pre-training alone
         log=RunLog(path=output / "log.jsonl", accelerator=accelerator),
-        evaluators={"reconstruction": evaluator},
+        evaluators=cast(Any, {"reconstruction": evaluator}),  # whose metrics the trainer logs as those of any other
     )
 
 
