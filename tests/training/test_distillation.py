@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from vitpose import ViTPoseConfig, ViTPoseForPoseEstimation
+from vitpose.training import run
 from vitpose.training.assembly import build_model
 from vitpose.training.distillation import build_objective, load_teacher
 from vitpose.training.session import run_recipe
@@ -117,6 +119,28 @@ def test_the_token_stage_trains_the_token_alone(make_recipe, read_weights, read_
     assert all(torch.equal(weights[name], value) for name, value in teacher.items())
     losses = [line["loss"] for line in read_log(recipe.output_dir) if "loss" in line]
     assert losses[-1] < losses[0]
+
+
+def test_the_shipped_tiny_recipes_run_one_after_the_other(tmp_path, read_weights) -> None:
+    few = [
+        "--train_people",
+        "4",
+        "--batch_size",
+        "4",
+        "--eval_people",
+        "2",
+        "--num_workers",
+        "0",
+        "--warmup_steps",
+        "1",
+    ]
+    token, student = str(tmp_path / "token"), str(tmp_path / "student")
+    assert run.main(["tiny_token.yaml", *few, "--output_dir", token]) == 0
+    AcceleratorState._reset_state()
+    assert run.main(["tiny_distilled.yaml", *few, "--teacher", token, "--output_dir", student]) == 0
+    assert torch.equal(read_weights(student)[TOKEN], read_weights(token)[TOKEN])
+    config = ViTPoseForPoseEstimation.from_pretrained(student).config.backbone_config
+    assert (config.num_hidden_layers, config.knowledge_token_size) == (2, 192)
 
 
 def test_an_interrupted_distillation_equals_an_unbroken_one(
