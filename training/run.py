@@ -6,19 +6,24 @@ ready for the Hub. `--help` lists the fields.
 
 import logging
 import os
+import shlex
 import sys
 
 import torch
 from transformers.utils.logging import disable_progress_bar
 
 from vitpose.training.machine import usable_cores
+from vitpose.training.preemption import PreemptedError
 from vitpose.training.recipe import parse_recipe
 from vitpose.training.session import run_recipe
 from vitpose.training.trainer import NonFiniteLossError
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a recipe; a mistake of the user ends with its message and status 2, without a traceback."""
+    """Run a recipe; a mistake of the user ends with its message and status 2, without a traceback.
+
+    A run that SIGTERM ends saves itself, says how to go on, and has status 0.
+    """
     _set_up_terminal()
     _use_all_cores()
     try:
@@ -26,7 +31,15 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError, NonFiniteLossError) as error:
         sys.stderr.write(f"error: {_message(error)}\n")
         return 2
+    except PreemptedError as preemption:
+        sys.stderr.write(f"{preemption}\nGo on with: {_command()} --resume\n")
     return 0
+
+
+def _command() -> str:
+    """The command of this run, without `--resume`."""
+    given = [argument for argument in sys.argv[1:] if argument != "--resume"]
+    return shlex.join(["accelerate", "launch", sys.argv[0], *given])
 
 
 def _set_up_terminal() -> None:

@@ -35,6 +35,7 @@ def run_recipe(recipe: Recipe) -> Path:
     `log.jsonl` and `checkpoints/`.
 
     Raises:
+        PreemptedError: SIGTERM asked the run to end; it is saved.
         FileExistsError: The output folder already holds a run, and the recipe does not resume it.
         ValueError: Data, recipe and checkpoint do not fit together; the message says how.
     """
@@ -56,7 +57,8 @@ def run_recipe(recipe: Recipe) -> Path:
         trainer.progress = load_checkpoint(accelerator, trainer.checkpoint_folder, recipe)
         trainer.log.forget_after(trainer.progress, epochs=recipe.epochs)
     _warn_of_long_warmup(trainer)
-    evaluations = trainer.train()
+    with trainer.notice.listen():
+        evaluations = trainer.train()
     if accelerator.is_main_process:
         (write_pretraining_outputs if pretrains else write_outputs)(trainer, evaluations)
     accelerator.end_training()

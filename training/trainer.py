@@ -30,6 +30,7 @@ from .evaluator import Evaluator, joined_metrics
 from .objectives import Objective
 from .optimisation import learning_rate_factor, set_learning_rate
 from .pose_dataset import EpochSampler
+from .preemption import PreemptedError, TerminationNotice
 from .recipe import Recipe
 
 logger = logging.getLogger(__name__)
@@ -108,6 +109,9 @@ class Trainer:
     evaluators: dict[str, Evaluator]
     progress: Progress = field(default_factory=Progress)
 
+    def __post_init__(self) -> None:
+        self.notice = TerminationNotice(self.accelerator)
+
     @property
     def checkpoint_folder(self) -> Path:
         """Where checkpoints go."""
@@ -125,7 +129,12 @@ class Trainer:
         return math.ceil(batches / self.recipe.gradient_accumulation_steps)
 
     def train(self) -> dict[str, Evaluation]:
-        """Train to the last epoch; returns the evaluations of the final weights."""
+        """Train to the last epoch; returns the evaluations of the final weights.
+
+        Raises:
+            PreemptedError: The run was asked to end, and is saved after the step that was under way.
+            NonFiniteLossError: The loss is no number.
+        """
         evaluations = None
         started = time.perf_counter() - self.progress.seconds
         for epoch in range(self.progress.epoch, self.recipe.epochs):
@@ -155,8 +164,11 @@ class Trainer:
             if self.progress.step % self.recipe.log_every == 0 or batches_left == 0:
                 self._log(window, learning_rate)
                 window.restart()
-            if self.recipe.checkpoint_every and self.progress.step % self.recipe.checkpoint_every == 0:
+            stops = batches_left > 0 and self.notice.heard()
+            if stops or (self.recipe.checkpoint_every and self.progress.step % self.recipe.checkpoint_every == 0):
                 self._save()
+            if stops:
+                raise PreemptedError(f"Asked to end: saved step {self.progress.step} in {self.checkpoint_folder}.")
 
     def _batches(self, epoch: int, window: "_Window") -> Iterator[tuple[dict[str, Tensor], int]]:
         """The batches of an epoch that are still to come, each with the number that follow it; draws the bar."""

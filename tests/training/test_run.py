@@ -179,13 +179,16 @@ def start(checkout: Path, given: list[str]) -> subprocess.Popen:
     )
 
 
+def wait_for_step(process: subprocess.Popen, log: Path, step: int) -> None:
+    """Wait until the log of a run has reached a step."""
+    while process.poll() is None and not (log.exists() and f'"step": {step},' in log.read_text()):
+        time.sleep(0.002)
+
+
 def kill_after_step(process: subprocess.Popen, log: Path, step: int) -> None:
     """Kill a run and its workers, as -9 does, as soon as its log has reached a step."""
-    while process.poll() is None:
-        if log.exists() and f'"step": {step},' in log.read_text():
-            os.killpg(process.pid, signal.SIGKILL)
-            break
-        time.sleep(0.002)
+    wait_for_step(process, log, step)
+    os.killpg(process.pid, signal.SIGKILL)
     _, errors = process.communicate()
     assert process.returncode == -signal.SIGKILL, errors
 
@@ -212,3 +215,23 @@ def test_a_run_killed_in_mid_epoch_and_resumed_equals_an_unbroken_one(
     assert steps == list(range(1, 25))
     losses = [[line["loss"] for line in read_log(folder) if "loss" in line] for folder in (killed, unbroken)]
     assert losses[0] == losses[1]
+
+
+def test_a_run_that_is_asked_to_end_saves_itself_and_says_how_to_go_on(
+    checkout, tmp_path, assert_same_weights: Callable
+):
+    changes = {"train_people": 48, "batch_size": 4, "epochs": 2, "log_every": 1, "drop_path_rate": 0.2}
+    preempted, unbroken = tmp_path / "preempted", tmp_path / "unbroken"
+    process = start(checkout, arguments(preempted, **changes))
+    wait_for_step(process, preempted / "log.jsonl", 2)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert "Asked to end: saved step" in errors
+    assert f"--output_dir {preempted}" in errors and errors.rstrip().endswith("--resume")
+    assert not (preempted / "model.safetensors").exists()
+    resumed = start(checkout, [*arguments(preempted, **changes), "--resume"])
+    assert run.main(arguments(unbroken, **changes)) == 0
+    _, errors = resumed.communicate(timeout=300)
+    assert resumed.returncode == 0, errors
+    assert_same_weights(preempted, unbroken)
