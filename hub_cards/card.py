@@ -19,7 +19,6 @@ from vitpose.training.files import whole_file
 
 from .hand_written import CardParts, keep_hand_written
 from .model_words import model_schemas, model_words
-from .paper_figures import paper_figures
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +38,14 @@ METRIC_TITLES = {
     "AR75": "AR (OKS 0.75)",
     "ARm": "AR, medium",
     "ARl": "AR, large",
+    "AP_easy": "AP, easy",
+    "AP_medium": "AP, medium",
+    "AP_hard": "AP, hard",
+    "PCKh": "PCKh@0.5",
     "PCK": "PCK@0.2 of the torso",
+    "PCK_box": "PCK@0.2 of the box",
+    "AUC": "AUC, 0 to 30 pixels",
+    "EPE": "EPE in pixels",
 }
 
 
@@ -63,8 +69,7 @@ def write_model_card(
 ) -> Path:
     """Write `README.md` into the folder of a saved model and return its path.
 
-    What was written by hand into an earlier card of the folder stays: edited and added sections, and entries of the
-    metadata; a warning names them.
+    What was written by hand into an earlier card of the folder stays; a warning names it.
 
     Args:
         folder: the saved model's folder; its name stands for the model in the snippets.
@@ -73,9 +78,8 @@ def write_model_card(
             where nothing was measured: the card says so.
         dataset_name: what the figures were measured on, in words; goes with `metrics`.
         recipe: every choice of the run, written out as YAML.
-        command: the command that repeats the run.
+        command: the command that repeats the run, with its `seed`.
         cost: `hardware` in words, `seconds`, and `images_per_s` where it was measured.
-        seed: seed of the run.
         trained_on: what the model was trained on, in words.
         dataset_id: Hub id of the training data, None when it is not on the Hub.
         settings: how the figures were measured, such as `{"boxes": "annotated", "flip test": True}`.
@@ -85,8 +89,7 @@ def write_model_card(
         license: identifier of the weights' licence as the Hub spells it.
 
     Raises:
-        ValueError: there are metrics and none is defined, or no words for what they were measured on; or the cost lacks
-            an entry.
+        ValueError: none of the metrics is defined, nothing says what they were measured on, or the cost lacks an entry.
         FileNotFoundError: `picture` is not in the folder.
     """
     folder, measured, settings = Path(folder).resolve(), _measured(metrics, dataset_name), dict(settings or {})
@@ -96,17 +99,12 @@ def write_model_card(
         template_str=TEMPLATE.read_text(encoding="utf-8"),
         **model_words(model_config),
         **cost_words(cost),
-        **_run_words(measured, settings, recipe, base_model),
+        **_run_words(measured, settings, recipe=recipe, base_model=base_model, command=command, limits=limits),
         **_pictures(folder, picture),
-        paper_figures=[
-            figure for schema in model_schemas(model_config) for figure in paper_figures(model_config, schema.name)
-        ],
         model_name=folder.name,
         dataset_name=dataset_name,
         trained_on=trained_on,
-        command=command and command.strip(),
         seed=seed,
-        limits=list(limits),
     )
     return write_card(folder / CARD, CardParts.parse(str(card)).seal().render())
 
@@ -205,14 +203,19 @@ def _duration(seconds: float) -> str:
 def _run_words(
     measured: Mapping[str, float],
     settings: Mapping[str, Any],
+    *,
     recipe: Mapping[str, Any] | None,
     base_model: str | None,
+    command: str | None,
+    limits: Sequence[str],
 ) -> dict[str, Any]:
     yes_no = {True: "yes", False: "no"}
     return {
         "results": [(METRIC_TITLES.get(name, name), value) for name, value in measured.items()],
         "settings": {name: yes_no[value] if isinstance(value, bool) else value for name, value in settings.items()},
         "recipe": None if recipe is None else _as_yaml(recipe),
+        "command": command and command.strip(),
+        "limits": list(limits),
         "base_model": f"[{base_model}](https://huggingface.co/{base_model})" if _is_hub_id(base_model) else base_model,
     }
 

@@ -60,17 +60,21 @@ class Destination:
         return self.repo_id.split("/")[0]
 
 
-def upload(files: Mapping[str, Path | bytes], destination: Destination, *, message: str) -> str:
+def upload(
+    files: Mapping[str, Path | bytes], destination: Destination, *, message: str, benchmark_id: str | None = None
+) -> str:
     """Commit the files and return the address of the commit or pull request.
 
     Args:
         files: Path in the repository -> file or content; with a card.
         destination: Where they go.
         message: The commit's first line.
+        benchmark_id: Dataset that must be a benchmark, because a file lists a figure for it.
 
     Raises:
         OSError: PermissionError, ConnectionError or plain; the message says what to do.
-        ValueError: The Hub refuses the card's metadata, or there is no such repository to open a pull request in.
+        ValueError: The Hub refuses the card's metadata, the benchmark is none, or there is no such repository to open a
+            pull request in.
     """
     if get_token() is None:
         raise PermissionError("There is no token for the Hub: log in with `hf auth login`, or set HF_TOKEN.")
@@ -78,6 +82,8 @@ def upload(files: Mapping[str, Path | bytes], destination: Destination, *, messa
     with _told_plainly(api.endpoint, destination.repo_id):
         retried(api.whoami)
         _check_with_hub(_text(files[CARD]))
+        if benchmark_id is not None:
+            _check_benchmark(api, benchmark_id)
         head = _prepare(api, destination)
         files = {**files, CARD: _merged_card(api, destination, head, _text(files[CARD])).encode()}
         commit = _commit(api, files, destination, message, head)
@@ -105,6 +111,11 @@ def _check_with_hub(card: str) -> None:
         retried(ModelCard(card).validate)
     except ValueError as error:
         raise ValueError(f"The Hub refuses the card's metadata, so nothing was published: {error}") from error
+
+
+def _check_benchmark(api: HfApi, dataset_id: str) -> None:
+    if not retried(lambda: api.file_exists(dataset_id, "eval.yaml", repo_type="dataset")):
+        raise ValueError(f"{dataset_id} is no benchmark: the Hub has no eval.yaml in a dataset of that name.")
 
 
 def _prepare(api: HfApi, destination: Destination) -> str:

@@ -8,6 +8,8 @@ from transformers import PreTrainedConfig
 
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 
+from .paper_figures import paper_figures
+
 PAPER_NAMES = {1: "[ViTPose](https://arxiv.org/abs/2204.12484)", 2: "[ViTPose++](https://arxiv.org/abs/2212.04246)"}
 
 
@@ -27,6 +29,7 @@ def model_words(model_config: PreTrainedConfig) -> dict[str, Any]:
         "dataset": (model_config.dataset_names or [0])[0],
         "datasets_in_order": ", ".join(model_config.dataset_names or [f"0 to {model_config.num_datasets - 1}"]),
         "stock": model_config.is_stock,
+        "paper_figures": [figure for schema in schemas for figure in paper_figures(model_config, schema.name)],
         "backbone": model_config.backbone_config,
         "decoder": "simple" if model_config.use_simple_decoder else "classic",
         "image_height": image_height,

@@ -15,6 +15,7 @@ from huggingface_hub.utils import validate_repo_id
 
 from vitpose.modeling.configuration_vitpose import ViTPoseConfig
 
+from .benchmark import Benchmark, eval_results_file
 from .card import write_model_card
 from .card_check import check_card
 from .checkpoint_folder import (
@@ -61,6 +62,7 @@ def publish(
     tag: str | None = None,
     collection: str | None = None,
     max_shard_size: str | None = None,
+    benchmark: Benchmark | None = None,
     force: bool = False,
     dry_run: bool = False,
 ) -> Publication:
@@ -81,6 +83,7 @@ def publish(
         tag: Name for the commit, such as "v1.0".
         collection: Title of a collection of the owner's to add the repository to, created where it is new.
         max_shard_size: Split the weights into files of at most this size, such as "2GB"; as they are if not given.
+        benchmark: List a figure of `metrics.json` on the leaderboard of a benchmark.
         force: Publish weights with NaN or infinite values.
         dry_run: Check everything that can be checked offline, and say what would be published.
 
@@ -96,13 +99,15 @@ def publish(
     )
     _check_repo_id(repo_id)
     with tempfile.TemporaryDirectory(prefix="vitpose-publish-") as scratch:
-        files: dict[str, Path | bytes] = {**_gather(Path(folder), Path(scratch), max_shard_size, force=force)}
-        files[CARD] = _card(Path(folder), Path(scratch), repo_id).encode()
+        files = _files(Path(folder), Path(scratch), repo_id, max_shard_size, benchmark, force=force)
         sizes = {name: _size(source) for name, source in sorted(files.items())}
         publication = Publication(files=sizes, left_out=left_out(Path(folder), [*files, *weight_files(Path(folder))]))
         if dry_run:
             return publication
-        url = upload(files, destination, message=f"Publish with vitpose: {Path(folder).resolve().name}")
+        message = f"Publish with vitpose: {Path(folder).resolve().name}"
+        url = upload(
+            files, destination, message=message, benchmark_id=None if benchmark is None else benchmark.dataset_id
+        )
     logger.info("published: %s", url)
     return Publication(files=sizes, left_out=publication.left_out, url=url)
 
@@ -116,15 +121,21 @@ def _check_repo_id(repo_id: str) -> None:
         raise ValueError(f"The repository's name must be owner/name, got {repo_id!r}: say whose it is.")
 
 
-def _gather(folder: Path, scratch: Path, max_shard_size: str | None, *, force: bool) -> dict[str, Path]:
-    """The folder's files, with the weights checked and split as asked, and the code that is still missing."""
-    files = checkpoint_files(folder)
+def _files(
+    folder: Path, scratch: Path, repo_id: str, max_shard_size: str | None, benchmark: Benchmark | None, *, force: bool
+) -> dict[str, Path | bytes]:
+    """Path in the repository -> file or content: the folder's, checked, and what it lacks."""
+    files: dict[str, Path | bytes] = {**checkpoint_files(folder)}
     weights = [name for name in weight_files(folder) if name != INDEX]
-    check_weights([files[name] for name in weights], force=force)
+    paths = [folder / name for name in weights]
+    check_weights(paths, force=force)
     if max_shard_size is not None:
-        shards = reshard([files[name] for name in weights], scratch / "shards", max_shard_size)
-        files = {name: path for name, path in files.items() if name not in (INDEX, *weights)} | shards
-    return files | add_pipeline(folder, scratch / "saved") | endpoint_files(folder)
+        files = {name: source for name, source in files.items() if name not in (INDEX, *weights)}
+        files |= reshard(paths, scratch / "shards", max_shard_size)
+    if benchmark is not None:
+        files |= eval_results_file(folder, benchmark)
+    files |= add_pipeline(folder, scratch / "saved") | endpoint_files(folder)
+    return files | {CARD: _card(folder, scratch, repo_id).encode()}
 
 
 def _card(folder: Path, scratch: Path, repo_id: str) -> str:

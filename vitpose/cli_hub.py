@@ -22,6 +22,12 @@ def _add_publish(commands: Any) -> None:
     publish.add_argument("--tag", help="name for the commit, such as v1.0")
     publish.add_argument("--collection", metavar="TITLE", help="collection of the owner's to add the repository to")
     publish.add_argument("--max-shard-size", metavar="SIZE", help="split the weights into files of at most this size")
+    publish.add_argument(
+        "--benchmark",
+        nargs=3,
+        metavar=("DATASET", "TASK", "METRIC"),
+        help="list a figure of metrics.json, such as AP, on the leaderboard of a benchmark of the Hub",
+    )
     publish.add_argument("--force", action="store_true", help="publish weights with NaN or infinite values")
     publish.add_argument("--dry-run", action="store_true", help="check, and list files and sizes, without the network")
     publish.set_defaults(command=_publish)
@@ -36,8 +42,10 @@ def _add_serve(commands: Any) -> None:
 
 
 def _publish(chosen: argparse.Namespace, _: list[str]) -> None:
+    from .hub_cards.benchmark import Benchmark
     from .hub_cards.publishing import publish
 
+    named = zip(("dataset_id", "task_id", "metric"), chosen.benchmark or (), strict=False)
     publication = publish(
         chosen.folder,
         chosen.repo,
@@ -47,6 +55,7 @@ def _publish(chosen: argparse.Namespace, _: list[str]) -> None:
         tag=chosen.tag,
         collection=chosen.collection,
         max_shard_size=chosen.max_shard_size,
+        benchmark=Benchmark(**dict(named)) if chosen.benchmark else None,
         force=chosen.force,
         dry_run=chosen.dry_run,
     )

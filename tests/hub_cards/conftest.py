@@ -6,21 +6,12 @@ from pathlib import Path
 
 import huggingface_hub
 import pytest
-import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from hub_stand_in import TOKEN, HubStandIn
-
-from vitpose import ViTPoseConfig, ViTPoseForPoseEstimation, ViTPoseImageProcessor
-
-SMALL = {
-    "image_size": (64, 48),
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "decoder": "simple",
-}
+from hub_interface import TOKEN
+from hub_stand_in import HubStandIn
+from publishing_help import save_model
 
 
 @pytest.fixture
@@ -36,14 +27,6 @@ def hub(monkeypatch, tmp_path):
         template = server.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
         monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
         yield server
-
-
-def save_model(folder: Path, **kind: object) -> Path:
-    """A small model with random weights and its processor."""
-    torch.manual_seed(0)
-    ViTPoseForPoseEstimation(ViTPoseConfig.from_preset("tiny", **{**SMALL, **kind})).save_pretrained(folder)
-    ViTPoseImageProcessor(size={"height": 64, "width": 48}).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="session")

@@ -3,47 +3,13 @@
 It keeps repositories in memory, refuses what the Hub refuses, counts what is sent to it, and fails on command.
 """
 
-import base64
-import hashlib
-import json
 import re
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, ClassVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
-import yaml
-from huggingface_hub.repocard import REGEX_YAML_BLOCK
-
-TOKEN = "hf_" + "s" * 34
-USER = "ada"
-LICENSES = {"apache-2.0", "mit", "other"}  # the Hub knows more
-
-
-@dataclass
-class Commit:
-    """A state of a repository: path -> content, and the oid of those in large-file storage."""
-
-    oid: str
-    message: str
-    files: dict[str, bytes]
-    lfs: dict[str, str]
-
-
-@dataclass
-class Repo:
-    """Branches and pull requests by revision, each a list of commits; tags by name."""
-
-    private: bool
-    branches: dict[str, list[Commit]]
-    tags: dict[str, str] = field(default_factory=dict)
-
-    def find(self, revision: str) -> Commit | None:
-        if revision in self.branches:
-            return self.branches[revision][-1]
-        oid = self.tags.get(revision, revision)
-        return next((commit for branch in self.branches.values() for commit in branch if commit.oid == oid), None)
+from hub_interface import Answer, Commit, HubInterface, Repo, new_commit, refuse
 
 
 @dataclass
@@ -73,6 +39,7 @@ class HubStandIn(ThreadingHTTPServer):
         self.repos: dict[str, Repo] = {}
         self.objects: dict[str, bytes] = {}  # large-file storage by oid
         self.collections: dict[str, list[str]] = {}
+        self.benchmarks: set[str] = set()  # ids of datasets
         self.requests: list[tuple[str, str, int]] = []  # method, path, bytes of the body
         self.committed: list[list[str]] = []  # paths in each commit request that was carried out
         self.faults: list[Fault] = []
@@ -99,53 +66,20 @@ class HubStandIn(ThreadingHTTPServer):
     def head(self, repo_id: str, revision: str = "main") -> Commit:
         return self.repos[repo_id].branches[revision][-1]
 
+    def paths(self, repo_id: str, revision: str = "main") -> set[str]:
+        commit = self.head(repo_id, revision)
+        return {*commit.files, *commit.lfs}
+
+    def card(self, repo_id: str) -> str:
+        return self.head(repo_id).files["README.md"].decode()
+
     def add_repo(self, repo_id: str, *, private: bool = False, **files: bytes) -> None:
-        first = _commit("initial commit", {".gitattributes": b"*.safetensors filter=lfs\n", **files}, {}, "")
+        first = new_commit("initial commit", {".gitattributes": b"*.safetensors filter=lfs\n", **files}, {}, "")
         self.repos[repo_id] = Repo(private, {"main": [first]})
 
 
-class _Answer(Exception):
-    def __init__(self, status: int, content: Any = None, **headers: str) -> None:
-        self.status, self.headers = status, headers
-        self.body = (
-            content if isinstance(content, bytes) else json.dumps(content if content is not None else {}).encode()
-        )
-
-
-def _refuse(status: int, message: str, code: str = "") -> _Answer:
-    headers = {"X-Error-Message": message} | ({"X-Error-Code": code} if code else {})
-    return _Answer(status, {"error": message}, **headers)
-
-
-def _commit(message: str, files: dict[str, bytes], lfs: dict[str, str], parent: str) -> Commit:
-    oid = hashlib.sha1(repr((message, sorted(files), sorted(lfs.items()), parent)).encode()).hexdigest()
-    return Commit(oid, message, files, lfs)
-
-
-def _blob_id(content: bytes) -> str:
-    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-
-
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(HubInterface, BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: HubStandIn
-    ROUTES: ClassVar[list[tuple[str, str, str]]] = [
-        ("GET", r"/api/whoami-v2", "whoami"),
-        ("POST", r"/api/validate-yaml", "validate"),
-        ("POST", r"/api/repos/create", "create"),
-        ("POST", r"/api/collections", "collect"),
-        ("POST", r"/api/collections/(?P<slug>.+)/items", "collect_item"),
-        ("GET", r"/api/models/(?P<repo>[^/]+/[^/]+)/refs", "refs"),
-        ("GET", r"/api/models/(?P<repo>[^/]+/[^/]+)/tree/(?P<revision>[^/]+)(/.*)?", "tree"),
-        ("GET", r"/api/models/(?P<repo>[^/]+/[^/]+)(/revision/(?P<revision>[^/]+))?", "info"),
-        ("POST", r"/api/models/(?P<repo>[^/]+/[^/]+)/preupload/(?P<revision>[^/]+)", "preupload"),
-        ("POST", r"/api/models/(?P<repo>[^/]+/[^/]+)/commit/(?P<revision>[^/]+)", "commit"),
-        ("POST", r"/api/models/(?P<repo>[^/]+/[^/]+)/branch/(?P<branch>[^/]+)", "branch"),
-        ("POST", r"/api/models/(?P<repo>[^/]+/[^/]+)/tag/(?P<revision>[^/]+)", "tag"),
-        ("POST", r"/(?P<repo>[^/]+/[^/]+)\.git/info/lfs/objects/batch", "batch"),
-        ("PUT", r"/lfs/(?P<oid>[0-9a-f]{64})", "store"),
-        ("GET", r"/(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<path>.+)", "resolve"),
-    ]
 
     def log_message(self, *_: object) -> None:
         """Nothing is logged."""
@@ -167,8 +101,8 @@ class _Handler(BaseHTTPRequestHandler):
         with self.server.lock:
             self.server.requests.append((method, url.path, len(self.body)))
         try:
-            raise _refuse(fault, "made to fail") if isinstance(fault, int) else self._route(method, url.path, url.query)
-        except _Answer as answer:
+            raise refuse(fault, "made to fail") if isinstance(fault, int) else self.route(method, url.path, url.query)
+        except Answer as answer:
             if fault == "after":
                 self.close_connection = True
                 return
@@ -191,7 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return fault.how
         return None
 
-    def _send(self, answer: _Answer, *, head: bool) -> None:
+    def _send(self, answer: Answer, *, head: bool) -> None:
         self.send_response(answer.status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(answer.body)))
@@ -200,172 +134,3 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if not head:
             self.wfile.write(answer.body)
-
-    def _route(self, method: str, path: str, query: str) -> _Answer:
-        for verb, pattern, name in self.ROUTES:
-            match = re.fullmatch(pattern, path)
-            if match and verb == method.replace("HEAD", "GET"):
-                found = {key: unquote(value) for key, value in match.groupdict().items() if value is not None}
-                if name not in ("validate", "resolve", "store"):
-                    self._authorise()
-                with self.server.lock:
-                    return getattr(self, f"_{name}")(**found, **({"query": query} if name == "commit" else {}))
-        return _refuse(404, f"no route for {method} {path}")
-
-    def _authorise(self) -> None:
-        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
-            raise _refuse(401, "Invalid credentials in Authorization header")
-
-    def _repo(self, repo: str) -> Repo:
-        if repo not in self.server.repos:
-            raise _refuse(404, "Repository not found", "RepoNotFound")
-        return self.server.repos[repo]
-
-    def _at(self, repo: str, revision: str) -> Commit:
-        commit = self._repo(repo).find(revision)
-        if commit is None:
-            raise _refuse(404, f"Invalid rev id: {revision}", "RevisionNotFound")
-        return commit
-
-    def _content(self, commit: Commit, path: str) -> bytes:
-        return self.server.objects[commit.lfs[path]] if path in commit.lfs else commit.files[path]
-
-    def _whoami(self) -> _Answer:
-        return _Answer(200, {"type": "user", "name": USER, "orgs": []})
-
-    def _validate(self) -> _Answer:
-        match = REGEX_YAML_BLOCK.search(json.loads(self.body)["content"])
-        licence = (yaml.safe_load(match[2]) or {}).get("license") if match else None
-        if licence is not None and licence not in LICENSES:
-            return _Answer(
-                400, {"errors": [{"message": f'"license" must be one of {sorted(LICENSES)}'}], "warnings": []}
-            )
-        return _Answer(200, {"errors": [], "warnings": []})
-
-    def _create(self) -> _Answer:
-        wanted = json.loads(self.body)
-        repo_id = f"{wanted.get('organization') or USER}/{wanted['name']}"
-        if not repo_id.startswith((f"{USER}/", "org/")):
-            return _refuse(403, f"You don't have the rights to create a model under {repo_id.split('/')[0]}")
-        url = {"url": f"{self.server.endpoint}/{repo_id}"}
-        if repo_id in self.server.repos:
-            return _Answer(409, url | {"error": "You already created this model repo"})
-        self.server.add_repo(repo_id, private=wanted.get("visibility") == "private" or bool(wanted.get("private")))
-        return _Answer(200, url)
-
-    def _info(self, repo: str, revision: str = "main") -> _Answer:
-        commit = self._at(repo, revision)
-        siblings = [{"rfilename": path} for path in (*commit.files, *commit.lfs)]
-        private = self._repo(repo).private
-        return _Answer(200, {"id": repo, "sha": commit.oid, "private": private, "siblings": siblings, "tags": []})
-
-    def _refs(self, repo: str) -> _Answer:
-        found = self._repo(repo)
-        branches = [
-            {"name": name, "ref": f"refs/heads/{name}", "targetCommit": commits[-1].oid}
-            for name, commits in found.branches.items()
-        ]
-        tags = [{"name": name, "ref": f"refs/tags/{name}", "targetCommit": oid} for name, oid in found.tags.items()]
-        return _Answer(200, {"branches": branches, "tags": tags, "converts": []})
-
-    def _tree(self, repo: str, revision: str) -> _Answer:
-        commit = self._at(repo, revision)
-        paths = sorted({*commit.files, *commit.lfs})
-        sizes = {path: len(self._content(commit, path)) for path in paths}
-        return _Answer(200, [{"type": "file", "path": path, "size": sizes[path], "oid": "0" * 40} for path in paths])
-
-    def _preupload(self, repo: str, revision: str) -> _Answer:
-        commit = self._at(repo, revision)
-        answers = []
-        for file in json.loads(self.body)["files"]:
-            path = file["path"]
-            is_large = path.endswith(".safetensors")
-            oid = commit.lfs.get(path) if is_large else _blob_id(commit.files[path]) if path in commit.files else None
-            mode = "lfs" if is_large else "regular"
-            answers.append({"path": path, "uploadMode": mode, "shouldIgnore": False} | ({"oid": oid} if oid else {}))
-        return _Answer(200, {"files": answers})
-
-    def _batch(self, repo: str) -> _Answer:
-        self._repo(repo)
-        objects = []
-        for wanted in json.loads(self.body)["objects"]:
-            entry = {"oid": wanted["oid"], "size": wanted["size"]}
-            if wanted["oid"] not in self.server.objects:
-                entry["actions"] = {"upload": {"href": f"{self.server.endpoint}/lfs/{wanted['oid']}"}}
-            objects.append(entry)
-        return _Answer(200, {"transfer": "basic", "objects": objects})
-
-    def _store(self, oid: str) -> _Answer:
-        if hashlib.sha256(self.body).hexdigest() != oid:
-            return _refuse(400, "content does not match its oid")
-        self.server.objects[oid] = self.body
-        return _Answer(200)
-
-    def _commit(self, repo: str, revision: str, query: str) -> _Answer:
-        found, parent = self._repo(repo), self._at(repo, revision)
-        header, *entries = [json.loads(line) for line in self.body.splitlines()]
-        if header["value"].get("parentCommit", parent.oid) != parent.oid:
-            return _refuse(412, "A commit has happened since. Please refresh and try again.")
-        files, lfs = dict(parent.files), dict(parent.lfs)
-        for entry in entries:
-            self._apply(entry["key"], entry["value"], files, lfs)
-        commit = _commit(header["value"]["summary"], files, lfs, parent.oid)
-        answer = {"commitUrl": f"{self.server.endpoint}/{repo}/commit/{commit.oid}", "commitOid": commit.oid}
-        if "create_pr=1" in query:
-            number = sum(name.startswith("refs/pr/") for name in found.branches) + 1
-            found.branches[f"refs/pr/{number}"] = [commit]
-            answer["pullRequestUrl"] = f"{self.server.endpoint}/{repo}/discussions/{number}"
-        else:
-            found.branches[revision].append(commit)
-        self.server.committed.append([entry["value"]["path"] for entry in entries])
-        return _Answer(200, answer)
-
-    def _apply(self, key: str, value: dict[str, Any], files: dict[str, bytes], lfs: dict[str, str]) -> None:
-        path = value["path"]
-        if key == "file":
-            files[path] = base64.b64decode(value["content"])
-        elif key == "lfsFile":
-            if value["oid"] not in self.server.objects:
-                raise _refuse(400, f"{path} was never uploaded")
-            lfs[path] = value["oid"]
-        elif key == "deletedFile" and (path in files or path in lfs):
-            files.pop(path, None)
-            lfs.pop(path, None)
-        else:
-            raise _refuse(400, f"cannot do {key} of {path}")
-
-    def _branch(self, repo: str, branch: str) -> _Answer:
-        found = self._repo(repo)
-        if branch in found.branches:
-            return _refuse(409, "Reference already exists")
-        found.branches[branch] = [found.branches["main"][-1]]
-        return _Answer(200)
-
-    def _tag(self, repo: str, revision: str) -> _Answer:
-        name, commit = json.loads(self.body)["tag"], self._at(repo, revision)
-        if name in self._repo(repo).tags:
-            return _refuse(409, "Tag reference exists already")
-        self._repo(repo).tags[name] = commit.oid
-        return _Answer(200)
-
-    def _collect(self) -> _Answer:
-        wanted = json.loads(self.body)
-        slug = f"{wanted['namespace']}/{wanted['title'].lower().replace(' ', '-')}-{'0' * 24}"
-        self.server.collections.setdefault(slug, [])
-        return _Answer(200, self._collection(slug, wanted["title"]))
-
-    def _collect_item(self, slug: str) -> _Answer:
-        self.server.collections[slug].append(json.loads(self.body)["item"]["id"])
-        return _Answer(200, self._collection(slug, slug))
-
-    def _collection(self, slug: str, title: str) -> dict[str, Any]:
-        fixed = {"lastUpdated": "2026-01-01T00:00:00.000Z", "position": 0, "theme": "blue", "upvotes": 0}
-        return fixed | {"slug": slug, "title": title, "owner": {"name": USER}, "items": [], "private": False}
-
-    def _resolve(self, repo: str, revision: str, path: str) -> _Answer:
-        commit = self._at(repo, revision)
-        if path not in commit.files and path not in commit.lfs:
-            return _refuse(404, "Entry not found", "EntryNotFound")
-        content = self._content(commit, path)
-        etag = commit.lfs.get(path, _blob_id(content))
-        return _Answer(200, content, ETag=f'"{etag}"', X_Repo_Commit=commit.oid)
