@@ -1,6 +1,7 @@
 """From a recipe to the objects of a run: model, processor, loaders, optimiser."""
 
 import json
+from collections.abc import Sized
 from pathlib import Path
 from typing import cast
 
@@ -187,6 +188,7 @@ def _training_dataset(recipe: Recipe, config: ViTPoseConfig) -> PoseDataset:
         crop_size=config.image_size,
         augmentation=augmentation if recipe.augment else None,
         seed=recipe.seed,
+        padding=recipe.box_padding,
     )
 
 
@@ -198,11 +200,24 @@ def dataset_index(recipe: Recipe, config: ViTPoseConfig) -> int:
 
 
 def build_evaluation_loader(
-    recipe: Recipe, accelerator: Accelerator, config: ViTPoseConfig, people: object
+    recipe: Recipe, accelerator: Accelerator, config: ViTPoseConfig, people: Sized
 ) -> DataLoader:
-    """The loader of crops of the boxes alone, in the order of `people`, not yet prepared."""
-    dataset = PoseDataset(people, schema=recipe.keypoint_schema, crop_size=config.image_size, augmentation=None)
-    return DataLoader(dataset, batch_size=recipe.eval_batch_size, **_loading(recipe, accelerator))
+    """The loader of this process's share of the crops of the boxes alone; it is not to be prepared.
+
+    Batches are those of a single process, dealt out in turn: so a person has the same company, and the same figures to
+    the last digit, whatever the number of processes.
+    """
+    dataset = PoseDataset(
+        people,
+        schema=recipe.keypoint_schema,
+        crop_size=config.image_size,
+        augmentation=None,
+        padding=recipe.box_padding,
+    )
+    starts = range(0, len(people), recipe.eval_batch_size)
+    batches = [list(range(start, min(start + recipe.eval_batch_size, len(people)))) for start in starts]
+    own = batches[accelerator.process_index :: accelerator.num_processes]
+    return DataLoader(dataset, batch_sampler=own, **_loading(recipe, accelerator))
 
 
 def _loading(recipe: Recipe, accelerator: Accelerator) -> dict:

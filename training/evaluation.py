@@ -1,14 +1,16 @@
-"""Evaluation of a model on annotated people: flip test, decoding, rescoring, OKS AP and PCK (FACTS of the papers).
+"""Evaluation of a model on annotated people: flip test, decoding, rescoring, and the dataset's own metrics.
 
-Every process predicts its share; the main one scores. Keypoints go back to image pixels before anything is measured.
+Every process predicts its share, and all of them score the whole. Keypoints go back to image pixels before anything is
+measured.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from accelerate import Accelerator
+from accelerate.utils import broadcast, gather_object, send_to_device
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
@@ -18,9 +20,9 @@ from vitpose.processing.geometry_vitpose import transform_points
 from vitpose.processing.heatmaps_vitpose import decode_heatmaps
 from vitpose.processing.prediction_vitpose import predict_heatmaps
 
-from .metrics import coco_keypoint_metrics
+from .dataset_metrics import Scored, chosen_metrics, column, measure
+from .metric_modules import MetricName
 from .oks import oks_matrix, oks_nms, rescore
-from .pck import pck, torso_size
 
 PERSON_CATEGORY = 1
 NMS_OKS = 0.9  # released configs
@@ -46,7 +48,7 @@ def heatmap_to_image(keypoints_heatmap: Tensor, matrices: Tensor, *, crop_size: 
 
 
 def predict_people(
-    model: nn.Module,
+    model: nn.Module | Sequence[nn.Module],
     loader: DataLoader,
     *,
     accelerator: Accelerator,
@@ -55,35 +57,60 @@ def predict_people(
     dark_sigma: float,
     dataset_index: int | None = None,
 ) -> Predictions:
-    """Predict every person of a prepared loader once, whatever the number of processes.
+    """Predict every person of the loader's dataset once, whatever the number of processes.
 
     Args:
-        model: The prepared model; it is set to evaluation mode and back.
-        loader: Yields the batches of `PoseDataset`, prepared by the same accelerator.
+        model: The prepared model, or several whose heatmaps are averaged; they are set to evaluation mode and back.
+        loader: Yields this process's share of the batches of `PoseDataset`, see `build_evaluation_loader`.
         schema: Its flip pairs are used by the flip test.
         flip_test: Whether to average with the mirrored crops.
         dark_sigma: Blur before decoding, heatmap pixels.
         dataset_index: Whose keypoints to predict, where the model has several datasets.
+
+    Raises:
+        RuntimeError: The processes together did not predict every person exactly once.
     """
-    was_training = model.training
-    model.eval()
-    rows: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    given = [model] if isinstance(model, nn.Module) else list(model)
+    models = [accelerator.unwrap_model(each) for each in given]  # shares may differ in length: no process waits
+    _share_buffers(models, accelerator)
+    were_training = [each.training for each in models]
+    batches = []
     flip_index = schema.flip_index if flip_test else None
-    bar = tqdm(loader, desc="evaluate", disable=not accelerator.is_local_main_process, leave=False)
-    for batch in bar:
+    for each in models:
+        each.eval()
+    for batch in tqdm(loader, desc="evaluate", disable=not accelerator.is_local_main_process, leave=False):
+        batch = send_to_device(batch, accelerator.device)
         crops = batch["pixel_values"]
-        heatmaps = predict_heatmaps(model, crops, dataset_index=dataset_index, flip_index=flip_index).float()
+        heatmaps = predict_heatmaps(models, crops, dataset_index=dataset_index, flip_index=flip_index).float()
         points, scores = decode_heatmaps(heatmaps, blur_sigma=dark_sigma)
         points = heatmap_to_image(
             points, batch["matrix"], crop_size=tuple(crops.shape[-2:]), heatmap_size=tuple(heatmaps.shape[-2:])
         )
-        indices, points, scores = accelerator.gather_for_metrics((batch["index"], points, scores))
-        rows |= zip(indices.tolist(), zip(points.cpu().numpy(), scores.cpu().numpy(), strict=True), strict=True)
-    model.train(was_training)
-    ordered = [rows[index] for index in sorted(rows)]
-    return Predictions(
-        keypoints=np.stack([points for points, _ in ordered]), scores=np.stack([scores for _, scores in ordered])
-    )
+        batches.append(tuple(values.cpu().numpy() for values in (batch["index"], points, scores)))
+    for each, was_training in zip(models, were_training, strict=True):
+        each.train(was_training)
+    return _in_order(gather_object(batches), count=len(cast(Sized, loader.dataset)))
+
+
+def _share_buffers(models: Sequence[nn.Module], accelerator: Accelerator) -> None:
+    """Give all processes the running statistics of the first: in training each has those of its own batches."""
+    if accelerator.num_processes > 1:
+        for buffer in (buffer for model in models for buffer in model.buffers()):
+            broadcast(buffer)
+
+
+def _in_order(batches: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], *, count: int) -> Predictions:
+    """The batches (indices, keypoints, scores) of all processes in the order of the people."""
+    indices, points, scores = (np.concatenate(values) for values in zip(*batches, strict=True))
+    times = np.bincount(indices, minlength=count)
+    if len(times) != count or (times != 1).any():
+        missing, repeated = np.flatnonzero(times == 0).tolist(), np.flatnonzero(times > 1).tolist()
+        raise RuntimeError(
+            f"Expected each of {count} people to be predicted once, got {len(indices)} predictions: people {missing} "
+            f"were not predicted, people {repeated} more than once. Every process must see its own share of the data."
+        )
+    order = np.argsort(indices)
+    return Predictions(keypoints=points[order], scores=scores[order])
 
 
 def to_coco_results(
@@ -107,7 +134,7 @@ def to_coco_results(
             "category_id": int(person.get("category_id", PERSON_CATEGORY)),
             "bbox": [float(value) for value in person["bbox"]],
             "keypoints": np.concatenate([points, heights[:, None]], axis=1).round(3).flatten().tolist(),
-            "score": float(score),
+            "score": round(float(score), 6),
         }
         for person, points, heights, score in zip(
             people, predictions.keypoints, predictions.scores, scores, strict=True
@@ -133,10 +160,11 @@ class Evaluation:
     """Measured figures, and what they were measured on.
 
     Args:
-        metrics: AP ... ARl where the schema has sigmas, PCK@0.2 of the torso where it has shoulders and hips.
+        metrics: Figures by name, the dataset's main one first.
         results: COCO result dicts.
         predictions: One row a person, in the order of the people.
-        similarity: (N,) OKS of each person, NaN where nothing is labelled or the schema has no sigmas.
+        similarity: (N,) OKS of each person with its own annotation, NaN where nothing is labelled, boxes come from a
+            detector or the schema has no sigmas.
     """
 
     metrics: dict[str, float]
@@ -146,9 +174,8 @@ class Evaluation:
 
     @property
     def main(self) -> tuple[str, float]:
-        """The figure that ranks checkpoints, and its name: AP, or PCK where there is no AP."""
-        name = "AP" if "AP" in self.metrics else "PCK"
-        return name, self.metrics[name]
+        """The figure that the dataset is known by, such as AP or PCKh, and its name first."""
+        return next(iter(self.metrics.items()))
 
 
 def score(
@@ -158,29 +185,29 @@ def score(
     *,
     schema: KeypointSchema,
     annotated_boxes: bool = True,
+    metrics: Sequence[MetricName] | None = None,
 ) -> Evaluation:
-    """Score predictions against COCO ground truth with pycocotools, and by PCK where boxes are the annotated ones."""
+    """Score predictions against COCO ground truth, and against each person's own where boxes are the annotated ones.
+
+    Args:
+        metrics: Which, see `chosen_metrics`; those that the keypoints allow if not given.
+    """
     results = to_coco_results(predictions, people, schema=schema)
-    metrics: dict[str, float] = {}
+    scored = Scored(
+        points=predictions.keypoints, people=people, results=results, annotations=annotations, schema=schema
+    )
+    metrics = metrics or chosen_metrics("people", schema, annotated_boxes=annotated_boxes)
     similarity = np.full(len(people), np.nan)
-    if schema.sigmas is not None:
-        metrics |= coco_keypoint_metrics(results, annotations, sigmas=schema.sigmas)
-    if annotated_boxes:
-        targets = np.array([person["keypoints"] for person in people], dtype=np.float64)
-        if schema.sigmas is not None:
-            similarity = _own_similarity(predictions, targets, people, schema)
-        if {"left_hip", "right_hip", "left_shoulder", "right_shoulder"} <= set(schema.keypoints):
-            figures = pck(predictions.keypoints, targets, normalizers=torso_size(targets, schema))
-            metrics["PCK"] = figures["PCK"]
-            metrics["PCK_people_excluded"] = figures["people_excluded"]  # no torso labelled to measure by
-    return Evaluation(metrics=metrics, results=results, predictions=predictions, similarity=similarity)
+    if annotated_boxes and schema.sigmas is not None:
+        similarity = _own_similarity(predictions, scored.targets, people, schema)
+    return Evaluation(metrics=measure(metrics, scored), results=results, predictions=predictions, similarity=similarity)
 
 
 def _own_similarity(
     predictions: Predictions, targets: np.ndarray, people: Sequence[Mapping[str, Any]], schema: KeypointSchema
 ) -> np.ndarray:
     """(N,) OKS of each person with its own annotation, in blocks that keep the pairwise tables small."""
-    areas = np.array([person["area"] for person in people], dtype=np.float64)
+    areas = np.array(column(people, "area"), dtype=np.float64)
     blocks = np.array_split(np.arange(len(people)), max(1, len(people) // 64))
     diagonals = [
         np.diag(oks_matrix(predictions.keypoints[block], targets[block], areas[block], sigmas=schema.sigmas))

@@ -1,6 +1,6 @@
 """The evaluation of one dataset in a run: its people, their loader, and the model's head for them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from accelerate import Accelerator
@@ -10,8 +10,10 @@ from torch.utils.data import DataLoader
 from vitpose.modeling.configuration_vitpose import ViTPoseConfig
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 
-from .assembly import build_evaluation_loader, dataset_index
+from .assembly import build_evaluation_loader
+from .dataset_metrics import check_columns, chosen_metrics
 from .evaluation import Evaluation, predict_people, score
+from .metric_modules import MetricName
 from .recipe import Recipe
 from .sources import EvaluationPeople, evaluation_people
 
@@ -24,9 +26,10 @@ class Evaluator:
         recipe: Its data and evaluation fields count; it has no mixture.
         accelerator: Of the run.
         source: The people and their ground truth.
-        loader: Prepared.
+        loader: Of this process's share of the people.
         schema: Their keypoints.
         dataset_index: The model's index of the dataset; None where it has but one.
+        metrics: How the dataset is scored, the main metric first.
     """
 
     recipe: Recipe
@@ -35,31 +38,33 @@ class Evaluator:
     loader: DataLoader
     schema: KeypointSchema
     dataset_index: int | None
+    metrics: tuple[MetricName, ...]
 
     @classmethod
     def build(cls, recipe: Recipe, accelerator: Accelerator, config: ViTPoseConfig) -> "Evaluator":
         """Read the people of a recipe without a mixture.
 
         Raises:
-            ValueError: The model does not predict the keypoints of these people.
+            ValueError: The model does not predict the keypoints of these people, or they cannot be scored.
         """
-        schema = recipe.keypoint_schema
-        several = config.num_datasets > 1
-        if not several and config.get_schema().num_keypoints != schema.num_keypoints:
-            theirs = config.get_schema()
-            raise ValueError(
-                f"The model predicts {theirs.num_keypoints} keypoints ({theirs.name}), the data has "
-                f"{schema.num_keypoints} ({schema.name}): evaluate it on data of its own keypoints."
-            )
-        index = dataset_index(recipe, config) if several else None
+        schema, annotated = recipe.keypoint_schema, recipe.eval_boxes is None
+        index = head_index(config, schema)
+        metrics = chosen_metrics(recipe.data, schema, annotated_boxes=annotated)
         source = evaluation_people(recipe)
-        loader = accelerator.prepare(build_evaluation_loader(recipe, accelerator, config, source.people))
+        check_columns(metrics, source.people)
+        loader = build_evaluation_loader(recipe, accelerator, config, source.people)
         return cls(
-            recipe=recipe, accelerator=accelerator, source=source, loader=loader, schema=schema, dataset_index=index
+            recipe=recipe,
+            accelerator=accelerator,
+            source=source,
+            loader=loader,
+            schema=schema,
+            dataset_index=index,
+            metrics=metrics,
         )
 
-    def __call__(self, model: nn.Module) -> Evaluation:
-        """Evaluate a prepared model; every process takes part."""
+    def __call__(self, model: nn.Module | Sequence[nn.Module]) -> Evaluation:
+        """Evaluate a prepared model, or several as one; every process takes part."""
         predictions = predict_people(
             model,
             self.loader,
@@ -71,8 +76,38 @@ class Evaluator:
         )
         source = self.source
         return score(
-            predictions, source.people, source.annotations, schema=self.schema, annotated_boxes=source.annotated_boxes
+            predictions,
+            source.people,
+            source.annotations,
+            schema=self.schema,
+            annotated_boxes=source.annotated_boxes,
+            metrics=self.metrics,
         )
+
+
+def head_index(config: ViTPoseConfig, schema: KeypointSchema) -> int | None:
+    """The index of the model's head for these keypoints, by the schema's name, else by equal keypoints; None for one.
+
+    Raises:
+        ValueError: No head predicts them.
+    """
+    several = config.num_datasets > 1
+    names = (config.dataset_names or []) if several else [config.get_schema().name]
+    by_name = [index for index, name in enumerate(names) if name == schema.name]
+    for index in (*by_name, *range(len(names))):
+        if _same_keypoints(config.get_schema(index), schema):
+            return index if several else None
+    theirs = [config.get_schema(index) for index in range(len(config.keypoint_schemas))]
+    have = ", ".join(f"{own.num_keypoints} keypoints ({own.name})" for own in theirs)
+    raise ValueError(
+        f"The model predicts {have}, the data has {schema.num_keypoints} ({schema.name}): evaluate it on data of its own "
+        "keypoints."
+    )
+
+
+def _same_keypoints(own: KeypointSchema, schema: KeypointSchema) -> bool:
+    """Checkpoints that do not name their keypoints ("custom") are taken at their number."""
+    return own.keypoints == schema.keypoints or (own.name == "custom" and own.num_keypoints == schema.num_keypoints)
 
 
 def joined_metrics(evaluations: Mapping[str, Evaluation]) -> dict[str, float]:

@@ -248,7 +248,7 @@ _DATASETS = (
             )
             for split in ("train", "val", "test")
         },
-        metrics=("pck", "keypoint_auc", "end_point_error"),
+        metrics=("keypoint_auc", "pck", "end_point_error"),
         license="CC BY-NC 4.0",
         homepage="https://mks0601.github.io/InterHand2.6M",
         padding=1.5,

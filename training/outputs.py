@@ -51,9 +51,7 @@ def write_outputs(trainer: Trainer, evaluations: Mapping[str, Evaluation]) -> No
         output,
         model_config=trainer.config,
         metrics={
-            name: value
-            for name, value in joined_metrics(evaluations).items()
-            if not name.endswith("PCK_people_excluded")
+            name: value for name, value in joined_metrics(evaluations).items() if not name.endswith("people_excluded")
         },
         dataset_name=dataset_words(recipe),
         recipe=asdict(recipe),
@@ -161,6 +159,7 @@ def _save_model(trainer: Trainer, output: Path) -> None:
     processor = ViTPoseImageProcessor(
         size={"height": height, "width": width},
         dark_sigma=recipe.dark_sigma,
+        normalize_factor=200 * 1.25 / recipe.parts[0].box_padding,  # how the stock processor spells a padding
         heatmap_stride=height // config.heatmap_size[0],
     )
     pipeline = KeypointDetectionPipeline(model=model, image_processor=processor, device=model.device)

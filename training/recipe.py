@@ -164,6 +164,11 @@ class Recipe:
         return get_keypoint_schema(self.schema or own)
 
     @property
+    def box_padding(self) -> float:
+        """Factor on a box's sides that the data is cropped with: a named dataset's own, else that of COCO."""
+        return get_known_dataset(self.data if self.data in DATASETS else "coco").padding
+
+    @property
     def parts(self) -> list["Recipe"]:
         """A recipe for each dataset of the mixture; without one, this recipe alone."""
         fields = [{name: value for name, value in part.items() if name != "rate"} for part in self.mixture]

@@ -22,7 +22,8 @@ from .files import whole_file
 
 INK, LOSS_COLOUR, LR_COLOUR = "#2b2f38", "#1f6fd0", "#8a8f99"
 METRIC_COLOURS = ("#e06c00", "#1f6fd0", "#4f9d2f", "#8d4fc4")
-MAIN_METRICS = ("AP", "AR", "PCK", "PCKh")  # drawn where they were measured; a log without them shows all it has
+# Drawn where they were measured, of each dataset; a log without them shows all it has.
+MAIN_METRICS = ("AP", "AP_whole", "PCKh", "AUC", "AR", "AR_whole", "PCK", "PCK_box")
 LOG_SCALE_RATIO = 5.0  # loss curves that span more than this are drawn in log scale
 WINDOW_MARGIN = 1.25  # people are shown in a window this much larger than their boxes or keypoints
 
@@ -172,7 +173,8 @@ def _metric_names(evaluations: Sequence[Mapping[str, Any]]) -> list[str]:
     measured: dict[str, None] = {}
     for entry in evaluations:
         measured |= {name: None for name, value in entry["eval"].items() if isinstance(value, int | float)}
-    return ([name for name in MAIN_METRICS if name in measured] or list(measured))[: len(METRIC_COLOURS)]
+    main = [name for figure in MAIN_METRICS for name in measured if name.split("/")[-1] == figure]  # dataset/figure
+    return (main or list(measured))[: len(METRIC_COLOURS)]
 
 
 def _style(axes: Axes, title: str, size: str = "medium") -> None:
