@@ -106,7 +106,7 @@ def test_decoding_equals_stock_on_gaussian_maps():
 def test_the_local_blur_equals_blurring_the_whole_map(sigma):
     maps = torch.rand(300, *HEATMAP_SIZE, generator=torch.Generator().manual_seed(0))
     peaks = torch.stack([6 + torch.arange(300) % 36, 6 + torch.arange(300) % 52], dim=-1)
-    blurred = _blur_around(maps, peaks, sigma, 11)
+    blurred = _blur_around(maps, *peaks.unbind(-1), sigma, 11)
     for own, values, (x, y) in zip(maps, blurred, peaks.tolist(), strict=True):
         whole = gaussian_filter(own.numpy(), sigma=sigma, radius=5)
         np.testing.assert_allclose(values.numpy(), whole[y - 1 : y + 2, x - 1 : x + 2], atol=1e-6)
