@@ -55,7 +55,8 @@ def test_blocks_are_found_by_line_and_excused_by_reason() -> None:
     assert _blocks(page) == [Block(4, "a = 1\n")]
 
 
-COMMAND = re.compile(r"(?:accelerate launch training/run\.py|vitpose (?:predict|evaluate|convert|publish|serve)) .+")
+NAMES = "predict|evaluate|convert|convert-data|publish|serve"
+COMMAND = re.compile(rf"(?:accelerate launch training/run\.py|vitpose (?:{NAMES})) .+")
 COMMANDS = [
     (page.name, line)
     for page in (*PAGES, *sorted((CHECKOUT / "training" / "recipes").glob("*.yaml")))
