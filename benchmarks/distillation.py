@@ -15,8 +15,9 @@ from statistics import mean
 from accelerate.state import AcceleratorState, PartialState
 
 from vitpose import TINY_CHECKPOINT, ViTPoseForPoseEstimation
+from vitpose.training.evaluate_saved import evaluate_model
 from vitpose.training.recipe import Recipe
-from vitpose.training.session import evaluate_model, run_recipe
+from vitpose.training.session import run_recipe
 
 FIGURES = ("AP", "PCK")
 

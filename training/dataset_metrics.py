@@ -22,6 +22,7 @@ from .metrics import (
     torso_size,
     wholebody_metrics,
 )
+from .oks_analysis import precision_by_keypoint
 
 TORSO = frozenset({"left_shoulder", "right_shoulder", "left_hip", "right_hip"})
 HANDS: tuple[MetricName, ...] = ("keypoint_auc", "pck", "end_point_error")
@@ -98,6 +99,15 @@ def measure(metrics: Sequence[MetricName], scored: Scored) -> dict[str, float]:
     return figures
 
 
+def measure_by_keypoint(metric: MetricName, scored: Scored) -> dict[str, float | None]:
+    """The main figure of a metric for each keypoint by itself; None where nobody has it labelled."""
+    if metric in _OKS_FAMILY:
+        figures = precision_by_keypoint(scored.results, scored.annotations, schema=scored.schema)
+    else:
+        figures = dict(zip(scored.schema.keypoints, _BY_KEYPOINT[metric](scored), strict=True))
+    return {name: value if np.isfinite(value) and value != -1 else None for name, value in figures.items()}
+
+
 def column(people: Any, name: str) -> list[Any]:
     """One column of a dataset or of a sequence of rows."""
     return list(people[name]) if isinstance(people, Dataset) else [row[name] for row in people]
@@ -125,14 +135,12 @@ def _pckh(scored: Scored) -> dict[str, float]:
 
 
 def _torso_pck(scored: Scored) -> dict[str, float]:
-    targets = scored.targets
-    figures = pck(scored.points, targets, normalizers=torso_size(targets, scored.schema))
+    figures = _by_torso(scored)
     return {"PCK": figures["PCK"], "PCK_people_excluded": figures["people_excluded"]}  # no torso labelled to measure by
 
 
 def _box_pck(scored: Scored) -> dict[str, float]:
-    sizes = box_size(column(scored.people, "bbox"))
-    return {"PCK_box": pck(scored.points, scored.targets, normalizers=sizes)["PCK_keypoint_mean"]}
+    return {"PCK_box": _by_box(scored)["PCK_keypoint_mean"]}
 
 
 def _auc(scored: Scored) -> dict[str, float]:
@@ -141,6 +149,19 @@ def _auc(scored: Scored) -> dict[str, float]:
 
 def _epe(scored: Scored) -> dict[str, float]:
     return {"EPE": end_point_error(scored.points, scored.targets)["EPE"]}
+
+
+def _by_head(scored: Scored) -> dict[str, Any]:
+    return pck(scored.points, scored.targets, normalizers=column(scored.people, "head_size"), threshold=0.5)
+
+
+def _by_torso(scored: Scored) -> dict[str, Any]:
+    targets = scored.targets
+    return pck(scored.points, targets, normalizers=torso_size(targets, scored.schema))
+
+
+def _by_box(scored: Scored) -> dict[str, Any]:
+    return pck(scored.points, scored.targets, normalizers=box_size(column(scored.people, "bbox")))
 
 
 _METRICS: dict[MetricName, Callable[[Scored], dict[str, float]]] = {
@@ -152,4 +173,11 @@ _METRICS: dict[MetricName, Callable[[Scored], dict[str, float]]] = {
     "pck": _box_pck,
     "keypoint_auc": _auc,
     "end_point_error": _epe,
+}
+_BY_KEYPOINT: dict[MetricName, Callable[[Scored], list[float]]] = {
+    "pckh": lambda scored: _by_head(scored)["PCK_per_keypoint"],
+    "torso_pck": lambda scored: _by_torso(scored)["PCK_per_keypoint"],
+    "pck": lambda scored: _by_box(scored)["PCK_per_keypoint"],
+    "keypoint_auc": lambda scored: keypoint_auc(scored.points, scored.targets)["AUC_per_keypoint"],
+    "end_point_error": lambda scored: end_point_error(scored.points, scored.targets)["EPE_per_keypoint"],
 }

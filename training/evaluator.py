@@ -100,8 +100,8 @@ def head_index(config: ViTPoseConfig, schema: KeypointSchema) -> int | None:
     theirs = [config.get_schema(index) for index in range(len(config.keypoint_schemas))]
     have = ", ".join(f"{own.num_keypoints} keypoints ({own.name})" for own in theirs)
     raise ValueError(
-        f"The model predicts {have}, the data has {schema.num_keypoints} ({schema.name}): evaluate it on data of its own "
-        "keypoints."
+        f"The model predicts {have}, the data has {schema.num_keypoints} ({schema.name}): evaluate it on data of its "
+        "own keypoints."
     )
 
 

@@ -33,7 +33,7 @@ def oks_matrix(
     _expect_shape(people, "targets", (None, len(spreads), 3))
     sizes = _checked_areas(areas, len(people))
     labelled = people[:, :, 2] > 0  # (M, K)
-    similarity = _similarity(points[:, None], people[None, :, :, :2], sizes, spreads)  # (N, M, K)
+    similarity = keypoint_similarity(points[:, None], people[None, :, :, :2], sizes, spreads)  # (N, M, K)
     counts = labelled.sum(axis=1)  # (M,)
     total = np.where(labelled, similarity, 0.0).sum(axis=2)  # (N, M)
     return np.where(counts > 0, total / np.maximum(counts, 1), np.nan)
@@ -77,7 +77,7 @@ def oks_nms(
         best, others, rivals = _best_of_images(remaining, images)
         kept[best] = True
         pair_areas = (sizes[others] + sizes[rivals]) / 2
-        similarity = _similarity(points[others], points[rivals], pair_areas, spreads).mean(axis=1)
+        similarity = keypoint_similarity(points[others], points[rivals], pair_areas, spreads).mean(axis=1)
         remaining = others[similarity <= threshold]
     return order[kept[order]]
 
@@ -106,7 +106,7 @@ def rescore(box_scores: npt.ArrayLike, keypoint_scores: npt.ArrayLike, *, thresh
     return boxes * total / np.maximum(confident.sum(axis=1), 1)
 
 
-def _similarity(points: np.ndarray, others: np.ndarray, areas: np.ndarray, sigmas: np.ndarray) -> np.ndarray:
+def keypoint_similarity(points: np.ndarray, others: np.ndarray, areas: np.ndarray, sigmas: np.ndarray) -> np.ndarray:
     """Per-keypoint similarity `(..., K)` of broadcastable `(..., K, 2)` points; `areas` broadcasts to `(...)`."""
     squared = ((points - others) ** 2).sum(axis=-1)
     variances = (2 * sigmas) ** 2

@@ -27,6 +27,25 @@ def oks_figures(
     Returns:
         The figures of `METRIC_NAMES` in [0, 1]; -1 where the ground truth holds nobody of that size.
     """
+    evaluator = evaluated(truth, poses, sigmas=sigmas, backend=backend)
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluator.summarize()
+    return {name: float(value) for name, value in zip(METRIC_NAMES, evaluator.stats, strict=True)}
+
+
+def evaluated(
+    truth: dict[str, Any],
+    poses: list[dict[str, Any]],
+    *,
+    sigmas: Sequence[float] | None,
+    backend: Backend = "pycocotools",
+    thresholds: Sequence[float] | None = None,
+) -> Any:
+    """The evaluator after its work, for what it holds beside the ten figures; arguments as [`oks_figures`].
+
+    Args:
+        thresholds: OKS thresholds instead of COCO's ten; people of all sizes are then one group.
+    """
     make_index, make_evaluator = _evaluator(backend)
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
         truth_index = _indexed(make_index(), truth)
@@ -34,10 +53,12 @@ def oks_figures(
         evaluator = make_evaluator(truth_index, pose_index, iouType="keypoints")
         if sigmas is not None:
             evaluator.params.kpt_oks_sigmas = np.asarray(sigmas, dtype=np.float64)
+        if thresholds is not None:
+            evaluator.params.iouThrs = np.asarray(thresholds, dtype=np.float64)
+            evaluator.params.areaRng, evaluator.params.areaRngLbl = evaluator.params.areaRng[:1], ["all"]
         evaluator.evaluate()
         evaluator.accumulate()
-        evaluator.summarize()
-    return {name: float(value) for name, value in zip(METRIC_NAMES, evaluator.stats, strict=True)}
+    return evaluator
 
 
 def _evaluator(backend: Backend) -> tuple[Any, Any]:

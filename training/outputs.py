@@ -27,6 +27,7 @@ from .image_reading import read_image
 from .machine import usable_cores
 from .recipe import Recipe
 from .report import save_curves, save_predictions
+from .submission import submission
 from .trainer import Trainer
 
 logger = logging.getLogger(__name__)
@@ -77,16 +78,24 @@ def _file_name(name: str, dataset: str, evaluations: Mapping[str, Evaluation]) -
     return name if len(evaluations) == 1 else f"{stem}_{dataset}.{ending}"
 
 
-def write_figures(folder: Path, evaluations: Mapping[str, Evaluation], recipe: Recipe) -> None:
-    """Write `metrics.json` (figures and how they were measured) and `results.json` (COCO's results form)."""
+def write_figures(
+    folder: Path, evaluations: Mapping[str, Evaluation], recipe: Recipe, details: Mapping[str, Any] | None = None
+) -> None:
+    """Write `metrics.json` (figures and how they were measured) and `results.json` (the form of the benchmark).
+
+    Args:
+        details: More for `metrics.json`.
+    """
     settings = {name: evaluation_settings(part) for name, part in zip(recipe.part_names, recipe.parts, strict=True)}
     with whole_file(folder / "metrics.json") as path:
         own = settings if recipe.mixture else next(iter(settings.values()))
-        figures = {**joined_metrics(evaluations), "settings": own}
+        measured = {name: value if np.isfinite(value) else None for name, value in joined_metrics(evaluations).items()}
+        figures = {**measured, **(details or {}), "settings": own}
         path.write_text(json.dumps(figures, indent=2), encoding="utf-8")
-    for name, evaluation in evaluations.items():
+    for part, (name, evaluation) in zip(recipe.parts, evaluations.items(), strict=True):
         with whole_file(folder / _file_name("results.json", name, evaluations)) as path:
-            path.write_text(json.dumps(evaluation.results), encoding="utf-8")
+            content = submission(evaluation.results, dataset=part.keypoint_schema.name)
+            path.write_text(json.dumps(content), encoding="utf-8")
 
 
 def evaluation_settings(recipe: Recipe) -> dict[str, Any]:
@@ -95,6 +104,7 @@ def evaluation_settings(recipe: Recipe) -> dict[str, Any]:
         "boxes": "annotated" if recipe.eval_boxes is None else Path(recipe.eval_boxes).name,
         "flip_test": recipe.flip_test,
         "dark_sigma": recipe.dark_sigma,
+        "box_padding": recipe.box_padding,
         "split": recipe.eval_split if recipe.data != "synthetic" else "generated, never trained on",
     }
 

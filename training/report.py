@@ -91,10 +91,32 @@ def save_predictions(
     tile: tuple[int, int] = (320, 240),
     min_score: float = 0.2,
 ) -> None:
-    """Draw predicted people, each image cut to its labelled people, or the predicted ones where none are labelled.
+    """Write the picture of [`predictions_sheet`], which has the other arguments.
 
     Args:
         png_path: picture to write.
+    """
+    sheet = predictions_sheet(
+        images, people, schema, targets, captions=captions, columns=columns, tile=tile, min_score=min_score
+    )
+    with whole_file(png_path) as path:
+        sheet.save(path)
+
+
+def predictions_sheet(
+    images: Sequence[Image.Image],
+    people: Sequence[Sequence[Person]],
+    schema: KeypointSchema,
+    targets: Sequence[npt.ArrayLike] | None = None,
+    *,
+    captions: Sequence[str] | None = None,
+    columns: int = 4,
+    tile: tuple[int, int] = (320, 240),
+    min_score: float = 0.2,
+) -> Image.Image:
+    """Draw predicted people, each image cut to its labelled people, or the predicted ones where none are labelled.
+
+    Args:
         images: photos or crops.
         people: for each image its predicted people, as `draw_poses` takes them.
         schema: names and edges of the K keypoints.
@@ -117,9 +139,7 @@ def save_predictions(
             labels.append("annotated")
         tiles.append(_drawn_tile(image, people[index], schema, window, tile, min_score))
         labels.append("predicted" if captions is None else f"predicted, {captions[index]}")
-    sheet = contact_sheet(tiles, columns=columns * (1 if targets is None else 2), captions=labels, tile=tile)
-    with whole_file(png_path) as path:
-        sheet.save(path)
+    return contact_sheet(tiles, columns=columns * (1 if targets is None else 2), captions=labels, tile=tile)
 
 
 def smooth(values: npt.ArrayLike) -> np.ndarray:
@@ -142,7 +162,7 @@ def _draw_loss(axes: Axes, training: Sequence[Mapping[str, Any]]) -> None:
     if np.nanmin(losses) > 0 and np.nanmax(smoothed) > LOG_SCALE_RATIO * np.nanmin(smoothed):
         axes.set_yscale("log")
     axes.tick_params(labelbottom=False)
-    _style(axes, "training loss")
+    style_axes(axes, "training loss")
 
 
 def _draw_rate(axes: Axes, training: Sequence[Mapping[str, Any]]) -> None:
@@ -151,7 +171,7 @@ def _draw_rate(axes: Axes, training: Sequence[Mapping[str, Any]]) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(2))
     axes.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
     axes.set_xlabel("step", color=INK)
-    _style(axes, "learning rate", size="small")
+    style_axes(axes, "learning rate", size="small")
 
 
 def _draw_metrics(axes: Axes, evaluations: Sequence[Mapping[str, Any]]) -> None:
@@ -165,7 +185,7 @@ def _draw_metrics(axes: Axes, evaluations: Sequence[Mapping[str, Any]]) -> None:
         axes.annotate(label, end, xytext=shift, textcoords="offset points", color=colour, va="center", fontsize=9)
     axes.margins(x=0.18)
     axes.set_xlabel("step", color=INK)
-    _style(axes, "evaluation")
+    style_axes(axes, "evaluation")
 
 
 def _metric_names(evaluations: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -177,7 +197,8 @@ def _metric_names(evaluations: Sequence[Mapping[str, Any]]) -> list[str]:
     return (main or list(measured))[: len(METRIC_COLOURS)]
 
 
-def _style(axes: Axes, title: str, size: str = "medium") -> None:
+def style_axes(axes: Axes, title: str, size: str = "medium") -> None:
+    """Title, light grid and ink of one chart."""
     axes.set_title(title, loc="left", fontsize=size, color=INK)
     axes.grid(color="#e6e6e6", linewidth=0.7)
     axes.spines[["top", "right"]].set_visible(False)

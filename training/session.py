@@ -14,10 +14,9 @@ from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
 from .assembly import build_model, build_training_loader
 from .checkpoints import list_checkpoints, load_checkpoint
 from .distillation import build_objective, load_teacher
-from .evaluation import Evaluation
 from .evaluator import Evaluator
 from .optimisation import make_optimizer
-from .outputs import write_figures, write_outputs
+from .outputs import write_outputs
 from .pretraining import assemble_pretraining
 from .pretraining_outputs import write_pretraining_outputs
 from .recipe import Recipe
@@ -97,23 +96,6 @@ def assemble(recipe: Recipe, accelerator: Accelerator, output: Path) -> Trainer:
         log=RunLog(path=output / LOG_FILE, accelerator=accelerator),
         evaluators=evaluators,
     )
-
-
-def evaluate_model(model_source: str, recipe: Recipe, *, out: Path | None = None) -> Evaluation:
-    """Evaluate a saved model on the evaluation people of a recipe, without training.
-
-    Args:
-        model_source: Folder or Hub id.
-        recipe: Its data and evaluation fields count.
-        out: Folder for `metrics.json` and `results.json`; nothing is written without it.
-    """
-    accelerator = Accelerator(mixed_precision=recipe.mixed_precision)
-    model = ViTPoseForPoseEstimation.from_pretrained(model_source)
-    evaluator = Evaluator.build(recipe, accelerator, model.config)
-    evaluation = evaluator(accelerator.prepare(model))
-    if out is not None and accelerator.is_main_process:
-        write_figures(out, {recipe.data: evaluation}, recipe)
-    return evaluation
 
 
 def _check_processes(accelerator: Accelerator) -> None:

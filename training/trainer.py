@@ -32,11 +32,12 @@ from .optimisation import learning_rate_factor, set_learning_rate
 from .pose_dataset import EpochSampler
 from .preemption import PreemptedError, TerminationNotice
 from .recipe import Recipe
+from .report import MAIN_METRICS
 
 logger = logging.getLogger(__name__)
 
 # On the terminal; the log and metrics.json have them all.
-_SHOWN_METRICS = ("AP", "AP50", "AP75", "AR", "PCK", "reconstruction_loss")
+_SHOWN_METRICS = (*MAIN_METRICS, "AP50", "AP75", "EPE", "reconstruction_loss")
 
 
 class NonFiniteLossError(RuntimeError):

@@ -1,12 +1,12 @@
-"""The command line: `vitpose predict`, `evaluate`, `convert`; `convert-data` is in `cli_data`, others in `cli_hub`."""
+"""The command line: `vitpose predict`, `convert`; the other commands are in `cli_evaluate`, `cli_data`, `cli_hub`."""
 
 import argparse
-import json
 import logging
 import sys
 from pathlib import Path
 
 from .cli_data import add_data_commands
+from .cli_evaluate import add_evaluate_command
 from .cli_hub import add_hub_commands
 
 INTERRUPTED = 130  # what shells expect of a command that Ctrl-C ended
@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.getLogger("vitpose").setLevel(logging.INFO)
     parser = _parser()
     chosen, rest = parser.parse_known_args(arguments)
-    if rest and chosen.command is not _evaluate:
+    if rest and not chosen.takes_recipe:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     _quieten_transformers()
     try:
@@ -36,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="vitpose", description="Human and animal pose with plain Vision Transformers."
     )
+    parser.set_defaults(takes_recipe=False)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     predict = commands.add_parser("predict", help="find the keypoints of people in photos or a video and draw them")
@@ -62,16 +63,6 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--out", type=Path, default=Path("predictions"), help="folder to write into")
     predict.set_defaults(command=_predict)
 
-    evaluate = commands.add_parser(
-        "evaluate",
-        help="measure a model on annotated people",
-        description="Further arguments are a recipe's: [RECIPE.yaml] [--field value ...], such as --data coco "
-        "--data_dir coco --eval_split val2017 --eval_boxes detections.json.",
-    )
-    evaluate.add_argument("--model", default="tiny", help="folder or Hub id; 'tiny' is the one inside the package")
-    evaluate.add_argument("--out", type=Path, default=None, help="folder for metrics.json and results.json")
-    evaluate.set_defaults(command=_evaluate)
-
     convert = commands.add_parser(
         "convert",
         help="read a checkpoint of the authors' release, of MAE or DINOv2, or of transformers, and write it as another",
@@ -85,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument("--fold", metavar="NAME", help="write the ordinary model of this dataset alone")
     convert.set_defaults(command=_convert)
 
+    add_evaluate_command(commands)
     add_data_commands(commands)
     add_hub_commands(commands)
     return parser
@@ -144,15 +136,6 @@ def _predict_video(chosen: argparse.Namespace, video: Path | int) -> None:
     predict_video(predictor, video, chosen.out)
     if boxes is not None:
         boxes.warn_of_rest()
-
-
-def _evaluate(chosen: argparse.Namespace, recipe_arguments: list[str]) -> None:
-    from .training.packaged import resolve_model
-    from .training.recipe import parse_recipe
-    from .training.session import evaluate_model
-
-    evaluation = evaluate_model(resolve_model(chosen.model), parse_recipe(recipe_arguments), out=chosen.out)
-    sys.stdout.write(json.dumps(evaluation.metrics, indent=2) + "\n")
 
 
 def _convert(chosen: argparse.Namespace, _: list[str]) -> None:

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from vitpose import ViTPoseConfig, ViTPoseForPoseEstimation, get_keypoint_schema
 from vitpose.processing.heatmaps_vitpose import encode_heatmaps
+from vitpose.training.evaluate_saved import evaluate_model
 from vitpose.training.evaluation import (
     Predictions,
     heatmap_to_image,
@@ -23,7 +24,6 @@ from vitpose.training.evaluation import (
 )
 from vitpose.training.pose_dataset import PoseDataset
 from vitpose.training.readers import to_coco_annotations
-from vitpose.training.session import evaluate_model
 from vitpose.training.synthetic import SyntheticPeople
 
 COCO = get_keypoint_schema("coco")
@@ -195,15 +195,6 @@ def test_two_processes_predict_everyone_once(two_process_runs, make_recipe):
 def saved_model(tmp_path, model) -> str:
     model.save_pretrained(tmp_path / "model")
     return str(tmp_path / "model")
-
-
-def test_a_saved_model_is_evaluated_without_training(saved_model, make_recipe, tmp_path):
-    evaluation = evaluate_model(saved_model, make_recipe(eval_people=4), out=tmp_path / "figures")
-    assert len(evaluation.results) == 4
-    figures = json.loads((tmp_path / "figures" / "metrics.json").read_text())
-    assert figures.pop("settings")["flip_test"] is True
-    assert figures == evaluation.metrics
-    assert json.loads((tmp_path / "figures" / "results.json").read_text()) == evaluation.results
 
 
 def test_data_of_other_keypoints_is_refused(saved_model, make_recipe, tmp_path):
