@@ -5,6 +5,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from PIL import Image
@@ -18,7 +19,7 @@ from vitpose.processing.image_processing_vitpose import ViTPoseImageProcessor
 from .files import whole_file
 from .outputs import command_words, dataset_words, run_cost, save_into, training_words
 from .picture_dataset import PictureDataset
-from .pretraining import PretrainingEvaluation
+from .pretraining import ReconstructionEvaluator
 from .report import save_curves
 from .trainer import Trainer
 
@@ -28,8 +29,13 @@ PICTURED_CROPS = 8
 COLUMNS = ("crop", "what the encoder saw", "reconstructed")
 
 
-def write_pretraining_outputs(trainer: Trainer, evaluations: Mapping[str, PretrainingEvaluation]) -> None:
-    """Write the folder of a finished run; called by the main process."""
+def write_pretraining_outputs(trainer: Trainer, evaluations: Mapping[str, Any]) -> None:
+    """Write the folder of a finished run; called by the main process.
+
+    Args:
+        trainer: Of the run.
+        evaluations: Its one `PretrainingEvaluation`, by name.
+    """
     recipe, output = trainer.recipe, Path(trainer.recipe.output_dir)
     ((name, evaluation),) = evaluations.items()
     model = trainer.accelerator.unwrap_model(trainer.model)
@@ -40,7 +46,8 @@ def write_pretraining_outputs(trainer: Trainer, evaluations: Mapping[str, Pretra
         settings = {"crops": recipe.crops, "data": dataset_words(recipe)}
         path.write_text(json.dumps({**evaluation.metrics, "settings": settings}, indent=2), encoding="utf-8")
     save_curves(trainer.log.path, output / "curves.png")
-    draw_reconstructions(model, trainer.evaluators[name].dataset, output / "reconstructions.png")
+    evaluator = cast(ReconstructionEvaluator, trainer.evaluators[name])
+    draw_reconstructions(model, evaluator.dataset, output / "reconstructions.png")
     write_pretraining_card(
         output,
         model_config=trainer.config,
