@@ -47,6 +47,8 @@ class KeypointDetectionPipeline(Pipeline):
     Args:
         model: a folder, a Hub id or a model.
         image_processor: the model's own where it is loaded by name.
+        backend: for models that `vitpose export` wrote, "onnxruntime" or "openvino"; what it was exported for by
+            default.
         detector: finds the people of images that come without boxes: an object-detection pipeline, or the folder or Hub
             id of such a model. Without it, one person fills each image.
         detector_threshold: least score of a detected person, 0.3 by default.
@@ -58,7 +60,7 @@ class KeypointDetectionPipeline(Pipeline):
         num_workers: processes that read images, 0 by default.
         timeout: seconds to wait for an image from a URL; None waits.
 
-    All of them but the first two can be given when the pipeline is made, and for a single call.
+    All of them but the first three can be given when the pipeline is made, and for a single call.
     """
 
     _load_processor = False
@@ -66,7 +68,7 @@ class KeypointDetectionPipeline(Pipeline):
     _load_feature_extractor = False
     _load_tokenizer = False
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, backend: str | None = None, **kwargs: Any) -> None:
         self._detectors: dict[str, Pipeline] = {}
         super().__init__(*args, **kwargs)
         if not getattr(self.model.config, "keypoint_schemas", None):
@@ -82,6 +84,7 @@ class KeypointDetectionPipeline(Pipeline):
                 f"image_processor cuts crops of height and width {size}, the model takes {expected}: load both from "
                 f"one folder."
             )
+        _open_runtime(self.model, backend)
 
     def _sanitize_parameters(
         self,
@@ -281,6 +284,17 @@ def _as_own_processor(processor: Any) -> ViTPoseImageProcessor:
         raise TypeError(f"image_processor must be one of ViTPose, got {type(processor).__name__}.")
     known = ViTPoseImageProcessorKwargs.__annotations__
     return ViTPoseImageProcessor(**{name: value for name, value in processor.to_dict().items() if name in known})
+
+
+def _open_runtime(model: Any, backend: str | None) -> None:
+    """Read an exported model's file, so that what is wrong with it is told before the first image."""
+    if hasattr(model, "open_runtime"):
+        model.open_runtime(backend)
+    elif backend is not None:
+        raise ValueError(
+            f"backend={backend!r} is for exported models, got {type(model).__name__}: make one of it with vitpose "
+            f"export, or leave backend out."
+        )
 
 
 def _count(parts: list[Tensor]) -> int:

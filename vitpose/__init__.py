@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from .auto import register
 
 if TYPE_CHECKING:
+    from .export import export_model
+    from .exported_model import ExportedModel
     from .hub_cards.card import write_model_card
     from .hub_cards.pretraining_card import write_pretraining_card
     from .hub_cards.publishing import publish
@@ -35,6 +37,7 @@ __version__ = "0.1.0.dev0"
 
 __all__ = [
     "TINY_CHECKPOINT",
+    "ExportedModel",
     "KeypointDetectionPipeline",
     "KeypointSchema",
     "SyntheticPeople",
@@ -49,6 +52,7 @@ __all__ = [
     "coco_keypoint_metrics",
     "convert_checkpoint",
     "draw_poses",
+    "export_model",
     "get_keypoint_schema",
     "load_metric",
     "predict_heatmaps",
@@ -60,6 +64,7 @@ __all__ = [
 
 _HOMES = {
     "TINY_CHECKPOINT": "training.packaged",
+    "ExportedModel": "exported_model",
     "KeypointDetectionPipeline": "processing.keypoint_detection_pipeline",
     "KeypointSchema": "modeling.keypoint_schemas",
     "SyntheticPeople": "training.synthetic",
@@ -73,6 +78,7 @@ _HOMES = {
     "coco_keypoint_metrics": "training.metrics",
     "convert_checkpoint": "modeling.conversion",
     "draw_poses": "processing.drawing",
+    "export_model": "export",
     "get_keypoint_schema": "modeling.keypoint_schemas",
     "load_metric": "training.metric_modules",
     "predict_heatmaps": "processing.prediction_vitpose",

@@ -11,6 +11,7 @@ from transformers import (
 )
 from transformers.pipelines import PIPELINE_REGISTRY
 
+from .exported_model import ExportedModel, ViTPoseExportedConfig
 from .modeling.configuration_vitpose import ViTPoseConfig
 from .modeling.configuration_vitpose_backbone import ViTPoseBackboneConfig
 from .modeling.configuration_vitpose_mim import ViTPoseMaskedImageModelingConfig
@@ -28,9 +29,11 @@ def register() -> None:
     AutoConfig.register(ViTPoseConfig.model_type, ViTPoseConfig, exist_ok=True)
     AutoConfig.register(ViTPoseBackboneConfig.model_type, ViTPoseBackboneConfig, exist_ok=True)
     AutoConfig.register(ViTPoseMaskedImageModelingConfig.model_type, ViTPoseMaskedImageModelingConfig, exist_ok=True)
+    AutoConfig.register(ViTPoseExportedConfig.model_type, ViTPoseExportedConfig, exist_ok=True)
     AutoModelForPoseEstimation.register(ViTPoseConfig, ViTPoseForPoseEstimation, exist_ok=True)
     AutoModel.register(ViTPoseConfig, ViTPoseForPoseEstimation, exist_ok=True)
     AutoModel.register(VitPoseConfig, ViTPoseFromStockConfig, exist_ok=True)
+    AutoModel.register(ViTPoseExportedConfig, ExportedModel, exist_ok=True)
     for auto_class in (AutoModel, AutoModelForPreTraining):
         auto_class.register(ViTPoseMaskedImageModelingConfig, ViTPoseForMaskedImageModeling, exist_ok=True)
     AutoBackbone.register(ViTPoseBackboneConfig, ViTPoseBackbone, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The commands of the command line that share a model: `vitpose publish` and `vitpose serve`."""
+"""The commands of the command line that share a model: `vitpose publish`, `vitpose serve` and `vitpose export`."""
 
 import argparse
 import sys
@@ -10,6 +10,7 @@ def add_hub_commands(commands: Any) -> None:
     """Add the commands to the subparsers of the command line."""
     _add_publish(commands)
     _add_serve(commands)
+    _add_export(commands)
 
 
 def _add_publish(commands: Any) -> None:
@@ -39,6 +40,16 @@ def _add_serve(commands: Any) -> None:
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets other machines in")
     serve.add_argument("--port", type=int, default=8000)
     serve.set_defaults(command=_serve)
+
+
+def _add_export(commands: Any) -> None:
+    export = commands.add_parser("export", help="write a model for ONNX Runtime or OpenVINO, checked against torch")
+    export.add_argument("source", help="folder or Hub id; 'tiny' is the one inside the package")
+    export.add_argument("--to", choices=("onnx", "openvino"), required=True, help="format to write")
+    export.add_argument("--precision", choices=("fp32", "fp16"), default="fp32", help="of the weights")
+    export.add_argument("--dataset", metavar="NAME", help="whose keypoints to find, where a model has several")
+    export.add_argument("--out", type=Path, required=True, help="folder to write")
+    export.set_defaults(command=_export)
 
 
 def _publish(chosen: argparse.Namespace, _: list[str]) -> None:
@@ -74,3 +85,9 @@ def _serve(chosen: argparse.Namespace, _: list[str]) -> None:
     from .training.packaged import resolve_model
 
     serve(resolve_model(chosen.folder), host=chosen.host, port=chosen.port)
+
+
+def _export(chosen: argparse.Namespace, _: list[str]) -> None:
+    from .export import export_model
+
+    export_model(chosen.source, chosen.out, to=chosen.to, precision=chosen.precision, dataset=chosen.dataset)

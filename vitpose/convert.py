@@ -56,11 +56,11 @@ def convert(
         with whole_file(out) as path:
             torch.save({"state_dict": to_authors(model)}, path)
     else:
-        _save(model, _processor(resolve_model(source), model), out)
+        _save(model, load_processor(resolve_model(source), model), out)
     logger.info("%s: %s", out, describe(model))
 
 
-def _processor(source: str, model: ViTPoseForPoseEstimation) -> ViTPoseImageProcessor:
+def load_processor(source: str, model: ViTPoseForPoseEstimation) -> ViTPoseImageProcessor:
     """The processor beside a saved model; else one that fits, decoding as the released configs evaluate."""
     if not Path(source).exists() or (Path(source) / "preprocessor_config.json").exists():
         return ViTPoseImageProcessor.from_pretrained(source)
