@@ -1,6 +1,6 @@
 """How the field scores each dataset: one function for each metric, and the choice among them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +44,7 @@ class Scored:
 
     points: np.ndarray
     people: Any
-    results: Sequence[Mapping[str, Any]]
+    results: list[dict[str, Any]]
     annotations: dict[str, Any] | str
     schema: KeypointSchema
 

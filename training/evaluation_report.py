@@ -24,6 +24,7 @@ MOST_BARS = 34  # of a schema with more keypoints the worst are drawn
 DPI = 120
 GALLERY_COLUMNS = 4
 WORST_PEOPLE = 8
+UNSURE = 0.05  # the worst are often those that the model itself is unsure of: they are shown, faint
 
 
 def save_report(
@@ -64,7 +65,7 @@ def _charts(analysis: EvaluationAnalysis, *, title: str, width: int) -> Image.Im
     _draw_by_keypoint(by_keypoint, analysis, names)
     if analysis.worst:
         figure.text(0.01, 0.005, "The worst people, annotated and predicted", fontsize=11, color=INK)
-        figure.get_layout_engine().set(rect=(0, 0.06, 1, 0.94))
+        figure.set_layout_engine("constrained", rect=(0, 0.06, 1, 0.94))
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return Image.open(buffer).convert("RGB")
@@ -76,8 +77,8 @@ def _draw_curve(axes: Axes, curve: Curve) -> None:
         xs, ys = zip(*known, strict=True)
         axes.plot(xs, ys, color=CURVE_COLOUR, linewidth=2, marker="o" if len(xs) < 15 else None, markersize=5)
         for x, y in known if len(known) < 15 else known[5::5]:
-            axes.annotate(f"{y:.2f}", (x, y), xytext=(0, 7), textcoords="offset points", ha="center", fontsize=8)
-    axes.set_ylim(0, 1.05)
+            axes.annotate(f"{y:.2f}", (x, y), xytext=(2, 6), textcoords="offset points", fontsize=8)
+    axes.set_ylim(0, 1.1)
     axes.set_xlabel(curve.x_title, color=INK)
     style_axes(axes, curve.title)
 
@@ -148,6 +149,7 @@ def _gallery(evaluator: Evaluator, analysis: EvaluationAnalysis) -> Image.Image:
         targets=[person.target[None] for person in analysis.worst],
         captions=[person.words for person in analysis.worst],
         columns=GALLERY_COLUMNS,
+        min_score=UNSURE,
     )
 
 

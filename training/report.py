@@ -201,6 +201,7 @@ def style_axes(axes: Axes, title: str, size: str = "medium") -> None:
     """Title, light grid and ink of one chart."""
     axes.set_title(title, loc="left", fontsize=size, color=INK)
     axes.grid(color="#e6e6e6", linewidth=0.7)
+    axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(which="both", colors=INK, labelsize=8)
     axes.yaxis.get_offset_text().set_fontsize(8)
