@@ -9,8 +9,9 @@ smaller scale, so mixing the two would let neck and head top rule the score).
 
 import json
 import math
+import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from difflib import SequenceMatcher
 from functools import cache
@@ -174,6 +175,28 @@ def get_keypoint_schema(name: str) -> KeypointSchema:
     return KeypointSchema.from_dict(json.loads((SCHEMA_FOLDER / f"{name}.json").read_text(encoding="utf-8")))
 
 
+def read_keypoint_schema(path: str | os.PathLike[str]) -> KeypointSchema:
+    """One's own schema, from a JSON file with the fields of [`KeypointSchema`]; `vitpose schema` writes such a file.
+
+    Raises:
+        ValueError: There is no such file, or it holds no schema.
+    """
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} is no keypoint schema: {error}.") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} is no keypoint schema: expected an object, got a {type(values).__name__}.")
+    return KeypointSchema.from_dict(values)
+
+
+def mirror_pairs(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
+    """Pairs of keypoints whose names differ by `left` and `right`."""
+    mirrored = [name.replace("left", "right", 1) for name in names]
+    found = list(names)
+    return tuple((i, found.index(other)) for i, other in enumerate(mirrored) if other != names[i] and other in found)
+
+
 def schema_from_labels(labels: list[str]) -> KeypointSchema:
     """The schema of a checkpoint that only names its keypoints, as stock files do.
 
@@ -184,12 +207,10 @@ def schema_from_labels(labels: list[str]) -> KeypointSchema:
     for known in sorted(list_keypoint_schemas(), key=lambda name: name != "coco"):  # COCO first: others share its names
         if get_keypoint_schema(known).keypoints == tuple(names):
             return get_keypoint_schema(known)
-    mirrored = [name.replace("left", "right", 1) for name in names]
-    pairs = [(i, names.index(other)) for i, other in enumerate(mirrored) if other != names[i] and other in names]
     return KeypointSchema(
         name="custom",
         keypoints=tuple(names),
-        flip_pairs=tuple(pairs),
+        flip_pairs=mirror_pairs(names),
         upper_body=(),
         lower_body=(),
         edges=(),

@@ -1,6 +1,7 @@
 """From a recipe to the objects of a run: model, processor, loaders, optimiser."""
 
 import json
+import logging
 from collections.abc import Sized
 from pathlib import Path
 from typing import cast
@@ -21,6 +22,8 @@ from .packaged import resolve_model
 from .pose_dataset import EpochSampler, PoseDataset
 from .recipe import Recipe
 from .sources import training_people
+
+logger = logging.getLogger(__name__)
 
 
 def build_config(recipe: Recipe, *, knowledge_token_size: int | None = None) -> ViTPoseConfig:
@@ -102,11 +105,37 @@ def _with_initial_weights(config: ViTPoseConfig, recipe: Recipe) -> ViTPoseForPo
     found = ViTPoseConfig.from_pretrained(source)
     if config.num_datasets > 1 and found.num_datasets == 1:
         return _with_dense_weights(config, recipe, source)
+    if found.num_datasets > 1 and config.num_datasets == 1:
+        raise ValueError(
+            f"init_from {source} is a model of {found.num_datasets} datasets, the recipe has one. Take the part of it "
+            f"that you want first: vitpose convert {source} --fold DATASET --out DIR."
+        )
+    if found.num_datasets == config.num_datasets == 1 and _keypoints(found) != _keypoints(config):
+        return _with_other_keypoints(config, source)
     _check_same_architecture(found, config, source)
     image_size = config.image_size
     config.set_image_size(found.image_size)
     model = ViTPoseForPoseEstimation.from_pretrained(source, config=config, dtype=torch.float32)
     model.resize_position_embeddings(image_size)
+    return model
+
+
+def _with_other_keypoints(config: ViTPoseConfig, source: str) -> ViTPoseForPoseEstimation:
+    """A model that starts from one of other keypoints: what its head knows of keypoints of the same name stays."""
+    old = ViTPoseForPoseEstimation.from_pretrained(source, dtype=torch.float32)
+    (theirs,), (ours,) = _keypoints(old.config), _keypoints(config)
+    old.resize_position_embeddings(config.image_size)
+    _check_same_architecture(old.config, config, source, keypoints=False)
+    model = ViTPoseForPoseEstimation(config)
+    pairs = [(place, theirs.index(name)) for place, name in enumerate(ours) if name in theirs]
+    weights = model.state_dict()
+    for name, value in old.state_dict().items():
+        if name.startswith("head.conv."):  # a row for each keypoint
+            for place, their_place in pairs:
+                weights[name][place].copy_(value[their_place])
+        else:
+            weights[name].copy_(value)
+    logger.info("%d of %d keypoints start from those of the same name in %s", len(pairs), len(ours), source)
     return model
 
 
@@ -134,7 +163,9 @@ def _is_backbone_checkpoint(source: str) -> bool:
     return kind not in (STOCK_MODEL_TYPE, ViTPoseConfig.model_type)
 
 
-def _check_same_architecture(found: ViTPoseConfig, wanted: ViTPoseConfig, source: str) -> None:
+def _check_same_architecture(
+    found: ViTPoseConfig, wanted: ViTPoseConfig, source: str, *, keypoints: bool = True
+) -> None:
     fields = (
         "patch_size",
         "patch_stride",
@@ -148,7 +179,8 @@ def _check_same_architecture(found: ViTPoseConfig, wanted: ViTPoseConfig, source
     pairs.append(("use_simple_decoder", found.use_simple_decoder, wanted.use_simple_decoder))
     theirs, ours = (_backbone(config).knowledge_token_size for config in (found, wanted))
     pairs += [("knowledge_token_size", theirs, ours)] if theirs else []  # without one, a fresh one is added
-    pairs.append(("keypoints", _keypoints(found), _keypoints(wanted)))
+    if keypoints:
+        pairs.append(("keypoints", _keypoints(found), _keypoints(wanted)))
     different = [f"{name} {theirs} there, {ours} in the recipe" for name, theirs, ours in pairs if theirs != ours]
     if different:
         raise ValueError(f"init_from {source} is another model than the recipe's: {'; '.join(different)}.")

@@ -18,7 +18,6 @@ from PIL import Image
 
 from vitpose import write_model_card
 from vitpose.processing.image_processing_vitpose import ViTPoseImageProcessor
-from vitpose.processing.keypoint_detection_pipeline import KeypointDetectionPipeline
 
 from .evaluation import Evaluation
 from .evaluator import Evaluator, joined_metrics
@@ -162,7 +161,11 @@ def draw_predictions(evaluator: Evaluator, evaluation: Evaluation, path: Path) -
 
 
 def _save_model(trainer: Trainer, output: Path) -> None:
-    """Save model, processor and their pipeline."""
+    """Save model and processor.
+
+    Not their pipeline: where a config names code for it, transformers asks for `trust_remote_code` even where vitpose
+    is installed. Publishing adds it, for those who have transformers alone.
+    """
     recipe, config = trainer.recipe, trainer.config
     model = trainer.accelerator.unwrap_model(trainer.model)
     height, width = config.image_size
@@ -172,8 +175,7 @@ def _save_model(trainer: Trainer, output: Path) -> None:
         normalize_factor=200 * 1.25 / recipe.parts[0].box_padding,  # how the stock processor spells a padding
         heatmap_stride=height // config.heatmap_size[0],
     )
-    pipeline = KeypointDetectionPipeline(model=model, image_processor=processor, device=model.device)
-    save_into(output, pipeline.save_pretrained)
+    save_into(output, model.save_pretrained, processor.save_pretrained)
 
 
 def save_into(output: Path, *saves: Callable[[Path], Any]) -> None:

@@ -19,7 +19,7 @@ import yaml
 from transformers import HfArgumentParser
 
 from vitpose.modeling.configuration_vitpose import PRESETS
-from vitpose.modeling.keypoint_schemas import KeypointSchema, get_keypoint_schema
+from vitpose.modeling.keypoint_schemas import KeypointSchema, get_keypoint_schema, read_keypoint_schema
 from vitpose.training.known_datasets import get_known_dataset, list_known_datasets
 
 # What the datasets of a mixture may differ in.
@@ -84,7 +84,9 @@ class Recipe:
         "What each block holds for each dataset of a mixture (ViTPose++ paper); 'none': heads alone.",
     )
     schema: str | None = _about(
-        None, "Name of the keypoint schema; the named dataset's if not given, COCO's for other data."
+        None,
+        "Name of the keypoint schema, or a JSON file with one's own; if not given the named dataset's, COCO's for "
+        "other data.",
     )
     train_split: str = _about("train", "Split to train on.")
     eval_split: str = _about("val", "Split to evaluate on.")
@@ -161,7 +163,8 @@ class Recipe:
     def keypoint_schema(self) -> KeypointSchema:
         """The schema that `schema` names, or that the data has by itself."""
         own = get_known_dataset(self.data).schema if self.data in DATASETS else "coco"
-        return get_keypoint_schema(self.schema or own)
+        schema = self.schema or own
+        return read_keypoint_schema(schema) if schema.endswith(".json") else get_keypoint_schema(schema)
 
     @property
     def box_padding(self) -> float:
@@ -229,7 +232,7 @@ class Recipe:
     def _check_data(self) -> None:
         choices = ("synthetic", "people", *DATASETS)
         _require(self, "data", self.data in choices, f"one of {', '.join(map(repr, choices))}")
-        get_keypoint_schema(self.schema or "coco")
+        _ = self.keypoint_schema
         named = self.data in DATASETS
         _require(self, "eval_boxes", self.eval_boxes is None or named, "none, or a named dataset as data beside it")
         if self.data == "synthetic":

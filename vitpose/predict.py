@@ -6,7 +6,7 @@ import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from PIL import Image, ImageOps
@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from transformers import pipeline
 
 from .processing.drawing import draw_poses
-from .processing.keypoint_detection_pipeline import KeypointDetectionPipeline
+from .processing.keypoint_detection_pipeline import KeypointDetectionPipeline, People
 from .training.files import whole_file
 from .training.packaged import resolve_model
 
@@ -35,7 +35,10 @@ def load_pipeline(name: str, *, dataset: str | None = None, **settings: Any) -> 
         settings: Of [`KeypointDetectionPipeline`].
     """
     chosen = int(dataset) if dataset is not None and dataset.isdecimal() else dataset
-    return pipeline("keypoint-detection", model=resolve_model(name), dataset=chosen, **settings)
+    # named, because a repository may bring a copy of this class, which transformers would ask to trust
+    settings |= {"pipeline_class": KeypointDetectionPipeline}
+    make = cast(Any, pipeline)  # transformers' types know its own tasks alone
+    return make("keypoint-detection", model=resolve_model(name), dataset=chosen, **settings)
 
 
 class Predictor:
@@ -111,7 +114,7 @@ def predict_files(
     opened: deque[Image.Image] = deque()  # by the pipeline, which reads ahead to fill its batches
     results: list[dict[str, Any]] = []
     try:
-        predicted = pipe(_open_all(images, opened), boxes=boxes)
+        predicted = cast(Iterator[People], pipe(_open_all(images, opened), boxes=boxes))
         for image_id, (path, people) in enumerate(zip(images, predicted, strict=True)):
             with whole_file(out / f"{path.stem}_pose.png") as picture:
                 draw_poses(opened.popleft(), people, pipe.schema).save(picture)

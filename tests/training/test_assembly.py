@@ -6,7 +6,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from vitpose import ViTPoseForPoseEstimation
+from vitpose import ViTPoseConfig, ViTPoseForPoseEstimation, get_keypoint_schema
 from vitpose.modeling.positions_vitpose import resize_positions
 from vitpose.training.assembly import build_model
 from vitpose.training.session import assemble
@@ -53,3 +53,28 @@ def test_a_frozen_part_stays_as_it_is(make_recipe, tmp_path: Path, caplog: pytes
     assert changed and not [name for name in changed if any(part in name for part in frozen)]
     assert {name.split(".")[0] for name in changed} == {"backbone", "head"}
     assert "feed-forward: 0.00 of" in caplog.text and "heads: " in caplog.text
+
+
+def test_keypoints_of_the_same_name_start_from_the_checkpoint(make_recipe, tmp_path):
+    build_model(make_recipe()).save_pretrained(tmp_path / "coco")
+    schema = get_keypoint_schema("lspet")
+    recipe = make_recipe(init_from=str(tmp_path / "coco"), data="people", data_dir="x", schema="lspet")
+    model, old = build_model(recipe), ViTPoseForPoseEstimation.from_pretrained(tmp_path / "coco")
+    shared = [
+        (place, old.config.get_schema().keypoints.index(name))
+        for place, name in enumerate(schema.keypoints)
+        if name in old.config.get_schema().keypoints
+    ]
+    assert len(shared) == 12
+    for place, theirs in shared:
+        assert torch.equal(model.head.conv.weight[place], old.head.conv.weight[theirs])
+    assert not torch.equal(model.head.conv.weight[12], old.head.conv.weight[12])
+    ours, theirs = model.backbone.state_dict(), old.backbone.state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_model_of_several_datasets_must_be_folded_first(make_recipe, tmp_path):
+    config = ViTPoseConfig.from_preset("tiny", datasets=["coco", "aic"])
+    ViTPoseForPoseEstimation(config).save_pretrained(tmp_path / "plus")
+    with pytest.raises(ValueError, match="model of 2 datasets, the recipe has one.*vitpose convert .* --fold DATASET"):
+        build_model(make_recipe(init_from=str(tmp_path / "plus")))
