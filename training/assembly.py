@@ -4,7 +4,7 @@ import json
 import logging
 from collections.abc import Sized
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 def build_config(recipe: Recipe, *, knowledge_token_size: int | None = None) -> ViTPoseConfig:
     """The model's configuration as the recipe describes it, with a knowledge token of some width or without one."""
-    chosen = {
+    chosen: dict[str, Any] = {
         "num_hidden_layers": recipe.num_hidden_layers,
         "num_attention_heads": recipe.num_attention_heads,
         "patch_stride": recipe.patch_stride,

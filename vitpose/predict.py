@@ -55,9 +55,8 @@ class Predictor:
 
     def __call__(self, image: Image.Image, boxes: Boxes) -> list[dict[str, torch.Tensor]]:
         """One dict a box: keypoints (K, 2) and scores (K,), in image pixels."""
-        rows = [
-            [(p["x"], p["y"], p["score"]) for p in person["keypoints"]] for person in self._pipe(image, boxes=boxes)
-        ]
+        people: People = cast(Any, self._pipe(image, boxes=boxes))
+        rows = [[(point["x"], point["y"], point["score"]) for point in person["keypoints"]] for person in people]
         return [{"keypoints": person[:, :2], "scores": person[:, 2]} for person in map(torch.tensor, rows)]
 
 
