@@ -4,6 +4,7 @@ A block runs unless the line above it says why not: `<!-- not run: needs a downl
 photograph of a person, `photo.jpg`.
 """
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -13,7 +14,9 @@ import pytest
 from PIL import Image
 from skimage.data import astronaut
 
+from vitpose import get_keypoint_schema
 from vitpose.cli import _parser
+from vitpose.cli_evaluate import evaluation_recipe
 from vitpose.training.recipe import parse_recipe
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -66,15 +69,17 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize(("page", "line"), COMMANDS, ids=[line for _, line in COMMANDS])
-def test_every_command_is_understood(page: str, line: str) -> None:
-    """Its arguments exist and have values of their kind; what it reads need not be here."""
+def test_every_command_is_understood(page: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its arguments exist and have values of their kind; what it reads need not be here, but for a schema."""
+    monkeypatch.chdir(tmp_path)
+    Path("my_schema.json").write_text(json.dumps(get_keypoint_schema("lspet").to_dict()))
     arguments = shlex.split(line, comments=True)
     if arguments[0] == "accelerate":
         parse_recipe(arguments[3:])
         return
     chosen, rest = _parser().parse_known_args(arguments[1:])
     if arguments[1] == "evaluate":
-        parse_recipe(rest)
+        evaluation_recipe(chosen, rest)
     else:
         assert rest == []
 

@@ -48,7 +48,9 @@ def test_a_recipe_stands_in_the_table(name):
 
 
 @pytest.mark.parametrize("name", POSE)
-def test_a_recipe_describes_a_model(name):
+def test_a_recipe_describes_a_model(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("my_schema.json").write_text(json.dumps(get_keypoint_schema("lspet").to_dict()))  # what finetune.yaml names
     recipe = Recipe(**load_recipe_file(name))
     recipe.validate()
     config = build_config(recipe)
