@@ -97,6 +97,14 @@ def test_who_was_not_found_is_counted_apart():
     assert (len(found.matches), found.missed) == (1, 1)
 
 
+@pytest.mark.parametrize(("right", "found"), [(1, 0), (2, 1)])  # of 17: an OKS of 0.06 and of 0.12
+def test_a_pose_stands_for_somebody_from_an_oks_of_a_tenth_on(right, found):
+    pose = OWN[:, :2] + 5000.0
+    pose[:right] = OWN[:right, :2]
+    truth, results = truth_and_results([pose])
+    assert len(analyse_oks(results, truth, schema=COCO).matches) == found
+
+
 def test_precision_by_threshold_averages_to_the_ap():
     noise = np.random.default_rng(3).normal(0, 12, (2, 17, 2))
     truth, results = truth_and_results([OWN[:, :2] + noise[0], OTHER[:, :2] + noise[1]])
