@@ -67,6 +67,8 @@ EXTRA_FEATURES = Features(
         "box_score": Value("float64"),
     }
 )
+# Keypoints that do not count in a dataset's `num_keypoints`; who has none that count is ignored by its metric.
+_UNCOUNTED = {"crowdpose": ("top_head", "neck")}
 _SHOWN = 5  # a message names this many offenders; the log of a large dataset stays readable
 
 
@@ -204,7 +206,8 @@ def to_coco_annotations(people: Any, schema: KeypointSchema) -> dict[str, Any]:
         people: A dataset of [`read_people`] or [`read_coco`], or any sequence of such rows.
         schema: The keypoints of these people.
     """
-    rows = people.remove_columns("image") if isinstance(people, Dataset) else people
+    rows = people.remove_columns("image").to_list() if isinstance(people, Dataset) else people
+    uncounted = [schema.keypoints.index(name) for name in _UNCOUNTED.get(schema.name, ())]
     images, annotations, categories = {}, [], {}
     for index in range(len(rows)):
         row = rows[index]
@@ -221,7 +224,7 @@ def to_coco_annotations(people: Any, schema: KeypointSchema) -> dict[str, Any]:
             "area": row["area"],
             "iscrowd": row["iscrowd"],
             "keypoints": keypoints.ravel().tolist(),
-            "num_keypoints": int((keypoints[:, 2] > 0).sum()),
+            "num_keypoints": int((np.delete(keypoints[:, 2], uncounted) > 0).sum()),
         }
         annotations.append(annotation)
     skeleton = [[first + 1, second + 1] for first, second in schema.edges]  # COCO counts keypoints from 1

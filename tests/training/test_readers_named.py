@@ -14,7 +14,7 @@ from vitpose.training.known_datasets import get_known_dataset, list_known_datase
 from vitpose.training.metric_modules import METRIC_FOLDER
 from vitpose.training.parquet_shards import by_photo, write_shards
 from vitpose.training.people_columns import EXTRA_FEATURES, PEOPLE_FEATURES
-from vitpose.training.readers import read_people
+from vitpose.training.readers import read_coco, read_people, to_coco_annotations
 
 # dataset, split, folder of the real sample, its annotation file
 SAMPLES = {
@@ -194,3 +194,16 @@ def test_boxes_are_published_for_some_splits_only(shared_data, tmp_path):
     lay_out(tmp_path, shared_data / "samples", "mpii")
     with pytest.raises(ValueError, match="MPII Human Pose: there are published boxes for no split, not for 'val'"):
         read_dataset("mpii", tmp_path, split="val", boxes="published")
+
+
+def test_crowdpose_counts_the_joints_of_limbs_alone(shared_data):
+    """Its own `num_keypoints`, which decides who is ignored, leaves out head and neck."""
+    folder = shared_data / "samples" / "crowdpose"
+    schema = get_keypoint_schema("crowdpose")
+    people = read_coco(folder / "test_crowdpose.json", folder, schema=schema, min_keypoints=1)
+    truth = {
+        a["id"]: a["num_keypoints"] for a in json.loads((folder / "test_crowdpose.json").read_text())["annotations"]
+    }
+    ours = to_coco_annotations(people, schema)["annotations"]
+    assert [a["num_keypoints"] for a in ours] == [truth[number] for number in people["person_id"]]
+    assert {a["num_keypoints"] for a in ours} == {5, 10, 12}
