@@ -64,7 +64,7 @@ def _charts(analysis: EvaluationAnalysis, *, title: str, width: int) -> Image.Im
     _draw_curve(curve, analysis.curve)
     _draw_by_keypoint(by_keypoint, analysis, names)
     if analysis.worst:
-        figure.text(0.01, 0.005, "The worst people, annotated and predicted", fontsize=11, color=INK)
+        figure.text(0.01, 0.005, "The worst, annotated and predicted", fontsize=11, color=INK)
         figure.set_layout_engine("constrained", rect=(0, 0.06, 1, 0.94))
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
