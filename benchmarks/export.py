@@ -24,9 +24,8 @@ from vitpose.modeling.configuration_vitpose import Preset
 # Column -> format and precision of the file, and what runs it.
 EXPORTS = {
     "ONNX Runtime": ("onnx", "fp32", "onnxruntime"),
-    "OpenVINO": ("openvino", "fp32", "openvino"),
+    "OpenVINO": ("onnx", "fp32", "openvino"),  # the graph that its own format holds, too
     "OpenVINO, half weights": ("openvino", "fp16", "openvino"),
-    "OpenVINO, ONNX file": ("onnx", "fp32", "openvino"),
 }
 
 

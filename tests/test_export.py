@@ -260,6 +260,16 @@ def test_a_file_that_differs_too_much_is_refused_and_removed(folder, tmp_path, m
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_the_exporter_cannot_do_is_refused_with_its_reason(folder, tmp_path, monkeypatch):
+    def fail(*_: object, **__: object) -> None:
+        raise torch.onnx.OnnxExporterError("a long story") from ValueError("Cannot view a tensor")
+
+    monkeypatch.setattr(torch.onnx, "export", fail)
+    with pytest.raises(ValueError, match=r"cannot export this model, whose attention is 'full': Cannot view a tensor"):
+        export_model(folder, tmp_path / "out", to="onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_that_is_taken_stays(folder, tmp_path):
     (tmp_path / "note.txt").write_text("mine")
     with pytest.raises(FileExistsError, match="exists already"):

@@ -152,14 +152,22 @@ class _HeatmapsOnly(nn.Module):
 def _write_onnx(model: ViTPoseForPoseEstimation, file: Path, metadata: dict[str, str]) -> None:
     example = torch.zeros(2, 3, *model.config.image_size)  # an axis of length 1 would be taken for fixed
     with _quietly():
-        program = torch.onnx.export(
-            _HeatmapsOnly(model).eval(),
-            (example,),
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-            dynamic_shapes={INPUT: {0: torch.export.Dim("batch")}},
-            verbose=False,
-        )
+        try:
+            program = torch.onnx.export(
+                _HeatmapsOnly(model).eval(),
+                (example,),
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                dynamic_shapes={INPUT: {0: torch.export.Dim("batch")}},
+                verbose=False,
+            )
+        except torch.onnx.OnnxExporterError as error:
+            kind = model.config.backbone_config.attention_kind
+            reason = str(error.__cause__ or error).splitlines()[0]
+            raise ValueError(
+                f"torch {torch.__version__} cannot export this model, whose attention is {kind!r}: {reason}. Nothing "
+                "was written; keep it in torch, or try another version of torch."
+            ) from error
     assert program is not None  # it is where no file is named
     _forget_origins(program.model)
     program.model.metadata_props.update(metadata)
