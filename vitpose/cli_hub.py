@@ -1,4 +1,4 @@
-"""The commands of the command line that share a model: `vitpose publish`, `vitpose serve` and `vitpose export`."""
+"""The commands of the command line that share a model: `vitpose publish`, `serve`, `demo` and `export`."""
 
 import argparse
 import sys
@@ -10,6 +10,7 @@ def add_hub_commands(commands: Any) -> None:
     """Add the commands to the subparsers of the command line."""
     _add_publish(commands)
     _add_serve(commands)
+    _add_demo(commands)
     _add_export(commands)
 
 
@@ -40,6 +41,18 @@ def _add_serve(commands: Any) -> None:
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets other machines in")
     serve.add_argument("--port", type=int, default=8000)
     serve.set_defaults(command=_serve)
+
+
+def _add_demo(commands: Any) -> None:
+    demo = commands.add_parser(
+        "demo", help="try models on photos and videos in the browser, as a Space of the Hub would"
+    )
+    demo.add_argument("models", nargs="+", metavar="MODEL", help="folders or Hub ids; 'tiny' is inside the package")
+    demo.add_argument(
+        "--detector", metavar="MODEL", help="object-detection model of transformers that finds the people"
+    )
+    demo.add_argument("--port", type=int, default=7860)
+    demo.set_defaults(command=_demo)
 
 
 def _add_export(commands: Any) -> None:
@@ -85,6 +98,13 @@ def _serve(chosen: argparse.Namespace, _: list[str]) -> None:
     from .training.packaged import resolve_model
 
     serve(resolve_model(chosen.folder), host=chosen.host, port=chosen.port)
+
+
+def _demo(chosen: argparse.Namespace, _: list[str]) -> None:
+    from .hub_cards.demo import Demo
+    from .hub_cards.demo_interface import build_interface
+
+    build_interface(Demo(chosen.models, detector=chosen.detector)).launch(server_port=chosen.port)
 
 
 def _export(chosen: argparse.Namespace, _: list[str]) -> None:

@@ -1,0 +1,17 @@
+"""The demo as a Space: its variables VITPOSE_MODELS and VITPOSE_DETECTOR name what it shows."""
+
+import contextlib
+import os
+
+with contextlib.suppress(ModuleNotFoundError):
+    import spaces  # noqa: F401  # on ZeroGPU it has to come before torch
+
+from vitpose.hub_cards.demo import Demo
+from vitpose.hub_cards.demo_interface import build_interface
+
+demo = build_interface(
+    Demo(os.environ.get("VITPOSE_MODELS", "tiny").split(), detector=os.environ.get("VITPOSE_DETECTOR"))
+)
+
+if __name__ == "__main__":
+    demo.launch()
