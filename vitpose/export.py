@@ -165,8 +165,8 @@ def _write_onnx(model: ViTPoseForPoseEstimation, file: Path, metadata: dict[str,
             backbone: Any = model.config.backbone_config
             reason = str(error.__cause__ or error).splitlines()[0]
             raise ValueError(
-                f"torch {torch.__version__} cannot export this model, whose attention is {backbone.attention_kind!r}: {reason}. Nothing "
-                "was written; keep it in torch, or try another version of torch."
+                f"torch {torch.__version__} cannot export this model, whose attention is {backbone.attention_kind!r}: "
+                f"{reason}. Nothing was written; keep it in torch, or try another version of torch."
             ) from error
     assert program is not None  # it is where no file is named
     _forget_origins(program.model)
