@@ -20,6 +20,16 @@ def heatmap_loss(
         label_weights: (B, K) weights; 0 leaves a keypoint out of the error, not out of the mean.
         keypoint_mask: (B, K), False where a channel is no keypoint of the sample's dataset. All real if not given.
     """
+    return sample_losses(heatmaps, labels, label_weights, keypoint_mask).mean()
+
+
+def sample_losses(
+    heatmaps: torch.Tensor,
+    labels: torch.Tensor,
+    label_weights: torch.Tensor | None = None,
+    keypoint_mask: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """(B,) the loss of each sample, whose mean is [`heatmap_loss`]; arguments and errors as there."""
     if labels.shape != heatmaps.shape:
         raise ValueError(
             f"labels: expected heatmaps of shape {tuple(heatmaps.shape)}, (batch, keypoints, height, width), got "
@@ -33,7 +43,7 @@ def heatmap_loss(
                 f"{tuple(label_weights.shape)}."
             )
         error = error * label_weights.float()[..., None, None]
+    squares = error.square().mean(dim=(2, 3))  # (B, K)
     if keypoint_mask is None:
-        return error.square().mean()
-    squares = error.square().mean(dim=(2, 3)) * keypoint_mask  # (B, K)
-    return (squares.sum(dim=1) / keypoint_mask.sum(dim=1)).mean()
+        return squares.mean(dim=1)
+    return (squares * keypoint_mask).sum(dim=1) / keypoint_mask.sum(dim=1)

@@ -15,7 +15,7 @@ PROGRESS_FILE = "progress.json"
 
 # Fields that may differ between a run and its continuation: they change no number of the training.
 _FREE_TO_CHANGE = {
-    *("resume", "num_workers", "log_every", "report_to", "checkpoint_every", "keep_checkpoints"),
+    *("resume", "num_workers", "log_every", "report_to", "checkpoint_every", "keep_checkpoints", "keep_best"),
     *("eval_every", "eval_batch_size", "flip_test", "dark_sigma", "eval_boxes", "eval_people", "eval_split"),
     *("output_dir", "init_from"),
 }

@@ -15,7 +15,8 @@ _PER_KEYPOINT = ("keypoints_crop", "visibility")
 
 
 class MixedPoseDataset(Dataset):
-    """Several datasets as one: their samples, with the `dataset_index` of the expert and head they train.
+    """Several datasets as one: their samples, with their `part`, the place of the dataset in the mixture, and the
+    `dataset_index` of the expert and head they train.
 
     Args:
         parts: The datasets.
@@ -32,7 +33,7 @@ class MixedPoseDataset(Dataset):
     def __getitem__(self, key: tuple[int, tuple[int, int]]) -> dict[str, Any]:
         """The sample that [`MixtureSampler`] asks for by (epoch, (part, index))."""
         epoch, (part, index) = key
-        return {**self.parts[part][epoch, index], "dataset_index": self.dataset_indices[part]}
+        return {**self.parts[part][epoch, index], "part": part, "dataset_index": self.dataset_indices[part]}
 
 
 class MixtureSampler(EpochSampler):

@@ -1,4 +1,4 @@
-"""What the training loop minimises: a loss of a batch, under a model."""
+"""What the training loop minimises: the mean of the losses of a batch, under a model."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from vitpose.modeling.configuration_vitpose import ViTPoseConfig
+from vitpose.modeling.loss_vitpose import sample_losses
 from vitpose.processing.heatmaps_vitpose import encode_heatmaps
 
 from .mixture import joint_weight_table
 from .recipe import Recipe
 
+# Returns the loss of each sample (B,), or () where there is one for the batch alone.
 Objective = Callable[[nn.Module, dict[str, Tensor]], Tensor]
 
 
@@ -29,7 +31,8 @@ class PoseObjective:
     def __call__(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
         labels, weights = self.targets(batch)
         several = {"dataset_index": batch["dataset_index"]} if self.config.num_datasets > 1 else {}
-        return model(batch["pixel_values"], labels=labels, label_weights=weights, **several).loss
+        output = model(batch["pixel_values"], **several)
+        return sample_losses(output.heatmaps, labels, weights, output.keypoint_mask)
 
     def targets(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Target heatmaps (B, K, h, w) and the weight of each keypoint in the loss (B, K)."""

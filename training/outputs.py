@@ -40,7 +40,7 @@ def write_outputs(trainer: Trainer, evaluations: Mapping[str, Evaluation]) -> No
     Of a mixture, `results.json` and `predictions.png` carry the dataset's name too: `results_coco.json`.
     """
     recipe, output = trainer.recipe, Path(trainer.recipe.output_dir)
-    _save_model(trainer, output)
+    save_model(trainer, output)
     write_figures(output, evaluations, recipe)
     save_curves(trainer.log.path, output / "curves.png")
     pictures = []
@@ -85,16 +85,22 @@ def write_figures(
     Args:
         details: More for `metrics.json`.
     """
-    settings = {name: evaluation_settings(part) for name, part in zip(recipe.part_names, recipe.parts, strict=True)}
     with whole_file(folder / "metrics.json") as path:
-        own = settings if recipe.mixture else next(iter(settings.values()))
-        measured = {name: value if np.isfinite(value) else None for name, value in joined_metrics(evaluations).items()}
-        figures = {**measured, **(details or {}), "settings": own}
-        path.write_text(json.dumps(figures, indent=2), encoding="utf-8")
+        path.write_text(json.dumps(measured_figures(evaluations, recipe, details), indent=2), encoding="utf-8")
     for part, (name, evaluation) in zip(recipe.parts, evaluations.items(), strict=True):
         with whole_file(folder / _file_name("results.json", name, evaluations)) as path:
             content = submission(evaluation.results, dataset=part.keypoint_schema.name)
             path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def measured_figures(
+    evaluations: Mapping[str, Evaluation], recipe: Recipe, details: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What `metrics.json` holds: figures, None where one is no number, details, and how the figures were measured."""
+    settings = {name: evaluation_settings(part) for name, part in zip(recipe.part_names, recipe.parts, strict=True)}
+    own = settings if recipe.mixture else next(iter(settings.values()))
+    measured = {name: value if np.isfinite(value) else None for name, value in joined_metrics(evaluations).items()}
+    return {**measured, **(details or {}), "settings": own}
 
 
 def evaluation_settings(recipe: Recipe) -> dict[str, Any]:
@@ -160,8 +166,8 @@ def draw_predictions(evaluator: Evaluator, evaluation: Evaluation, path: Path) -
     )
 
 
-def _save_model(trainer: Trainer, output: Path) -> None:
-    """Save model and processor.
+def save_model(trainer: Trainer, output: Path) -> None:
+    """Save model and processor into a folder, made as needed.
 
     Not their pipeline: where a config names code for it, transformers asks for `trust_remote_code` even where vitpose
     is installed. Publishing adds it, for those who have transformers alone.

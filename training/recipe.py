@@ -155,8 +155,16 @@ class Recipe:
     num_workers: int = _about(2, "Data-loader processes.")
     checkpoint_every: int = _about(0, "Steps between checkpoints; 0: at the end of each epoch.")
     keep_checkpoints: int = _about(2, "How many checkpoints stay on disk.")
+    keep_best: bool = _about(
+        True,
+        "Keep the model of the best evaluation in output_dir/best, by the data's main figure, of a mixture their mean; "
+        "not in pre-training.",
+    )
     resume: bool = _about(False, "Go on from the newest checkpoint in output_dir.")
     log_every: int = _about(10, "Steps between lines of the log.")
+    profile: bool = _about(
+        False, "Measure where the time of a few steps goes, write trace.json into output_dir, and end."
+    )
     report_to: str | None = _about(None, "Tracker of Accelerate: tensorboard, wandb, trackio, ... ; none if null.")
 
     @property

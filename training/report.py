@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from .files import whole_file
 
 INK, LOSS_COLOUR, LR_COLOUR = "#2b2f38", "#1f6fd0", "#8a8f99"
 METRIC_COLOURS = ("#e06c00", "#1f6fd0", "#4f9d2f", "#8d4fc4")
+PART_COLOURS = ("#e06c00", "#4f9d2f", "#8d4fc4", "#c2385a", "#0f9aa7", "#9a7a1c")
 # Drawn where they were measured, of each dataset; a log without them shows all it has.
 MAIN_METRICS = ("AP", "AP_whole", "PCKh", "AUC", "AR", "AR_whole", "PCK", "PCK_box")
 LOG_SCALE_RATIO = 5.0  # loss curves that span more than this are drawn in log scale
@@ -35,8 +37,8 @@ def save_curves(log_path: str | os.PathLike[str], png_path: str | os.PathLike[st
     """Draw loss and learning rate, and the evaluation figures where there are any, over the steps of a run.
 
     Args:
-        log_path: JSON lines; training lines hold `step`, `loss` and `lr`, evaluation lines `step` and `eval`, a
-            dict of figures.
+        log_path: JSON lines; training lines hold `step`, `loss` and `lr`, of a mixture `loss/coco` and so on too,
+            evaluation lines `step` and `eval`, a dict of figures.
         png_path: picture to write.
 
     Raises:
@@ -155,14 +157,25 @@ def smooth(values: npt.ArrayLike) -> np.ndarray:
 
 
 def _draw_loss(axes: Axes, training: Sequence[Mapping[str, Any]]) -> None:
+    """The loss as it was and smoothed, and of a mixture the smoothed loss of each dataset."""
     steps, losses = _series(training, "step"), _series(training, "loss")
     smoothed = smooth(losses)
     axes.plot(steps, losses, color=LOSS_COLOUR, alpha=0.25, linewidth=0.8)
     axes.plot(steps, smoothed, color=LOSS_COLOUR, linewidth=1.8)
+    for name, colour in zip(_loss_parts(training), cycle(PART_COLOURS), strict=False):
+        own = [entry for entry in training if name in entry]  # a short window may have no sample of a dataset
+        axes.plot(_series(own, "step"), smooth(_series(own, name)), color=colour, label=name.removeprefix("loss/"))
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=8, frameon=False, labelcolor=INK)
     if np.nanmin(losses) > 0 and np.nanmax(smoothed) > LOG_SCALE_RATIO * np.nanmin(smoothed):
         axes.set_yscale("log")
     axes.tick_params(labelbottom=False)
     style_axes(axes, "training loss")
+
+
+def _loss_parts(training: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names of the losses of single datasets, in the order of the mixture as far as the log shows it."""
+    return list(dict.fromkeys(name for entry in training for name in entry if name.startswith("loss/")))
 
 
 def _draw_rate(axes: Axes, training: Sequence[Mapping[str, Any]]) -> None:

@@ -12,6 +12,7 @@ from accelerate.utils import ProjectConfiguration
 from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
 
 from .assembly import build_model, build_training_loader
+from .best_model import BEST_FOLDER, keep_best, log_best
 from .checkpoints import list_checkpoints, load_checkpoint
 from .distillation import build_objective, load_teacher
 from .evaluator import Evaluator
@@ -19,6 +20,7 @@ from .optimisation import make_optimizer
 from .outputs import write_outputs
 from .pretraining import assemble_pretraining
 from .pretraining_outputs import write_pretraining_outputs
+from .profiling import profile_run
 from .recipe import Recipe
 from .trainer import RunLog, Trainer
 
@@ -28,10 +30,10 @@ LOG_FILE = "log.jsonl"
 
 
 def run_recipe(recipe: Recipe) -> Path:
-    """Train, evaluate and save as the recipe says; returns the output folder.
+    """Train, evaluate and save as the recipe says, or profile a few steps alone; returns the output folder.
 
     The folder holds the model, its processor, `README.md` (the card), `metrics.json`, `curves.png`, `predictions.png`,
-    `log.jsonl` and `checkpoints/`.
+    `log.jsonl`, `checkpoints/` and `best/`, the model of the best evaluation.
 
     Raises:
         PreemptedError: SIGTERM asked the run to end; it is saved.
@@ -48,10 +50,14 @@ def run_recipe(recipe: Recipe) -> Path:
     )
     _check_processes(accelerator)
     output.mkdir(parents=True, exist_ok=True)
-    if recipe.report_to:
+    if recipe.report_to and not recipe.profile:
         _start_tracker(accelerator, recipe)
     pretrains = recipe.task == "masked_image_modeling"
     trainer = (assemble_pretraining if pretrains else assemble)(recipe, accelerator, output)
+    if recipe.profile:
+        profile_run(trainer)
+        accelerator.end_training()
+        return output
     if recipe.resume:
         trainer.progress = load_checkpoint(accelerator, trainer.checkpoint_folder, recipe)
         trainer.log.forget_after(trainer.progress, epochs=recipe.epochs)
@@ -60,6 +66,7 @@ def run_recipe(recipe: Recipe) -> Path:
         evaluations = trainer.train()
     if accelerator.is_main_process:
         (write_pretraining_outputs if pretrains else write_outputs)(trainer, evaluations)
+        log_best(output)
     accelerator.end_training()
     return output
 
@@ -95,6 +102,7 @@ def assemble(recipe: Recipe, accelerator: Accelerator, output: Path) -> Trainer:
         config=config,
         log=RunLog(path=output / LOG_FILE, accelerator=accelerator),
         evaluators=evaluators,
+        on_evaluation=keep_best if recipe.keep_best else None,
     )
 
 
@@ -131,9 +139,9 @@ def _warn_of_long_warmup(trainer: Trainer) -> None:
 
 def _check_output(output: Path, recipe: Recipe) -> None:
     """Raise before any work if the folder holds a run that is not to be resumed."""
-    if recipe.resume or int(os.environ.get("RANK", "0")) > 0:
+    if recipe.resume or recipe.profile or int(os.environ.get("RANK", "0")) > 0:
         return
-    if (output / LOG_FILE).exists() or list_checkpoints(output / "checkpoints"):
+    if (output / LOG_FILE).exists() or (output / BEST_FOLDER).exists() or list_checkpoints(output / "checkpoints"):
         raise FileExistsError(
             f"{output} already holds a run. Go on with --resume, choose another --output_dir, or delete the folder."
         )

@@ -9,17 +9,20 @@ import json
 import logging
 import math
 import time
-from collections.abc import Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.data_loader import DataLoaderShard
+from accelerate.utils import gather_object
 from torch import Tensor, nn
+from torch.profiler import record_function
 from tqdm.auto import tqdm
 
 from vitpose.modeling.configuration_vitpose import ViTPoseConfig
@@ -38,6 +41,8 @@ logger = logging.getLogger(__name__)
 
 # On the terminal; the log and metrics.json have them all.
 _SHOWN_METRICS = (*MAIN_METRICS, "AP50", "AP75", "EPE", "reconstruction_loss")
+
+PARTS_OF_A_STEP = ("data", "forward", "backward", "optimiser")
 
 
 class NonFiniteLossError(RuntimeError):
@@ -95,6 +100,7 @@ class Trainer:
         config: The model's configuration.
         log: Where figures go.
         evaluators: Evaluate the model as it is, each on a dataset.
+        on_evaluation: Called with the trainer and its evaluations after each of them, by every process.
         progress: Where to begin.
     """
 
@@ -108,10 +114,14 @@ class Trainer:
     config: ViTPoseConfig
     log: RunLog
     evaluators: dict[str, Evaluator]
+    on_evaluation: "Callable[[Trainer, dict[str, Evaluation]], None] | None" = None
     progress: Progress = field(default_factory=Progress)
 
     def __post_init__(self) -> None:
         self.notice = TerminationNotice(self.accelerator)
+        # for a profiler: what marks PARTS_OF_A_STEP, and what is called between steps
+        self.part: Callable[[str], AbstractContextManager] = record_function
+        self.after_step: Callable[[], None] = lambda: None
 
     @property
     def checkpoint_folder(self) -> Path:
@@ -139,24 +149,27 @@ class Trainer:
         evaluations = None
         started = time.perf_counter() - self.progress.seconds
         for epoch in range(self.progress.epoch, self.recipe.epochs):
-            self._train_epoch(epoch, started)
-            self.progress = Progress(
-                epoch=epoch + 1, samples=0, step=self.progress.step, seconds=time.perf_counter() - started
-            )
+            self.train_epoch(epoch, started)
             last = epoch + 1 == self.recipe.epochs
             if last or (self.recipe.eval_every and (epoch + 1) % self.recipe.eval_every == 0):
                 evaluations = self._evaluate()
             self._save()
         return evaluations or self._evaluate()  # a finished run that is resumed has only its evaluation left
 
-    def _train_epoch(self, epoch: int, started: float) -> None:
+    def train_epoch(self, epoch: int, started: float) -> None:
+        """Take the steps of an epoch that are still to come, with its logging and checkpoints.
+
+        Args:
+            epoch: Which.
+            started: When the run was, on `time.perf_counter`.
+        """
         factor = learning_rate_factor(self.recipe, self.steps_per_epoch)
         window = _Window()
         for batch, batches_left in self._batches(epoch, window):
             ends_step = self._is_step_end(batches_left)
             learning_rate = set_learning_rate(self.optimizer, factor(self.progress.step))
             self._seed_step()
-            window.add(self._train_batch(batch, ends_step, learning_rate), len(batch["index"]))
+            window.add(self._train_batch(batch, ends_step, learning_rate), batch)
             self.progress.samples += self.samples_per_batch
             if not ends_step:
                 continue
@@ -170,6 +183,9 @@ class Trainer:
                 self._save()
             if stops:
                 raise PreemptedError(f"Asked to end: saved step {self.progress.step} in {self.checkpoint_folder}.")
+            self.after_step()
+        seconds = time.perf_counter() - started
+        self.progress = Progress(epoch=epoch + 1, samples=0, step=self.progress.step, seconds=seconds)
 
     def _batches(self, epoch: int, window: "_Window") -> Iterator[tuple[dict[str, Tensor], int]]:
         """The batches of an epoch that are still to come, each with the number that follow it; draws the bar."""
@@ -184,10 +200,19 @@ class Trainer:
         )
         total = math.ceil(len(self.sampler) / self.samples_per_batch)
         with bar:
-            for number, batch in enumerate(self.loader):
+            for number, batch in enumerate(self._loaded()):
                 yield batch, total - number - 1
                 bar.set_postfix(loss=f"{window.loss:.3g}", step=self.progress.step, refresh=False)
                 bar.update(min(self.samples_per_batch, self.sampler.epoch_length - bar.n))
+
+    def _loaded(self) -> Iterator[dict[str, Tensor]]:
+        batches = iter(self.loader)
+        while True:
+            with self.part("data"):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch
 
     def _is_step_end(self, batches_left: int) -> bool:
         """Whether the gradients are whole; counted from the epoch's start, so that a resumed run agrees."""
@@ -207,30 +232,40 @@ class Trainer:
         key = [self.recipe.seed, self.progress.step, batch, self.accelerator.process_index]
         torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]))
 
-    def _train_batch(self, batch: dict[str, Tensor], ends_step: bool, learning_rate: float) -> float:
-        loss = self.objective(self.model, batch)
-        value = loss.item()
-        if not math.isfinite(value):
+    def _train_batch(self, batch: dict[str, Tensor], ends_step: bool, learning_rate: float) -> list[float]:
+        """Backward, and where it ends a step the step; returns the loss of each sample, or the one of the batch."""
+        with self.part("forward"):
+            losses = self.objective(self.model, batch)
+            values = losses.detach().reshape(-1).tolist()
+        if not all(map(math.isfinite, values)):
             raise NonFiniteLossError(
-                f"The loss is {value} at step {self.progress.step}, learning rate {learning_rate:.3g}, people "
+                f"The loss is {fmean(values)} at step {self.progress.step}, learning rate {learning_rate:.3g}, people "
                 f"{batch['person_id'].tolist()} of images {batch['image_id'].tolist()}. Look at these samples, lower "
                 "learning_rate, or go on from the last checkpoint with --resume."
             )
         # Processes average their gradients once a step, not after each of its batches.
-        with nullcontext() if ends_step else self.accelerator.no_sync(self.model):
-            self.accelerator.backward(loss / self._batches_in_step())
+        with self.part("backward"), nullcontext() if ends_step else self.accelerator.no_sync(self.model):
+            self.accelerator.backward(losses.mean() / self._batches_in_step())
         if ends_step:
+            self._step()
+        return values
+
+    def _step(self) -> None:
+        with self.part("optimiser"):
             if self.recipe.max_grad_norm:
                 self.accelerator.clip_grad_norm_(self.model.parameters(), self.recipe.max_grad_norm)
             self.optimizer.step()
             self.optimizer.zero_grad()
-        return value
 
     def _log(self, window: "_Window", learning_rate: float) -> None:
+        names = [f"loss/{name}" for name in self.recipe.part_names]
+        totals = gather_object([window.totals])  # of every process
+        by_part = {name: _mean_loss(totals, part) for part, name in enumerate(names) if any(part in t for t in totals)}
         self.log.write(
             step=self.progress.step,
             epoch=round(self.progress.epoch + min(1.0, self.progress.samples / self.sampler.epoch_length), 4),
-            loss=window.loss,
+            loss=_mean_loss(totals, None),
+            **by_part,
             lr=learning_rate,
             images_per_s=round(window.images_per_second * self.accelerator.num_processes, 2),
         )
@@ -243,14 +278,26 @@ class Trainer:
             figures = "  ".join(f"{metric} {evaluation.metrics[metric]:.4f}" for metric in shown)
             where = f"{name}, " if len(evaluations) > 1 else ""
             logger.info("%safter epoch %d, step %d: %s", where, self.progress.epoch, self.progress.step, figures)
+        if self.on_evaluation is not None:
+            self.on_evaluation(self, evaluations)
         return evaluations
 
     def _save(self) -> None:
         save_checkpoint(self.accelerator, self.checkpoint_folder, self.progress, self.recipe)
 
 
+# Sum and number of losses: of batches under None, of samples under the part of the mixture that they are of.
+_Totals = dict[int | None, tuple[float, int]]
+
+
+def _mean_loss(totals: Sequence[_Totals], part: int | None) -> float:
+    """The mean over all processes; a process without samples of a part has no say."""
+    sums, counts = zip(*(own[part] for own in totals if part in own), strict=True)
+    return sum(sums) / sum(counts)
+
+
 class _Window:
-    """Mean loss and speed since the last line of the log."""
+    """Losses and speed of this process since the last line of the log."""
 
     def __init__(self) -> None:
         self.loss = math.nan
@@ -259,13 +306,20 @@ class _Window:
     def restart(self) -> None:
         """Begin anew; `loss` stays what it was until the next batch."""
         self._started = time.perf_counter()
-        self._losses: list[float] = []
+        self._losses: dict[int | None, list[float]] = {None: []}
         self._images = 0
 
-    def add(self, loss: float, images: int) -> None:
-        self._losses.append(loss)
-        self._images += images
-        self.loss = sum(self._losses) / len(self._losses)
+    def add(self, losses: list[float], batch: dict[str, Tensor]) -> None:
+        """Count the losses of a batch, those of a mixture also by their part."""
+        self._losses[None].append(fmean(losses))
+        for part, loss in zip(batch["part"].tolist(), losses, strict=True) if "part" in batch else ():
+            self._losses.setdefault(part, []).append(loss)
+        self._images += len(batch["index"])
+        self.loss = fmean(self._losses[None])
+
+    @property
+    def totals(self) -> _Totals:
+        return {part: (sum(losses), len(losses)) for part, losses in self._losses.items()}
 
     @property
     def images_per_second(self) -> float:

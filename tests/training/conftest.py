@@ -1,5 +1,6 @@
 """Runs small enough for tests: a model of two narrow layers on a few generated people."""
 
+import io
 import json
 import os
 import subprocess
@@ -8,15 +9,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState, PartialState
+from datasets import Dataset
 from safetensors.torch import load_file
 from torch import Tensor
 
 from vitpose.modeling.configuration_vitpose import PRESETS
+from vitpose.modeling.keypoint_schemas import get_keypoint_schema
 from vitpose.training import outputs
 from vitpose.training.recipe import Recipe
+from vitpose.training.synthetic import SyntheticPeople
 
 SMALL = {
     "image_size": (64, 48),
@@ -96,6 +101,29 @@ def assert_same_weights(read_weights: Callable) -> Callable[[str | Path, str | P
         assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
 
     return check
+
+
+@pytest.fixture(scope="session")
+def write_people() -> Callable[..., Path]:
+    """Writes generated people as Parquet files into a folder; keywords give their number in each split.
+
+    They have the keypoints of a schema; those that COCO does not know are not labelled.
+    """
+
+    def write(folder: Path, *, schema: str, **splits: int) -> Path:
+        names, known = get_keypoint_schema(schema).keypoints, get_keypoint_schema("coco").keypoints
+        for seed, (split, count) in enumerate(splits.items(), start=3):
+            rows = []
+            for person in SyntheticPeople(num_people=count, seed=seed):
+                data = io.BytesIO()
+                person["image"].save(data, format="PNG")
+                points = dict(zip(known, np.asarray(person["keypoints"]).tolist(), strict=True))
+                keypoints = [points.get(name, [0.0, 0.0, 0.0]) for name in names]
+                rows.append({"image": {"bytes": data.getvalue()}, "bbox": person["bbox"], "keypoints": keypoints})
+            Dataset.from_list(rows).to_parquet(folder / f"{split}-00000-of-00001.parquet")
+        return folder
+
+    return write
 
 
 TWO_PROCESSES = """

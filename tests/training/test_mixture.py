@@ -1,43 +1,28 @@
 """Several datasets in one run: who is drawn how often, batches of people with different keypoints, one loss of all."""
 
-import io
 import json
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
-from datasets import Dataset
+from matplotlib.figure import Figure
 
-from vitpose import ViTPoseForPoseEstimation, get_keypoint_schema
+from vitpose import ViTPoseForPoseEstimation
 from vitpose.training.assembly import build_model, build_training_loader
 from vitpose.training.mixture import MixtureSampler, collate_mixed
 from vitpose.training.objectives import PoseObjective
 from vitpose.training.recipe import load_recipe_file
+from vitpose.training.report import _draw_loss
+from vitpose.training.report import read_log as read_training_lines
 from vitpose.training.session import run_recipe
-from vitpose.training.synthetic import SyntheticPeople
 from vitpose.training.trainer import Trainer
 
 
 @pytest.fixture(scope="module")
-def lspet_folder(tmp_path_factory) -> Path:
-    """Generated people with the fourteen keypoints of LSPET, as Parquet files; neck and head top are not labelled."""
-    folder = tmp_path_factory.mktemp("lspet")
-    coco, lspet = get_keypoint_schema("coco"), get_keypoint_schema("lspet")
-    for split, count, seed in (("train", 10, 3), ("val", 3, 4)):
-        rows = []
-        for person in SyntheticPeople(num_people=count, seed=seed):
-            data = io.BytesIO()
-            person["image"].save(data, format="PNG")
-            points = dict(zip(coco.keypoints, np.asarray(person["keypoints"]).tolist(), strict=True))
-            keypoints = [points.get(name, [0.0, 0.0, 0.0]) for name in lspet.keypoints]
-            rows.append(
-                {"image": {"bytes": data.getvalue(), "path": None}, "bbox": person["bbox"], "keypoints": keypoints}
-            )
-        Dataset.from_list(rows).to_parquet(folder / f"{split}-00000-of-00001.parquet")
-    return folder
+def lspet_folder(tmp_path_factory, write_people) -> Path:
+    return write_people(tmp_path_factory.mktemp("lspet"), schema="lspet", train=10, val=3)
 
 
 @pytest.fixture
@@ -103,12 +88,27 @@ def test_the_loss_of_a_mixed_batch_is_that_of_its_parts(make_recipe, mixture, we
     (batch,) = loader
     objective, indices = PoseObjective(recipe=recipe, config=model.config), batch["dataset_index"]
     assert sorted(Counter(indices.tolist()).values()) == [12, 15]
-    parts = []
+    whole = objective(model, batch)
     for index, count in ((0, 17), (1, 14)):
         own = {name: values[indices == index] for name, values in batch.items()}
         own["keypoints_crop"], own["visibility"] = own["keypoints_crop"][:, :count], own["visibility"][:, :count]
-        parts.append(objective(model, own) * len(own["index"]) / 27)
-    torch.testing.assert_close(objective(model, batch), sum(parts))
+        torch.testing.assert_close(whole[indices == index], objective(model, own))
+
+
+def test_the_log_has_the_loss_of_each_dataset(make_recipe, mixture, read_log):
+    """An epoch of 27 people in one step and in seven, of which the last has three."""
+    (whole,) = (line for line in read_log(run_recipe(make_recipe(mixture=mixture, batch_size=27))) if "loss" in line)
+    assert whole["loss"] == pytest.approx((12 * whole["loss/synthetic"] + 15 * whole["loss/people"]) / 27)
+    assert whole["loss/synthetic"] != whole["loss/people"]
+
+
+def test_the_loss_of_each_dataset_is_drawn(tmp_path):
+    lines = [{"step": step, "lr": 1e-3, "loss": 1 / step, "loss/coco": 0.9 / step} for step in range(1, 30)]
+    lines[20]["loss/mpii"] = 0.5  # a small share: in one window alone
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    axes = Figure().add_subplot()
+    _draw_loss(axes, read_training_lines(tmp_path / "log.jsonl")[0])
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["coco", "mpii"]
 
 
 def test_a_run_leaves_the_figures_of_each_dataset(make_recipe, mixture, read_log):
@@ -140,7 +140,7 @@ def test_every_kind_of_experts_trains_all_its_parts(make_recipe, mixture, expert
     loader, _ = build_training_loader(recipe, Accelerator(), model.config)
     batch = next(iter(loader))
     assert len(batch["dataset_index"].unique()) == 2
-    PoseObjective(recipe=recipe, config=model.config)(model, batch).backward()
+    PoseObjective(recipe=recipe, config=model.config)(model, batch).mean().backward()
     assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
 
 

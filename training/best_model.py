@@ -1,0 +1,67 @@
+"""The best model of a run so far, by the main figure of its evaluations: a folder that is ready to be published."""
+
+import json
+import logging
+import math
+import shlex
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from .evaluation import Evaluation
+from .files import whole_file
+from .outputs import measured_figures, save_model
+from .trainer import Trainer
+
+logger = logging.getLogger(__name__)
+
+BEST_FOLDER = "best"
+
+
+def main_figure(evaluations: Mapping[str, Evaluation]) -> float:
+    """What models of a run are compared by: the dataset's main figure, of a mixture their mean; higher is better."""
+    figures = [evaluation.main[1] for evaluation in evaluations.values()]
+    return sum(figures) / len(figures)
+
+
+def keep_best(trainer: Trainer, evaluations: Mapping[str, Evaluation]) -> None:
+    """Keep the model in `output_dir/best` if it is better than the one there; of equal ones the earlier stays.
+
+    The folder holds model, processor and `metrics.json`, which a resumed run compares with. It is written before the
+    checkpoint of the same step: a run that is killed in between evaluates once more, and comes to the same figure.
+    """
+    if not trainer.accelerator.is_main_process:
+        return
+    folder = Path(trainer.recipe.output_dir) / BEST_FOLDER
+    partial, old = (folder.with_name(f".{folder.name}.{state}") for state in ("partial", "old"))
+    if old.exists() and not folder.exists():
+        old.rename(folder)  # a kill came between the two renames below
+    figure = main_figure(evaluations)
+    if not figure > best_figure(folder):  # nor if it is not a number
+        return
+    shutil.rmtree(partial, ignore_errors=True)
+    save_model(trainer, partial)
+    place = {"main": figure, "step": trainer.progress.step, "epoch": trainer.progress.epoch}
+    with whole_file(partial / "metrics.json") as path:
+        path.write_text(json.dumps(measured_figures(evaluations, trainer.recipe, place), indent=2), encoding="utf-8")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    partial.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def best_figure(folder: Path) -> float:
+    """The main figure of the model kept in a folder; minus infinity where there is none."""
+    metrics = folder / "metrics.json"
+    return json.loads(metrics.read_text(encoding="utf-8"))["main"] if metrics.exists() else -math.inf
+
+
+def log_best(output: Path) -> None:
+    """Say where the best model of a finished run is, and how to publish it."""
+    folder = output / BEST_FOLDER
+    if not folder.exists():
+        return  # no evaluation gave a number
+    best = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    logger.info("best     %s, %.4f after epoch %d, step %d", folder, best["main"], best["epoch"], best["step"])
+    logger.info("publish  %s", shlex.join(["vitpose", "publish", str(folder), "--repo", f"YOUR_NAME/{output.name}"]))
