@@ -22,21 +22,16 @@ from ..predict import Predictor, load_pipeline
 from ..processing.detection_vitpose import as_detector
 from ..processing.drawing import draw_poses
 from ..processing.keypoint_detection_pipeline import DETECTOR_THRESHOLD, KeypointDetectionPipeline, People
-from ..training.synthetic import SyntheticPeople
-from ..training.synthetic_styles import Style
+from .demo_examples import write_examples
 
-Source = Literal["detector", "boxes", "whole image"]
-Photo = tuple[Image.Image, list[list[float]]]
-"""An image, and the boxes x, y, width, height of its people in its pixels."""
-
+Source = Literal["detector", "whole image", "boxes"]
 Call = TypeVar("Call", bound=Callable[..., Any])
 
-SOURCES: tuple[Source, ...] = get_args(Source)
+SOURCES: tuple[Source, ...] = get_args(Source)  # the first that is possible is chosen at first
 MAX_PIXELS = 50_000_000  # of a photo; a small file can hold a huge one
 MAX_PEOPLE = 100  # boxes of a photo
 KEPT_ANSWERS = 50  # whose files stay; the interface has copied those of older ones
 GPU_SECONDS = 120  # that a video may take on ZeroGPU
-EXAMPLES: tuple[tuple[int, Style], ...] = ((1, "studio"), (2, "street"), (3, "studio"))  # seeds of generated people
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +130,7 @@ class Demo:
         image = read_photo(photo)
         given = None
         if source == "boxes":
-            given = check_boxes(boxes)
+            given = check_boxes(boxes, image.size)
         elif source not in self.sources:
             raise ValueError(f"People may come from {', '.join(self.sources)} here, got {source!r}.")
         self._check_dataset(model, dataset)
@@ -272,27 +267,30 @@ def read_photo(path: str | Path | None) -> Image.Image:
         raise ValueError(f"{name} cannot be read as a photo: upload a JPEG, PNG or WebP file.") from error
 
 
-def check_boxes(rows: Sequence[Sequence[Any]]) -> list[list[float]]:
-    """Boxes as they were typed into a table, without the empty rows.
+def check_boxes(rows: Sequence[Sequence[Any]], size: tuple[int, int]) -> list[list[float]]:
+    """Boxes x, y, width, height in image pixels as they were typed into a table, without the empty rows.
 
     Raises:
-        ValueError: a row is no box, or there is none.
+        ValueError: a row is no box, lies outside the photo of this width and height, or there is none.
     """
     filled = [list(row) for row in rows if any(cell not in ("", None) for cell in row)]
     if not filled:
         raise ValueError("There is no box yet: click two opposite corners in the photo, or type one into the table.")
     if len(filled) > MAX_PEOPLE:
         raise ValueError(f"Expected at most {MAX_PEOPLE} boxes, got {len(filled)}.")
-    return [_check_box(number, row) for number, row in enumerate(filled, start=1)]
+    return [_check_box(number, row, size) for number, row in enumerate(filled, start=1)]
 
 
-def _check_box(number: int, row: list[Any]) -> list[float]:
+def _check_box(number: int, row: list[Any], size: tuple[int, int]) -> list[float]:
     try:
-        box = [float(cell) for cell in row]
+        x, y, width, height = map(float, row)
     except (TypeError, ValueError) as error:
         raise ValueError(f"Box {number}: expected four numbers x, y, width, height, got {row}.") from error
-    if len(box) != 4 or not all(map(math.isfinite, box)) or min(box[2:]) <= 0:
+    box = [x, y, width, height]
+    if not all(map(math.isfinite, box)) or width <= 0 or height <= 0:
         raise ValueError(f"Box {number}: expected x, y and a width and height above 0, in pixels, got {row}.")
+    if x >= size[0] or y >= size[1] or x + width <= 0 or y + height <= 0:
+        raise ValueError(f"Box {number}, {row}, lies outside the photo of {size[0]} x {size[1]} pixels.")
     return box
 
 
@@ -300,28 +298,6 @@ def box_of_corners(first: Sequence[float], second: Sequence[float]) -> list[floa
     """Box x, y, width, height between two opposite corners x, y in image pixels."""
     (left, right), (top, bottom) = (sorted(pair) for pair in zip(first, second, strict=True))
     return [left, top, right - left, bottom - top]
-
-
-def write_examples(folder: Path) -> list[tuple[Path, list[list[float]]]]:
-    """Generated photos as files, each with the boxes of its people; the last shows two."""
-    items = [SyntheticPeople(num_people=seed + 1, seed=seed, style=style)[seed] for seed, style in EXAMPLES]
-    photos = [(item["image"], [item["bbox"]]) for item in items]
-    photos.append(_side_by_side(*photos[:2]))
-    paths = [folder / f"example{number}.png" for number in range(1, len(photos) + 1)]
-    for path, (image, _) in zip(paths, photos, strict=True):
-        image.save(path)
-    return [(path, boxes) for path, (_, boxes) in zip(paths, photos, strict=True)]
-
-
-def _side_by_side(left: Photo, right: Photo) -> Photo:
-    """Two photos as one, the second to the right of the first."""
-    images = [left[0], right[0].resize((round(right[0].width * left[0].height / right[0].height), left[0].height))]
-    scale = images[1].height / right[0].height
-    joined = Image.new("RGB", (sum(image.width for image in images), images[0].height))
-    joined.paste(images[0], (0, 0))
-    joined.paste(images[1], (images[0].width, 0))
-    x, y, width, height = (value * scale for value in right[1][0])
-    return joined, [*left[1], [x + images[0].width, y, width, height]]
 
 
 def _name_or_index(dataset: str) -> str | int:
@@ -334,7 +310,8 @@ def _summary(found: Found, people: People, threshold: float) -> str:
     count, total = (sum(len(person["keypoints"]) for person in group) for group in (people, found.people))
     if not count:
         best = max(point["score"] for person in found.people for point in person["keypoints"])
-        return f"**No keypoint scores above {threshold:.2f}**, the best {best:.2f}. Lower the threshold, or check the boxes."
+        advice = "Lower the threshold, or check the boxes."
+        return f"**No keypoint scores above {threshold:.2f}**, the best {best:.2f}. {advice}"
     persons = "1 person" if len(people) == 1 else f"{len(people)} people"
     return f"**{persons}**, {count} of {total} keypoints score above {threshold:.2f}."
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 try:
@@ -14,10 +15,14 @@ except ModuleNotFoundError as missing:
 from ..processing.keypoint_detection_pipeline import DETECTOR_THRESHOLD
 from .demo import Demo, Found, box_of_corners, read_photo
 
-FIELDS = ("x", "y", "width", "height")
 NO_BOXES: list[list[Any]] = [["", "", "", ""]]
 KEYPOINT_THRESHOLD = 0.3
+HEIGHT = 380  # of pictures, in pixels of the page
+MAX_FILE_SIZE = "200mb"
 FORGET_SECONDS = 3600  # uploaded and written files go after this long
+# Raw values of components come to the functions: Gradio would open a photo itself, and answer one that cannot be read
+# with an error of its insides. It gives no file but those of its upload folder all the same.
+RAW: dict[str, Any] = {"preprocess": False, "api_visibility": "private"}
 TITLE = "ViTPose: keypoints of people"
 HINT = "Upload a photo, take one, or choose an example."
 
@@ -27,29 +32,30 @@ def build_interface(demo: Demo) -> Any:
 
     def heads(chosen: str) -> Any:
         names = demo.datasets(chosen)
-        return gr.Dropdown(names, value=names[0], label="Keypoints as in the dataset", interactive=len(names) > 1)
+        return gr.Dropdown(names, value=names[0], label="Keypoints as in", interactive=len(names) > 1)
 
-    with gr.Blocks(title=TITLE, delete_cache=(FORGET_SECONDS, FORGET_SECONDS)) as blocks:
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(FORGET_SECONDS, FORGET_SECONDS)) as blocks:
         gr.Markdown(f"# {TITLE}")
         with gr.Row():
             model = gr.Dropdown(demo.models, value=demo.models[0], label="Model", interactive=len(demo.models) > 1)
             head = heads(demo.models[0])
+        model_chosen = model.input(heads, model, head, api_visibility="private")
         with gr.Tab("Photo"):
-            _PhotoTab(demo, model, head)
+            _PhotoTab(demo, model, head, model_chosen)
         with gr.Tab("Video"):
             _VideoTab(demo, model, head)
-        model.input(heads, model, head, api_visibility="private")
     return blocks
 
 
-# The functions get the raw values of components (`preprocess=False`): Gradio would open a photo itself, and answer one
-# that cannot be read with an error of its insides. A file is one of its upload folder all the same.
+def launch(demo: Demo, *, port: int | None = None) -> None:
+    """Serve the interface until it is interrupted, on `port` or on the first free one from 7860 on."""
+    build_interface(demo).launch(server_port=port, max_file_size=MAX_FILE_SIZE, footer_links=["gradio", "settings"])
 
 
 class _PhotoTab:
     """Photo and where its people are at the left, what was found at the right."""
 
-    def __init__(self, demo: Demo, model: Any, head: Any) -> None:
+    def __init__(self, demo: Demo, model: Any, head: Any, model_chosen: Any) -> None:
         self._demo, self._model, self._head = demo, model, head
         self._found, self._corner = gr.State(), gr.State()
         with gr.Row():
@@ -57,70 +63,74 @@ class _PhotoTab:
                 self._build_question()
             with gr.Column():
                 self._build_answer()
-        self._connect()
+        examples = [[str(path), "boxes", boxes] for path, boxes in demo.examples]
+        filled = [self._photo, self._source, self._boxes]
+        self._examples = gr.Examples(examples, filled, label="Generated people", visible_columns=[0])
+        self._connect(model_chosen)
 
     def _build_question(self) -> None:
-        sources = self._demo.sources
-        self._photo = gr.Image(
-            type="filepath", image_mode=None, sources=["upload", "webcam", "clipboard"], label="Photo", height=380
-        )
-        self._source = gr.Radio(sources, value=sources[0], label="People from")
-        self._least = _score(DETECTOR_THRESHOLD, "Least score of a detected person", sources[0] == "detector")
+        sources, first = self._demo.sources, self._demo.sources[0]
+        ways = ["upload", "webcam", "clipboard"]
+        self._photo = gr.Image(type="filepath", image_mode=None, sources=ways, label="Photo", height=HEIGHT)
+        self._source = gr.Radio(sources, value=first, label="People from")
+        self._least = _score(DETECTOR_THRESHOLD, "Least score of a detected person", visible=first == "detector")
         self._boxes = gr.Dataframe(
-            headers=list(FIELDS),
+            headers=["x", "y", "width", "height"],
             datatype="number",
             column_count=4,
+            column_widths=["25%"] * 4,
             row_count=1,
             interactive=True,
-            label="Boxes in pixels: click two opposite corners in the photo, or type",
-            visible=sources[0] == "boxes",
+            buttons=[],
+            label="Boxes in pixels: click two opposite corners in the photo, or type them",
+            visible=first == "boxes",
         )
         self._run = gr.Button("Find keypoints", variant="primary")
-        examples = [[str(path), "boxes", boxes] for path, boxes in self._demo.examples]
-        gr.Examples(examples, [self._photo, self._source, self._boxes], label="Generated people")
 
     def _build_answer(self) -> None:
-        self._picture = gr.Image(label="Skeletons", interactive=False, format="png", height=380)
+        self._picture = gr.Image(
+            label="Skeletons", interactive=False, format="png", height=HEIGHT, buttons=["download", "fullscreen"]
+        )
         self._summary = gr.Markdown(HINT)
         self._threshold = _score(KEYPOINT_THRESHOLD, "Keypoints above this score")
         with gr.Row():
             self._json = gr.DownloadButton("Download JSON", interactive=False)
             self._csv = gr.DownloadButton("Download CSV", interactive=False)
 
-    def _connect(self) -> None:
-        private: dict[str, Any] = {"preprocess": False, "api_visibility": "private"}
+    def _connect(self, model_chosen: Any) -> None:
         settings = [self._photo, self._model, self._head, self._source, self._boxes, self._least]
         shown = [self._picture, self._summary, self._json, self._csv]
-        view = {"fn": self._show, "inputs": [self._found, self._threshold], "outputs": shown, **private}
+        cleared = [self._photo, self._boxes, self._corner, self._found, *shown]
 
-        finding = gr.on([self._run.click, self._head.input], self._find, settings, self._found, **private)
-        finding.success(**view)
-        self._threshold.release(**view)
-        self._photo.input(self._check, self._photo, [self._photo, self._boxes, self._corner], **private)
-        marked = [self._boxes, self._corner, self._source]
-        self._photo.select(self._click, [self._boxes, self._corner], marked, **private)
-        self._source.change(self._fields, self._source, [self._boxes, self._least], **private)
+        show: dict[str, Any] = {"fn": self._show, "inputs": [self._found, self._threshold], "outputs": shown, **RAW}
+        for start in (self._run.click, self._examples.load_input_event.success):
+            start(self._find, settings, self._found, **RAW).success(**show)
+        for start in (self._head.input, model_chosen.success):
+            start(self._find_again, settings, self._found, **RAW).success(**show)
+        self._threshold.release(**show)
+        self._photo.input(self._check, self._photo, cleared, **RAW)
+        marked = [self._boxes, self._corner]
+        self._photo.select(self._click, [self._source, *marked], marked, **RAW)
+        self._source.change(self._fields, self._source, [self._boxes, self._least], **RAW)
 
     def _find(self, photo: Any, model: str, head: str, source: Any, boxes: Any, least: float) -> Found:
         with _told():
             return self._demo.find(
-                _path(photo),
-                model=model,
-                dataset=head,
-                source=source,
-                boxes=boxes["data"],
-                detector_threshold=least,
+                _path(photo), model=model, dataset=head, source=source, boxes=boxes["data"], detector_threshold=least
             )
+
+    def _find_again(self, photo: Any, *settings: Any) -> Found | None:
+        """For another model or head; before there is a photo, there is nothing to find."""
+        return None if photo is None else self._find(photo, *settings)
 
     def _show(self, found: Found | None, threshold: float) -> list[Any]:
         if found is None:
-            return [gr.skip()] * 4
+            return [None, HINT, *_downloads(None, None)]
         answer = self._demo.answer(found, threshold=threshold)
-        files = [gr.DownloadButton(value=str(path), interactive=True) for path in (answer.json_file, answer.csv_file)]
-        return [answer.picture, answer.summary, *files]
+        return [answer.picture, answer.summary, *_downloads(answer.json_file, answer.csv_file)]
 
     def _check(self, photo: Any) -> list[Any]:
-        """Clear away a file that is no photo, and the boxes of the one before."""
+        """Clear away what belongs to the photo before, and a file that is no photo."""
         kept = gr.skip()
         try:
             if photo is not None:
@@ -128,15 +138,17 @@ class _PhotoTab:
         except ValueError as error:
             gr.Warning(str(error))
             kept = None
-        return [kept, NO_BOXES, None]
+        return [kept, NO_BOXES, None, None, *self._show(None, 0.0)]
 
-    def _click(self, boxes: Any, corner: list[float] | None, event: gr.SelectData) -> list[Any]:
+    def _click(self, source: Any, boxes: Any, corner: list[float] | None, event: gr.SelectData) -> list[Any]:
         """Keep the first corner of a box; the second one adds the box to the table."""
+        if source != "boxes":
+            return [gr.skip(), None]
         if corner is None:
             gr.Info("Now click the opposite corner of the box.")
-            return [gr.skip(), event.index, "boxes"]
+            return [gr.skip(), event.index]
         rows = [row for row in boxes["data"] if any(cell not in ("", None) for cell in row)]
-        return [[*rows, box_of_corners(corner, event.index)], None, "boxes"]
+        return [[*rows, box_of_corners(corner, event.index)], None]
 
     def _fields(self, source: Any) -> list[Any]:
         """Show what belongs to where people come from."""
@@ -150,7 +162,7 @@ class _VideoTab:
         sources = [source for source in demo.sources if source != "boxes"]
         with gr.Row():
             with gr.Column():
-                clip = gr.Video(label="Video", sources=["upload", "webcam"], height=380)
+                clip = gr.Video(label="Video", sources=["upload", "webcam"], height=HEIGHT)
                 source = gr.Radio(sources, value=sources[0], label="People from")
                 every = gr.Slider(
                     *(1, 10, 1),
@@ -161,7 +173,7 @@ class _VideoTab:
                 smooth = gr.Checkbox(value=True, label="Calm the keypoints")
                 run = gr.Button("Find keypoints", variant="primary")
             with gr.Column():
-                drawn = gr.Video(label="Skeletons", interactive=False, height=380)
+                drawn = gr.Video(label="Skeletons", interactive=False, height=HEIGHT)
                 lines = gr.DownloadButton("Download JSON lines, one a frame", interactive=False)
         progress = gr.Progress(track_tqdm=True)
 
@@ -169,10 +181,10 @@ class _VideoTab:
             with _told():
                 settings = {"model": model, "dataset": head, "source": source, "detect_every": every, "smooth": smooth}
                 video, frames = demo.video(_path(clip), **settings)
-            return str(video), gr.DownloadButton(value=str(frames), interactive=True)
+            return str(video), *_downloads(frames)
 
         settings = [clip, model, head, source, every, smooth]
-        run.click(predict, settings, [drawn, lines], preprocess=False, api_visibility="private")
+        run.click(predict, settings, [drawn, lines], **RAW)
 
 
 def _score(value: float, label: str, visible: bool = True) -> Any:
@@ -181,6 +193,13 @@ def _score(value: float, label: str, visible: bool = True) -> Any:
 
 def _path(file: dict[str, Any] | None) -> str | None:
     return None if file is None else file["path"]
+
+
+def _downloads(*files: Path | None) -> list[Any]:
+    """Buttons of files; one without a file cannot be pressed."""
+    return [
+        gr.DownloadButton(value=None if file is None else str(file), interactive=file is not None) for file in files
+    ]
 
 
 @contextmanager

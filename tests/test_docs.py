@@ -58,7 +58,7 @@ def test_blocks_are_found_by_line_and_excused_by_reason() -> None:
     assert _blocks(page) == [Block(4, "a = 1\n")]
 
 
-NAMES = "predict|evaluate|convert|convert-data|export|publish|serve"
+NAMES = "predict|evaluate|convert|convert-data|export|publish|serve|demo"
 COMMAND = re.compile(rf"(?:accelerate launch training/run\.py|vitpose (?:{NAMES})) .+")
 COMMANDS = [
     (page.name, line)

@@ -102,9 +102,9 @@ def _serve(chosen: argparse.Namespace, _: list[str]) -> None:
 
 def _demo(chosen: argparse.Namespace, _: list[str]) -> None:
     from .hub_cards.demo import Demo
-    from .hub_cards.demo_interface import build_interface
+    from .hub_cards.demo_interface import launch
 
-    build_interface(Demo(chosen.models, detector=chosen.detector)).launch(server_port=chosen.port)
+    launch(Demo(chosen.models, detector=chosen.detector), port=chosen.port)
 
 
 def _export(chosen: argparse.Namespace, _: list[str]) -> None:

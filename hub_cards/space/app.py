@@ -7,11 +7,8 @@ with contextlib.suppress(ModuleNotFoundError):
     import spaces  # noqa: F401  # on ZeroGPU it has to come before torch
 
 from vitpose.hub_cards.demo import Demo
-from vitpose.hub_cards.demo_interface import build_interface
-
-demo = build_interface(
-    Demo(os.environ.get("VITPOSE_MODELS", "tiny").split(), detector=os.environ.get("VITPOSE_DETECTOR"))
-)
+from vitpose.hub_cards.demo_interface import launch
 
 if __name__ == "__main__":
-    demo.launch()
+    models = os.environ.get("VITPOSE_MODELS", "tiny").split()
+    launch(Demo(models, detector=os.environ.get("VITPOSE_DETECTOR")))
