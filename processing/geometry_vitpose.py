@@ -151,6 +151,30 @@ def sample_crops(
     return crops
 
 
+def covering_region(
+    matrices: Tensor, *, crop_size: tuple[int, int], image_size: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """The part of an image that [`sample_crops`] reads: left, top, right and bottom (exclusive), whole pixels.
+
+    Cut to it, with the matrices moved to its corner ([`move_origin`]), an image gives the same crops.
+
+    Args:
+        matrices: `(num_people, 2, 3)` from crop to image pixels, at least one.
+        crop_size: height and width of the crops in pixels.
+        image_size: height and width of the image in pixels.
+    """
+    regions = _touched_regions(matrices.double(), crop_size, image_size)
+    left, top, right, bottom = torch.cat([regions[:, :2].amin(0), regions[:, 2:].amax(0)]).long().tolist()
+    return left, top, right, bottom
+
+
+def move_origin(matrices: Tensor, *, left: int, top: int) -> Tensor:
+    """Matrices `(num_people, 2, 3)` into an image of which `left` columns and `top` rows were cut off."""
+    moved = matrices.clone()
+    moved[:, :, 2] -= moved.new_tensor([left, top])
+    return moved
+
+
 def _touched_regions(matrices: Tensor, crop_size: tuple[int, int], image_size: Sequence[int]) -> Tensor:
     """The part of the image that each crop covers: left, top, right, bottom (exclusive), `(n, 4)` whole numbers."""
     extents = matrices[:, :, :2] * matrices.new_tensor([crop_size[1] - 1, crop_size[0] - 1])  # (n, 2, 2)

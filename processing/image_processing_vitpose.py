@@ -15,13 +15,15 @@ from transformers.utils import ModelOutput, TensorType
 from .annotations_vitpose import Boxes, Keypoints, check_boxes_meet_image, parse_boxes, parse_keypoints
 from .geometry_vitpose import (
     box_to_center_and_size,
+    covering_region,
     crop_to_image_matrices,
     invert_matrices,
+    move_origin,
     sample_crops,
     transform_points,
 )
 from .heatmaps_vitpose import decode_heatmaps, decode_heatmaps_quarter_offset, encode_heatmaps
-from .images_vitpose import Images, ImageSource, list_images, to_rgb_tensor
+from .images_vitpose import Images, ImageSource, list_images, to_rgb_tensor, upright_pil
 from .processor_settings_vitpose import (
     PixelKwargs,
     ViTPoseImageProcessorKwargs,
@@ -123,8 +125,16 @@ class ViTPoseImageProcessor(BaseImageProcessor):
         people = zip(images, tables, matrices.split([len(table) for table in tables]), strict=True)
         for index, (image, table, own_matrices) in enumerate(people):
             if len(table):
-                pixels = _load(image, index, input_data_format, settings["do_rescale"]).to(device)
-                check_boxes_meet_image(table, index, image_size=tuple(pixels.shape[1:]), matrices=own_matrices)
+                pixels, own_matrices = _load(
+                    image,
+                    index,
+                    table=table,
+                    matrices=own_matrices,
+                    crop_size=self._crop_size,
+                    layout=input_data_format,
+                    do_rescale=settings["do_rescale"],
+                )
+                pixels = pixels.to(device)
                 gain, bias = (value.to(pixels.device) for value in gain_and_bias(settings))
                 crops.append(
                     sample_crops(pixels, own_matrices, crop_size=self._crop_size, gain=gain, bias=bias, dtype=dtype)
@@ -236,11 +246,35 @@ def _join(tables: list[Tensor]) -> Tensor:
     return torch.cat([*tables, torch.zeros(0, 4, dtype=torch.float64)])  # (num_people, 4), also without any image
 
 
-def _load(image: ImageSource, index: int, layout: str | ChannelDimension | None, do_rescale: bool) -> Tensor:
-    """[`to_rgb_tensor`] with the image's place in the batch in every message."""
+def _load(
+    image: ImageSource,
+    index: int,
+    *,
+    table: Tensor,
+    matrices: Tensor,
+    crop_size: tuple[int, int],
+    layout: str | ChannelDimension | None,
+    do_rescale: bool,
+) -> tuple[Tensor, Tensor]:
+    """What the crops need of an image as [`to_rgb_tensor`], and the matrices `(num_people, 2, 3)` into it.
+
+    The image's place in the batch is in every message.
+    """
     try:
-        return to_rgb_tensor(image, input_data_format=layout, do_rescale=do_rescale)
+        opened = upright_pil(image)
+        if opened is None:
+            pixels = to_rgb_tensor(image, input_data_format=layout, do_rescale=do_rescale)
+            check_boxes_meet_image(table, index, image_size=tuple(pixels.shape[1:]), matrices=matrices)
+            return pixels, matrices
+        size = opened.height, opened.width
+        check_boxes_meet_image(table, index, image_size=size, matrices=matrices)
+        region = left, top, right, bottom = covering_region(matrices, crop_size=crop_size, image_size=size)
+        if 2 * (right - left) * (bottom - top) < size[0] * size[1]:  # converting a photo takes longer than a crop of it
+            opened, matrices = opened.crop(region), move_origin(matrices, left=left, top=top)
+        return to_rgb_tensor(opened, do_rescale=do_rescale), matrices
     except (TypeError, ValueError) as error:
+        if str(error).startswith("boxes["):
+            raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"images[{index}]: {error}") from error
 

@@ -56,10 +56,9 @@ def to_rgb_tensor(
     Raises:
         TypeError, ValueError: not an image, a layout or a range that cannot be right; says what to do.
     """
-    if isinstance(image, (str, Path)):
-        return _from_path(image)
-    if isinstance(image, Image.Image):
-        return _from_pil(image)
+    opened = upright_pil(image)
+    if opened is not None:
+        return _from_pil(opened)
     if isinstance(image, np.ndarray):
         tensor, channels_last = _from_numpy(image), True
     elif isinstance(image, Tensor):
@@ -71,16 +70,19 @@ def to_rgb_tensor(
     return _rgb(_to_8_bit_range(_channels_first(tensor, input_data_format, channels_last), do_rescale))
 
 
-def _from_path(source: str | Path) -> Tensor:
-    if not os.path.isfile(source):
-        return _from_pil(load_image(str(source)))  # a URL or base64, or a ValueError that says so
-    with Image.open(source) as image:
-        return _from_pil(image)
+def upright_pil(image: ImageSource) -> Image.Image | None:
+    """A PIL image or what lies at a path or URL, turned as its EXIF data says; None for arrays and tensors."""
+    if isinstance(image, (str, Path)):
+        # a URL or base64 otherwise, or a ValueError that says so
+        image = Image.open(image) if os.path.isfile(image) else load_image(str(image))
+    if not isinstance(image, Image.Image):
+        return None
+    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+        image = ImageOps.exif_transpose(image)
+    return image
 
 
 def _from_pil(image: Image.Image) -> Tensor:
-    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
-        image = ImageOps.exif_transpose(image)
     if image.mode[0] in "IF":  # 16-bit, 32-bit or floating grayscale, which convert("RGB") would clip
         return _rgb(_from_deep_pil(image)[None])
     if image.mode == "P" and "transparency" in image.info:

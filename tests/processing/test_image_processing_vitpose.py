@@ -321,3 +321,26 @@ def test_heatmaps_alone_are_enough():
         0
     ]
     assert torch.equal(ours["keypoints"], same["keypoints"])
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "P"])
+def test_a_photo_is_converted_only_where_its_people_are(mode, monkeypatch):
+    """The crops are those of the whole photo; for one small person little of it is converted."""
+    photo = Image.fromarray(PHOTO).convert(mode)
+    boxes = [[300.5, 20.25, 40.0, 60.0]]
+    whole = ViTPoseImageProcessor()(np.array(photo.convert("RGB")), boxes=[boxes]).pixel_values
+    converted = []
+    tobytes = Image.Image.tobytes
+    monkeypatch.setattr(
+        Image.Image, "tobytes", lambda self, *given: converted.append(self.size) or tobytes(self, *given)
+    )
+    torch.testing.assert_close(ViTPoseImageProcessor()(photo, boxes=[boxes]).pixel_values, whole, atol=2e-4, rtol=0)
+    assert all(width < 100 and height < 100 for width, height in converted[-1:])
+
+
+def test_a_photo_of_a_file_with_people_at_its_borders(tmp_path):
+    Image.fromarray(PHOTO).save(tmp_path / "photo.png")
+    for boxes in ([[-30.0, -20.0, 90.0, 110.0]], [[450.0, 440.0, 100.0, 120.0]], BOXES):
+        expected = ViTPoseImageProcessor()(PHOTO, boxes=[boxes]).pixel_values
+        found = ViTPoseImageProcessor()(str(tmp_path / "photo.png"), boxes=[boxes]).pixel_values
+        torch.testing.assert_close(found, expected, atol=2e-4, rtol=0)
