@@ -1,0 +1,101 @@
+"""Images a second of the training loader by workers, beside the plain decoding of the same JPEG files with Pillow.
+
+    python benchmarks/loader.py
+
+Photographs are generated, 640x480 like most of COCO's, one person each; crops of 256x192 are augmented with the figures
+of the released configs. The floor opens and decodes each file in one process and does nothing else; both take turns,
+and medians over the rounds are shown.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader
+
+from vitpose import get_keypoint_schema
+from vitpose.training.augmentation import Augmentation
+from vitpose.training.machine import usable_cores
+from vitpose.training.pose_dataset import EpochSampler, PoseDataset
+
+SIZE = 640, 480  # width, height
+AUGMENTATION = Augmentation(flip_probability=0.5, half_body_probability=0.3, scale=0.5, rotation=40.0)
+
+
+def write_photos(folder: Path, count: int) -> list[dict]:
+    """Photographs of coarse and fine structure with about the bytes of COCO's; rows as the readers give them."""
+    rng, rows = np.random.default_rng(0), []
+    for number in range(count):
+        coarse = Image.fromarray(rng.integers(0, 256, (15, 20, 3), dtype=np.uint8)).resize(SIZE, Image.BICUBIC)
+        fine = rng.normal(0, 12, (SIZE[1], SIZE[0], 1))
+        path = folder / f"{number}.jpg"
+        Image.fromarray((np.asarray(coarse) + fine).clip(0, 255).astype(np.uint8)).save(path, quality=90)
+        left, top, width, height = rng.uniform((20, 20, 80, 160), (300, 120, 300, 340)).tolist()
+        points = rng.uniform((left, top), (left + width, top + height), (17, 2))
+        rows.append(
+            {
+                "image": {"bytes": None, "path": str(path)},
+                "bbox": [left, top, width, height],
+                "keypoints": np.concatenate([points, np.full((17, 1), 2.0)], axis=1).tolist(),
+                **{"width": SIZE[0], "height": SIZE[1], "image_id": number, "person_id": number},
+            }
+        )
+    return rows
+
+
+def decode(rows: list[dict]) -> None:
+    """The floor: every file to RGB pixels."""
+    for row in rows:
+        with Image.open(row["image"]["path"]) as photo:
+            photo.convert("RGB").load()
+
+
+def make_loader(rows: list[dict], workers: int, batch_size: int) -> DataLoader:
+    """As a run builds it."""
+    dataset = PoseDataset(rows, schema=get_keypoint_schema("coco"), crop_size=(256, 192), augmentation=AUGMENTATION)
+    return DataLoader(
+        dataset, batch_size=batch_size, sampler=EpochSampler(len(rows), seed=0), num_workers=workers,
+        persistent_workers=workers > 0,  # so that their start is not counted
+    )  # fmt: skip
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=128)
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2])
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        rows = write_photos(Path(folder), given.images)
+        size = sum(Path(row["image"]["path"]).stat().st_size for row in rows) / len(rows) / 1000
+        loaders = {workers: make_loader(rows, workers, given.batch_size) for workers in given.workers}
+        work = {"floor": lambda: decode(rows)}
+        work |= {str(workers): lambda loader=loader: list(loader) for workers, loader in loaders.items()}
+        times: dict[str, list[float]] = {name: [] for name in work}
+        for _ in range(given.rounds + 1):
+            for name, own in work.items():
+                times[name].append(seconds_of(own))
+    speed = {name: given.images / statistics.median(own[1:]) for name, own in times.items()}  # the first warms up
+    print(f"{given.images} JPEG files of {size:.0f} kB on average, {usable_cores()} core(s)\n")
+    print("| workers | images/s | share of the decoding floor |\n|---:|---:|---:|")
+    print(f"| plain decoding | {speed['floor']:.1f} | |")
+    for workers in loaders:
+        print(f"| {workers} | {speed[str(workers)]:.1f} | {speed[str(workers)] / speed['floor']:.0%} |")
+
+
+if __name__ == "__main__":
+    main()
