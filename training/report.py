@@ -161,11 +161,13 @@ def _draw_loss(axes: Axes, training: Sequence[Mapping[str, Any]]) -> None:
     steps, losses = _series(training, "step"), _series(training, "loss")
     smoothed = smooth(losses)
     axes.plot(steps, losses, color=LOSS_COLOUR, alpha=0.25, linewidth=0.8)
-    axes.plot(steps, smoothed, color=LOSS_COLOUR, linewidth=1.8)
-    for name, colour in zip(_loss_parts(training), cycle(PART_COLOURS), strict=False):
+    axes.plot(steps, smoothed, color=LOSS_COLOUR, linewidth=1.8, label="all")
+    parts = _loss_parts(training)
+    for name, colour in zip(parts, cycle(PART_COLOURS), strict=False):
         own = [entry for entry in training if name in entry]  # a short window may have no sample of a dataset
-        axes.plot(_series(own, "step"), smooth(_series(own, name)), color=colour, label=name.removeprefix("loss/"))
-    if axes.get_legend_handles_labels()[0]:
+        label, losses_of_part = name.removeprefix("loss/"), smooth(_series(own, name))
+        axes.plot(_series(own, "step"), losses_of_part, color=colour, linewidth=1.1, label=label)
+    if parts:
         axes.legend(fontsize=8, frameon=False, labelcolor=INK)
     if np.nanmin(losses) > 0 and np.nanmax(smoothed) > LOG_SCALE_RATIO * np.nanmin(smoothed):
         axes.set_yscale("log")
