@@ -18,6 +18,7 @@ from .demo import Demo, Found, box_of_corners, read_photo
 NO_BOXES: list[list[Any]] = [["", "", "", ""]]
 KEYPOINT_THRESHOLD = 0.3
 HEIGHT = 380  # of pictures, in pixels of the page
+PHONE_WIDTH = 300  # what is at least so wide stands alone in a row of a telephone
 MAX_FILE_SIZE = "200mb"
 FORGET_SECONDS = 3600  # uploaded and written files go after this long
 # Raw values of components come to the functions: Gradio would open a photo itself, and answer one that cannot be read
@@ -32,12 +33,17 @@ def build_interface(demo: Demo) -> Any:
 
     def heads(chosen: str) -> Any:
         names = demo.datasets(chosen)
-        return gr.Dropdown(names, value=names[0], label="Keypoints as in", interactive=len(names) > 1)
+        return gr.Dropdown(
+            names, value=names[0], label="Keypoints as in", interactive=len(names) > 1, min_width=PHONE_WIDTH
+        )
 
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(FORGET_SECONDS, FORGET_SECONDS)) as blocks:
         gr.Markdown(f"# {TITLE}")
         with gr.Row():
-            model = gr.Dropdown(demo.models, value=demo.models[0], label="Model", interactive=len(demo.models) > 1)
+            names = [(_short(name), name) for name in demo.models]
+            model = gr.Dropdown(
+                names, value=demo.models[0], label="Model", interactive=len(names) > 1, min_width=PHONE_WIDTH
+            )
             head = heads(demo.models[0])
         model_chosen = model.input(heads, model, head, api_visibility="private")
         with gr.Tab("Photo"):
@@ -189,6 +195,11 @@ class _VideoTab:
 
 def _score(value: float, label: str, visible: bool = True) -> Any:
     return gr.Slider(0, 1, value, step=0.05, label=label, visible=visible)
+
+
+def _short(model: str) -> str:
+    """A folder by its last two names, a Hub id as it is."""
+    return "/".join(Path(model).parts[-2:])
 
 
 def _path(file: dict[str, Any] | None) -> str | None:
