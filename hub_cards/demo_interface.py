@@ -168,7 +168,7 @@ class _VideoTab:
         sources = [source for source in demo.sources if source != "boxes"]
         with gr.Row():
             with gr.Column():
-                clip = gr.Video(label="Video", sources=["upload", "webcam"], height=HEIGHT)
+                clip = gr.Video(label="Video", sources=["upload"], height=HEIGHT)
                 source = gr.Radio(sources, value=sources[0], label="People from")
                 every = gr.Slider(
                     *(1, 10, 1),

@@ -134,10 +134,11 @@ def test_an_example_answers_at_once_and_two_clicks_make_a_box(page, photo):
     shown = page.locator("img[src*='photo.jpg']")
     shown.wait_for()
     page.wait_for_timeout(1000)
-    shown.click(position={"x": 20, "y": 20})
+    box = shown.bounding_box()  # of the frame, in whose middle the photo is
+    middle = box["width"] / 2, box["height"] / 2
+    shown.click(position={"x": middle[0] - 40, "y": middle[1] - 60})
     page.get_by_text("Now click the opposite corner").wait_for()
-    box = shown.bounding_box()
-    shown.click(position={"x": box["width"] - 20, "y": box["height"] - 10})
+    shown.click(position={"x": middle[0] + 40, "y": middle[1] + 60})
     page.wait_for_timeout(1500)
     page.get_by_role("button", name="Find keypoints").first.click()
     summary(page, "1 person")
