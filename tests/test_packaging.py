@@ -95,7 +95,9 @@ def test_importing_vitpose_does_not_load_what_only_training_and_drawing_need(tmp
 def test_constraints_pin_every_requirement_within_its_range() -> None:
     setup = configparser.ConfigParser()
     setup.read(CHECKOUT / "setup.cfg")
-    lines = [setup["options"]["install_requires"], *setup["options.extras_require"].values()]
+    extras = dict(setup["options.extras_require"])
+    del extras["demo"]  # gradio wants an older Pillow than the rest was tested with: it is installed without this file
+    lines = [setup["options"]["install_requires"], *extras.values()]
     wanted = [Requirement(line) for block in lines for line in block.split("\n") if line]
     pinned = {}
     for line in (CHECKOUT / "constraints.txt").read_text("utf-8").splitlines():

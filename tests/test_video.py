@@ -286,7 +286,8 @@ def test_damaged_frames_are_left_out(clip, tmp_path, caplog):
         lines = run(path, tmp_path / "out")
     assert COUNT // 2 < len(lines) < COUNT
     assert [line["frame"] for line in lines] == list(range(len(lines)))
-    assert f"{path} is damaged: " in caplog.text
+    # decoders differ in whether they refuse a damaged frame or pass over it: one of both is said
+    assert f"{path} is damaged: " in caplog.text or f"{path} ends early: {len(lines)} of {COUNT}" in caplog.text
 
 
 def test_a_clip_without_people_gives_a_video_and_empty_lists(clip, tmp_path):

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import huggingface_hub
+import huggingface_hub.hf_api
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -24,6 +25,8 @@ def hub(monkeypatch, tmp_path):
     monkeypatch.setattr("time.sleep", lambda _: None)  # between tries
     with HubStandIn() as server:
         monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", server.endpoint)
+        # transformers calls the functions of this one, which took its endpoint when it was made
+        monkeypatch.setattr(huggingface_hub.hf_api.api, "endpoint", server.endpoint)
         template = server.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
         monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
         yield server
