@@ -121,30 +121,45 @@ class ViTPoseImageProcessor(BaseImageProcessor):
         images = list_images(images)
         tables = parse_boxes(boxes, num_images=len(images))
         matrices = self._matrices(_join(tables), self._crop_size)  # (num_people, 2, 3)
-        crops = []
         people = zip(images, tables, matrices.split([len(table) for table in tables]), strict=True)
-        for index, (image, table, own_matrices) in enumerate(people):
-            if len(table):
-                pixels, own_matrices = _load(
-                    image,
-                    index,
-                    table=table,
-                    matrices=own_matrices,
-                    crop_size=self._crop_size,
-                    layout=input_data_format,
-                    do_rescale=settings["do_rescale"],
-                )
-                pixels = pixels.to(device)
-                gain, bias = (value.to(pixels.device) for value in gain_and_bias(settings))
-                crops.append(
-                    sample_crops(pixels, own_matrices, crop_size=self._crop_size, gain=gain, bias=bias, dtype=dtype)
-                )
+        crops = [
+            self._cut(image, index, table, own, settings, layout=input_data_format, device=device, dtype=dtype)
+            for index, (image, table, own) in enumerate(people)
+            if len(table)
+        ]
         pixel_values = _concatenate(crops, self._crop_size, dtype)
         data = {"pixel_values": pixel_values}
         if keypoints is not None:
             targets = self._targets(parse_keypoints(keypoints, boxes=tables), matrices)
             data |= {name: target.to(pixel_values.device) for name, target in targets.items()}
         return BatchFeature(data=data, tensor_type=return_tensors)
+
+    def _cut(
+        self,
+        image: ImageSource,
+        index: int,
+        table: Tensor,
+        matrices: Tensor,
+        settings: dict[str, Any],
+        *,
+        layout: str | ChannelDimension | None,
+        device: str | torch.device | None,
+        dtype: torch.dtype,
+    ) -> Tensor:
+        """The crops `(num_people, 3, height, width)` of one image's boxes, through their matrices into the image."""
+        size = self._crop_size
+        pixels, matrices = _load(
+            image,
+            index,
+            table=table,
+            matrices=matrices,
+            crop_size=size,
+            layout=layout,
+            do_rescale=settings["do_rescale"],
+        )
+        pixels = pixels.to(device)
+        gain, bias = (value.to(pixels.device) for value in gain_and_bias(settings))
+        return sample_crops(pixels, matrices, crop_size=size, gain=gain, bias=bias, dtype=dtype)
 
     def _call_settings(self, changes: PixelKwargs) -> dict[str, Any]:
         """The processor's pixel settings with the changes of one call."""

@@ -27,6 +27,7 @@ What only some datasets know stands in columns of its own, which the others lack
 import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import datasets
@@ -128,10 +129,8 @@ def _refuse_far_keypoints(keypoints: np.ndarray, sizes: np.ndarray, where: Calla
 
 def _number_table(values: Sequence[Any], width: int, content: str, where: Callable[[int], str]) -> np.ndarray:
     """Stack rows of `width` numbers, nested or flat, into `(len(values), width)`; what is returned may be changed."""
-    try:
+    with suppress(TypeError, ValueError):  # otherwise a row is at fault, and the loop finds out which
         return np.array(values, dtype=np.float64).reshape(len(values), width)
-    except (TypeError, ValueError):  # a row is at fault: find out which
-        pass
     table = np.empty((len(values), width))
     for row, value in enumerate(values):
         try:
