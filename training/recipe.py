@@ -1,22 +1,15 @@
-"""A recipe: every choice of a training run, typed, checked once, read from YAML and from the command line.
+"""A recipe: every choice of a training run, typed and checked once; `recipe_reading` brings it from files and commands.
 
 The defaults are the embedded run: fine-tune the shipped tiny checkpoint on generated people, some minutes on two CPU
 cores. A recipe file lists the fields that differ, and may name another one to start from: `base: lspet.yaml`.
 """
 
-import argparse
 import dataclasses
 import difflib
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import wraps
-from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Literal, NoReturn, cast, get_args, get_origin, get_type_hints
-
-import yaml
-from transformers import HfArgumentParser
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from vitpose.modeling.configuration_vitpose import PRESETS
 from vitpose.modeling.keypoint_schemas import KeypointSchema, get_keypoint_schema, read_keypoint_schema
@@ -27,7 +20,6 @@ PART_FIELDS = (
     *("data", "data_dir", "schema", "train_split", "eval_split", "eval_boxes", "style", "data_seed"),
     *("train_people", "eval_people", "rate"),
 )
-RECIPES = Path(__file__).parent / "recipes"
 DATASETS = list_known_datasets()
 
 
@@ -206,7 +198,7 @@ class Recipe:
 
     def validate(self) -> None:
         """Raise a `ValueError` for a value of a wrong type or out of range, or a contradiction between fields."""
-        _check_types(vars(self))
+        check_types(vars(self))
         _require(self, "preset", self.preset in PRESETS, f"one of {', '.join(PRESETS)}")
         _check_ranges(self)
         sides_agree = (self.image_height is None) == (self.image_width is None)
@@ -222,13 +214,13 @@ class Recipe:
 
     def _check_mixture(self) -> None:
         for number, part in enumerate(self.mixture):
-            _reject_unknown(part, f"Recipe field mixture, entry {number},", known=PART_FIELDS)
+            reject_unknown(part, f"Recipe field mixture, entry {number},", known=PART_FIELDS)
             rate = part.get("rate", 1.0)
             if type(rate) not in (int, float) or not 0 < rate < float("inf"):
                 raise ValueError(f"Recipe field mixture, entry {number}: expected a rate above 0, got {rate!r}.")
         for number, recipe in enumerate(self.parts):
             try:
-                _check_types(vars(recipe))
+                check_types(vars(recipe))
                 recipe._check_data()
             except ValueError as error:
                 raise ValueError(f"Recipe field mixture, entry {number}: {error}") from error
@@ -281,7 +273,7 @@ def _require(recipe: Recipe, name: str, holds: bool, expected: str) -> None:
         raise ValueError(f"Recipe field {name}: expected {expected}, got {getattr(recipe, name)!r}.")
 
 
-def _check_types(fields: dict[str, Any]) -> None:
+def check_types(fields: dict[str, Any]) -> None:
     kinds = get_type_hints(Recipe)
     for name, value in fields.items():
         if not _is_a(value, kinds[name]):
@@ -324,99 +316,10 @@ def _check_ranges(recipe: Recipe) -> None:
     _require(recipe, "drop_path_rate", drop_path_rate is None or 0 <= drop_path_rate < 1, "a rate from 0 to below 1")
 
 
-def load_recipe_file(path: str | Path) -> dict[str, Any]:
-    """The fields of a YAML recipe, those of its `base` included.
-
-    Args:
-        path: A file, or the name of a recipe that ships with vitpose, such as `lspet.yaml`.
-
-    Raises:
-        FileNotFoundError: There is no such file; the message lists the shipped recipes.
-        ValueError: The file holds no fields, one of a wrong type, or an unknown one; the message has the nearest name.
-    """
-    path = Path(path)
-    file = path if path.is_file() else RECIPES / path.name
-    if not file.is_file():
-        shipped = ", ".join(sorted(recipe.name for recipe in RECIPES.glob("*.yaml")))
-        raise FileNotFoundError(f"No recipe {path}. Recipes that ship with vitpose: {shipped}.")
-    fields = _read_yaml(file)
-    base = fields.pop("base", None)
-    _reject_unknown(fields, f"Recipe {file}")
-    fields = _with_numbers(fields)
-    _check_types(fields)
-    return {**(load_recipe_file(file.parent / base) if base else {}), **fields}
-
-
-def _read_yaml(file: Path) -> dict[str, Any]:
-    try:
-        fields = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise ValueError(f"Recipe {file} is not YAML: {error}.") from error
-    if not isinstance(fields, dict):
-        raise ValueError(f"Recipe {file}: expected lines of the form 'field: value', got a {type(fields).__name__}.")
-    return fields
-
-
-def parse_recipe(arguments: list[str] | None = None) -> Recipe:
-    """The recipe of a command line: `[RECIPE.yaml] [--field value ...]`; later beats earlier.
-
-    Raises:
-        ValueError: A field is unknown, of a wrong type, out of range, or contradicts another.
-    """
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    fields = load_recipe_file(arguments.pop(0)) if arguments and not arguments[0].startswith("-") else {}
-    given = [argument[2:].split("=")[0].replace("-", "_") for argument in arguments if argument.startswith("--")]
-    _reject_unknown([name for name in given if name != "help"], "The command line")
-    parser = _Parser(cast(Any, Recipe), prog="training/run.py", usage="%(prog)s [RECIPE.yaml] [--field value ...]")
-    parser.set_defaults(**fields)
-    (recipe,) = parser.parse_args_into_dataclasses(arguments, look_for_args_file=False)
-    recipe.validate()
-    return recipe
-
-
-class _Parser(HfArgumentParser):
-    """A parser whose mistakes are raised like those of a recipe file, and that reads `null` as one does."""
-
-    def add_argument(self, *names: str, **settings: Any) -> argparse.Action:
-        kind = get_type_hints(Recipe).get(names[0].lstrip("-"))
-        if NoneType in get_args(kind):
-            settings["type"] = _or_null(settings["type"])
-        return super().add_argument(*names, **settings)
-
-    def error(self, message: str) -> NoReturn:
-        raise ValueError(f"The command line: {message}.")
-
-
-def _or_null(kind: Callable[[str], Any]) -> Callable[[str], Any]:
-    """A reader of a command-line value that gives None for `null`."""
-
-    @wraps(kind)  # messages name the kind
-    def read(text: str) -> Any:
-        return None if text == "null" else kind(text)
-
-    return read
-
-
-def _reject_unknown(names: Any, owner: str, known: Sequence[str] | None = None) -> None:
+def reject_unknown(names: Any, owner: str, known: Sequence[str] | None = None) -> None:
     known = known or [item.name for item in dataclasses.fields(Recipe)]
     for name in names:
         if name not in known and not (name.startswith("no_") and name[3:] in known):
             near = difflib.get_close_matches(name, known, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else f" Fields: {', '.join(known)}."
             raise ValueError(f"{owner} has an unknown field {name!r}.{hint}")
-
-
-def _with_numbers(fields: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a file with numbers where YAML has text: it reads `5e-4` so, for want of a dot."""
-    kinds = get_type_hints(Recipe)
-    return {
-        name: _to_float(name, value) if kinds[name] in (float, float | None) and isinstance(value, str) else value
-        for name, value in fields.items()
-    }
-
-
-def _to_float(name: str, value: str) -> float:
-    try:
-        return float(value)
-    except ValueError:
-        raise ValueError(f"Recipe field {name}: expected a number, got {value!r}.") from None

@@ -14,7 +14,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from vitpose.training.machine import usable_cores
 from vitpose.training.preemption import PreemptedError
-from vitpose.training.recipe import parse_recipe
+from vitpose.training.recipe_reading import parse_recipe
 from vitpose.training.session import run_recipe
 from vitpose.training.trainer import NonFiniteLossError
 

@@ -49,7 +49,7 @@ def evaluation_recipe(chosen: argparse.Namespace, rest: list[str]) -> "Recipe":
         ValueError: A field is unknown or of a wrong value, or there is a dataset without its folder.
     """
     from .training.known_datasets import get_known_dataset
-    from .training.recipe import parse_recipe
+    from .training.recipe_reading import parse_recipe
 
     file = rest[:1] if rest and not rest[0].startswith("-") else []
     fields = {field: getattr(chosen, flag) for flag, field in _FIELDS.items()}

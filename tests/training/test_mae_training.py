@@ -14,7 +14,8 @@ from vitpose.training import pretraining_outputs, run
 from vitpose.training.assembly import build_model
 from vitpose.training.picture_dataset import PictureDataset, one_row_an_image, random_resized_crop
 from vitpose.training.pose_dataset import PoseDataset
-from vitpose.training.recipe import Recipe, parse_recipe
+from vitpose.training.recipe import Recipe
+from vitpose.training.recipe_reading import parse_recipe
 from vitpose.training.session import run_recipe
 from vitpose.training.synthetic import SyntheticPeople
 from vitpose.training.trainer import Trainer

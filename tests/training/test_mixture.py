@@ -13,7 +13,7 @@ from vitpose import ViTPoseForPoseEstimation
 from vitpose.training.assembly import build_model, build_training_loader
 from vitpose.training.mixture import MixtureSampler, collate_mixed
 from vitpose.training.objectives import PoseObjective
-from vitpose.training.recipe import load_recipe_file
+from vitpose.training.recipe_reading import load_recipe_file
 from vitpose.training.report import _draw_loss
 from vitpose.training.report import read_log as read_training_lines
 from vitpose.training.session import run_recipe

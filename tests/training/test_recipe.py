@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from vitpose import get_keypoint_schema
-from vitpose.training.recipe import RECIPES, Recipe, load_recipe_file, parse_recipe
+from vitpose.training.recipe import Recipe
+from vitpose.training.recipe_reading import RECIPES, load_recipe_file, parse_recipe
 
 
 def write(path: Path, text: str) -> str:

@@ -13,7 +13,8 @@ from PIL import Image
 from vitpose import get_keypoint_schema
 from vitpose.modeling.configuration_vitpose import PRESETS
 from vitpose.training.assembly import build_config
-from vitpose.training.recipe import RECIPES, Recipe, load_recipe_file
+from vitpose.training.recipe import Recipe
+from vitpose.training.recipe_reading import RECIPES, load_recipe_file
 from vitpose.training.session import run_recipe
 
 NAMES = sorted(path.name for path in RECIPES.glob("*.yaml"))
