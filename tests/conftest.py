@@ -41,3 +41,21 @@ def shared_weights() -> Path:
 def checkout() -> Path:
     """Root of the source tree under test."""
     return CHECKOUT
+
+
+@pytest.fixture(scope="session")
+def detector(tmp_path_factory) -> str:
+    """Folder of a small object detector with random weights that knows a person and a dog."""
+    from transformers import YolosConfig, YolosForObjectDetection, YolosImageProcessor
+
+    folder = tmp_path_factory.mktemp("detector")
+    torch.manual_seed(0)
+    config = YolosConfig(
+        **{"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16},
+        **{"image_size": [64, 64], "num_detection_tokens": 12, "use_mid_position_embeddings": False},
+        id2label={0: "person", 1: "dog"},
+        label2id={"person": 0, "dog": 1},
+    )
+    YolosForObjectDetection(config).save_pretrained(folder)
+    YolosImageProcessor(size={"height": 64, "width": 64}).save_pretrained(folder)
+    return str(folder)

@@ -99,24 +99,6 @@ def test_a_photo_taken_sideways_is_turned(model, tmp_path, photos):
     assert read_results(tmp_path / "out")[0]["bbox"] == [0.0, 0.0, SIZE[1], SIZE[0]]
 
 
-@pytest.fixture(scope="module")
-def detector(tmp_path_factory) -> str:
-    """Folder of a small object detector with random weights that knows a person and a dog."""
-    from transformers import YolosConfig, YolosForObjectDetection, YolosImageProcessor
-
-    folder = tmp_path_factory.mktemp("detector")
-    torch.manual_seed(0)
-    config = YolosConfig(
-        **{"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16},
-        **{"image_size": [64, 64], "num_detection_tokens": 12, "use_mid_position_embeddings": False},
-        id2label={0: "person", 1: "dog"},
-        label2id={"person": 0, "dog": 1},
-    )
-    YolosForObjectDetection(config).save_pretrained(folder)
-    YolosImageProcessor(size={"height": 64, "width": 64}).save_pretrained(folder)
-    return str(folder)
-
-
 def test_a_detector_finds_the_people(photos, model, detector, tmp_path):
     out, everything = tmp_path / "out", ["--detector", detector, "--detector-threshold", 0.0]
     assert predict(photos, "--model", model, *everything, "--out", out) == 0

@@ -10,9 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
-from transformers import YolosConfig, YolosForObjectDetection, YolosImageProcessor
 
 from vitpose import SyntheticPeople, cli, get_keypoint_schema
 from vitpose.find_people import BoxesFile, find_whole_image
@@ -135,22 +133,6 @@ def test_boxes_beyond_the_end_are_told(clip, tmp_path, caplog):
     (tmp_path / "boxes.json").write_text(json.dumps([{"frame": 30, "bbox": [0, 0, 5, 5]}]))
     assert predict(clip, tmp_path / "out", "--boxes", tmp_path / "boxes.json") == 0
     assert "boxes of 1 frames, up to number 30, which the video does not have" in caplog.text
-
-
-@pytest.fixture(scope="module")
-def detector(tmp_path_factory) -> Path:
-    """Folder of a small object detector with random weights that knows a person and a dog."""
-    folder = tmp_path_factory.mktemp("detector")
-    torch.manual_seed(0)
-    config = YolosConfig(
-        **{"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16},
-        **{"image_size": [64, 64], "num_detection_tokens": 12, "use_mid_position_embeddings": False},
-        id2label={0: "person", 1: "dog"},
-        label2id={"person": 0, "dog": 1},
-    )
-    YolosForObjectDetection(config).save_pretrained(folder)
-    YolosImageProcessor(size={"height": 64, "width": 64}).save_pretrained(folder)
-    return folder
 
 
 def test_the_command_finds_people_with_a_detector(clip, detector, tmp_path, capsys):

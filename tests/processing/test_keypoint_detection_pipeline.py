@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import VitPoseConfig, VitPoseForPoseEstimation, YolosConfig, YolosForObjectDetection, pipeline
-from transformers.models.yolos import YolosImageProcessor
+from transformers import VitPoseConfig, VitPoseForPoseEstimation, pipeline
 from transformers.pipelines.pt_utils import KeyDataset
 
 import vitpose
@@ -44,22 +43,6 @@ def pipe(folder):
 def photos() -> list[Image.Image]:
     pixels = np.random.default_rng(0).integers(0, 256, (3, SIZE[1], SIZE[0], 3), dtype=np.uint8)
     return [Image.fromarray(image) for image in pixels]
-
-
-@pytest.fixture(scope="module")
-def detector(tmp_path_factory) -> str:
-    """Folder of a small detector with random weights that knows a person and a dog."""
-    folder = tmp_path_factory.mktemp("detector")
-    torch.manual_seed(0)
-    config = YolosConfig(
-        **{"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16},
-        **{"image_size": [64, 64], "num_detection_tokens": 12, "use_mid_position_embeddings": False},
-        id2label={0: "person", 1: "dog"},
-        label2id={"person": 0, "dog": 1},
-    )
-    YolosForObjectDetection(config).save_pretrained(folder)
-    YolosImageProcessor(size={"height": 64, "width": 64}).save_pretrained(folder)
-    return str(folder)
 
 
 def points_of(people: list[dict]) -> np.ndarray:
