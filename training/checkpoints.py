@@ -10,6 +10,7 @@ from typing import Any
 from accelerate import Accelerator
 
 from .recipe import Recipe
+from .weight_average import WeightAverage
 
 PROGRESS_FILE = "progress.json"
 
@@ -38,8 +39,14 @@ class Progress:
     seconds: float = 0.0
 
 
-def save_checkpoint(accelerator: Accelerator, folder: Path, progress: Progress, recipe: Recipe) -> Path:
-    """Write model, optimiser and progress to `folder/step-N`; called by every process."""
+def save_checkpoint(
+    accelerator: Accelerator,
+    folder: Path,
+    progress: Progress,
+    recipe: Recipe,
+    average: WeightAverage | None = None,
+) -> Path:
+    """Write model, optimiser, average and progress to `folder/step-N`; called by every process."""
     target = folder / f"step-{progress.step:08d}"
     partial = target.with_name(f".{target.name}.partial")
     if accelerator.is_main_process:
@@ -49,6 +56,8 @@ def save_checkpoint(accelerator: Accelerator, folder: Path, progress: Progress, 
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         state = {"progress": asdict(progress), "recipe": asdict(recipe), "processes": accelerator.num_processes}
+        if average is not None:
+            average.save(partial)
         (partial / PROGRESS_FILE).write_text(json.dumps(state, indent=2), encoding="utf-8")
         if target.exists():
             shutil.rmtree(target)
@@ -63,8 +72,10 @@ def list_checkpoints(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("step-*") if re.fullmatch(r"step-\d{8}", path.name))
 
 
-def load_checkpoint(accelerator: Accelerator, folder: Path, recipe: Recipe) -> Progress:
-    """Bring model and optimiser to the newest checkpoint of a run.
+def load_checkpoint(
+    accelerator: Accelerator, folder: Path, recipe: Recipe, average: WeightAverage | None = None
+) -> Progress:
+    """Bring model, optimiser and average to the newest checkpoint of a run.
 
     Raises:
         FileNotFoundError: There is no checkpoint to go on from.
@@ -76,16 +87,18 @@ def load_checkpoint(accelerator: Accelerator, folder: Path, recipe: Recipe) -> P
     state = json.loads((checkpoints[-1] / PROGRESS_FILE).read_text(encoding="utf-8"))
     _check_same_run(state, recipe, accelerator.num_processes, checkpoints[-1])
     accelerator.load_state(str(checkpoints[-1]))
+    if average is not None:
+        average.load(checkpoints[-1])
     return Progress(**state["progress"])
 
 
 def _check_same_run(state: dict[str, Any], recipe: Recipe, processes: int, checkpoint: Path) -> None:
     now = {**asdict(recipe), "processes": processes}
-    then = {**state["recipe"], "processes": state["processes"]}
+    then = {**asdict(Recipe()), **state["recipe"], "processes": state["processes"]}
     changed = [
-        f"{name}: {then.get(name)!r} then, {value!r} now"
+        f"{name}: {then[name]!r} then, {value!r} now"
         for name, value in now.items()
-        if name not in _FREE_TO_CHANGE and then.get(name) != value
+        if name not in _FREE_TO_CHANGE and then[name] != value
     ]
     if changed:
         raise ValueError(

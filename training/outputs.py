@@ -173,7 +173,7 @@ def save_model(trainer: Trainer, output: Path) -> None:
     is installed. Publishing adds it, for those who have transformers alone.
     """
     recipe, config = trainer.recipe, trainer.config
-    model = trainer.accelerator.unwrap_model(trainer.model)
+    model = trainer.accelerator.unwrap_model(trainer.result)
     height, width = config.image_size
     processor = ViTPoseImageProcessor(
         size={"height": height, "width": width},

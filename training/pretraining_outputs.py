@@ -38,7 +38,7 @@ def write_pretraining_outputs(trainer: Trainer, evaluations: Mapping[str, Any]) 
     """
     recipe, output = trainer.recipe, Path(trainer.recipe.output_dir)
     ((name, evaluation),) = evaluations.items()
-    model = trainer.accelerator.unwrap_model(trainer.model)
+    model = trainer.accelerator.unwrap_model(trainer.result)
     height, width = trainer.config.image_size
     processor = ViTPoseImageProcessor(size={"height": height, "width": width})
     save_into(output, model.save_pretrained, processor.save_pretrained)

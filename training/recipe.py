@@ -132,6 +132,11 @@ class Recipe:
     schedule: Literal["step", "cosine"] = _about("cosine", "How the learning rate falls after the warm-up.")
     decay_epochs: list[int] = _about([170, 200], "With 'step': epochs at which the learning rate falls to a tenth.")
     max_grad_norm: float = _about(1.0, "Gradients are scaled down to this L2 norm; 0 leaves them as they are.")
+    ema_decay: float = _about(
+        0.0,
+        "Evaluate and save an exponential moving average of the weights: 0.999 averages over some 1,000 steps, 0 has "
+        "the last weights.",
+    )
     mixed_precision: Literal["no", "bf16", "fp16"] = _about("no", "Precision of matrix products in training.")
     gradient_checkpointing: bool = _about(False, "Recompute activations in the backward pass to save memory.")
 
@@ -310,8 +315,8 @@ def _check_ranges(recipe: Recipe) -> None:
         _require(recipe, name, 0 <= getattr(recipe, name) < float("inf"), "0 or more")
     for name in ("flip_probability", "half_body_probability"):
         _require(recipe, name, 0 <= getattr(recipe, name) <= 1, "a probability from 0 to 1")
-    _require(recipe, "adam_beta2", 0 <= recipe.adam_beta2 < 1, "0 or more and less than 1")
-    _require(recipe, "scale_deviation", 0 <= recipe.scale_deviation < 1, "0 or more and less than 1")
+    for name in ("adam_beta2", "ema_decay", "scale_deviation"):
+        _require(recipe, name, 0 <= getattr(recipe, name) < 1, "0 or more and less than 1")
     drop_path_rate = recipe.drop_path_rate
     _require(recipe, "drop_path_rate", drop_path_rate is None or 0 <= drop_path_rate < 1, "a rate from 0 to below 1")
 

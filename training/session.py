@@ -23,6 +23,7 @@ from .pretraining_outputs import write_pretraining_outputs
 from .profiling import profile_run
 from .recipe import Recipe
 from .trainer import RunLog, Trainer
+from .weight_average import WeightAverage
 
 logger = logging.getLogger(__name__)
 
@@ -54,12 +55,14 @@ def run_recipe(recipe: Recipe) -> Path:
         _start_tracker(accelerator, recipe)
     pretrains = recipe.task == "masked_image_modeling"
     trainer = (assemble_pretraining if pretrains else assemble)(recipe, accelerator, output)
+    if recipe.ema_decay:
+        trainer.average = WeightAverage(accelerator.unwrap_model(trainer.model), decay=recipe.ema_decay)
     if recipe.profile:
         profile_run(trainer)
         accelerator.end_training()
         return output
     if recipe.resume:
-        trainer.progress = load_checkpoint(accelerator, trainer.checkpoint_folder, recipe)
+        trainer.progress = load_checkpoint(accelerator, trainer.checkpoint_folder, recipe, trainer.average)
         trainer.log.forget_after(trainer.progress, epochs=recipe.epochs)
     _warn_of_long_warmup(trainer)
     with trainer.notice.listen():

@@ -36,6 +36,7 @@ from .pose_dataset import EpochSampler
 from .preemption import PreemptedError, TerminationNotice
 from .recipe import Recipe
 from .report import MAIN_METRICS
+from .weight_average import WeightAverage
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +101,7 @@ class Trainer:
         config: The model's configuration.
         log: Where figures go.
         evaluators: Evaluate the model as it is, each on a dataset.
+        average: Of the weights, where the recipe asks for it; it is what is evaluated and saved.
         on_evaluation: Called with the trainer and its evaluations after each of them, by every process.
         progress: Where to begin.
     """
@@ -114,6 +116,7 @@ class Trainer:
     config: ViTPoseConfig
     log: RunLog
     evaluators: dict[str, Evaluator]
+    average: WeightAverage | None = None
     on_evaluation: "Callable[[Trainer, dict[str, Evaluation]], None] | None" = None
     progress: Progress = field(default_factory=Progress)
 
@@ -122,6 +125,11 @@ class Trainer:
         # for a profiler: what marks PARTS_OF_A_STEP, and what is called between steps
         self.part: Callable[[str], AbstractContextManager] = record_function
         self.after_step: Callable[[], None] = lambda: None
+
+    @property
+    def result(self) -> nn.Module:
+        """The model that is evaluated and saved: the average of the weights, or the model itself."""
+        return self.model if self.average is None else self.average.model
 
     @property
     def checkpoint_folder(self) -> Path:
@@ -174,6 +182,8 @@ class Trainer:
             if not ends_step:
                 continue
             self.progress.step += 1
+            if self.average is not None:
+                self.average.update(self.accelerator.unwrap_model(self.model), step=self.progress.step)
             self.progress.seconds = time.perf_counter() - started
             if self.progress.step % self.recipe.log_every == 0 or batches_left == 0:
                 self._log(window, learning_rate)
@@ -271,7 +281,7 @@ class Trainer:
         )
 
     def _evaluate(self) -> dict[str, Evaluation]:
-        evaluations = {name: evaluate(self.model) for name, evaluate in self.evaluators.items()}
+        evaluations = {name: evaluate(self.result) for name, evaluate in self.evaluators.items()}
         self.log.write(step=self.progress.step, epoch=self.progress.epoch, eval=joined_metrics(evaluations))
         for name, evaluation in evaluations.items():
             shown = (metric for metric in _SHOWN_METRICS if metric in evaluation.metrics)
@@ -283,7 +293,7 @@ class Trainer:
         return evaluations
 
     def _save(self) -> None:
-        save_checkpoint(self.accelerator, self.checkpoint_folder, self.progress, self.recipe)
+        save_checkpoint(self.accelerator, self.checkpoint_folder, self.progress, self.recipe, self.average)
 
 
 # Sum and number of losses: of batches under None, of samples under the part of the mixture that they are of.

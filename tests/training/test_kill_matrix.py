@@ -62,6 +62,7 @@ def mixture(tmp_path, write_people) -> list[dict]:
         ("in each batch of two epochs", {}, range(2, 10)),
         ("batch norm has statistics of its own", {"decoder": "classic"}, (3, 6, 8)),
         ("two workers are ahead with their batches", {"num_workers": 2}, (3, 6, 9)),
+        ("a running average of weights and statistics", {"decoder": "classic", "ema_decay": 0.9}, (3, 6, 8)),
         ("half precision", {"mixed_precision": "bf16"}, (3, 6, 8)),
         ("several datasets, two workers", {"mixture": None, "num_workers": 2}, (2, 5, 8)),
     ],
