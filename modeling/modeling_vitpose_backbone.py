@@ -32,6 +32,7 @@ class ViTPosePreTrainedModel(PreTrainedModel):
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _no_split_modules = ["ViTPoseEmbeddings", "ViTPoseLayer"]
+    _input_embed_layer = "embeddings"  # asked for by accelerate, which shards it by itself
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:

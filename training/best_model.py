@@ -27,9 +27,11 @@ def main_figure(evaluations: Mapping[str, Evaluation]) -> float:
 def keep_best(trainer: Trainer, evaluations: Mapping[str, Evaluation]) -> None:
     """Keep the model in `output_dir/best` if it is better than the one there; of equal ones the earlier stays.
 
+    Every process calls it, as each may hold a part of the weights; the main one writes.
     The folder holds model, processor and `metrics.json`, which a resumed run compares with. It is written before the
     checkpoint of the same step: a run that is killed in between evaluates once more, and comes to the same figure.
     """
+    weights = trainer.accelerator.get_state_dict(trainer.result)
     if not trainer.accelerator.is_main_process:
         return
     folder = Path(trainer.recipe.output_dir) / BEST_FOLDER
@@ -40,7 +42,7 @@ def keep_best(trainer: Trainer, evaluations: Mapping[str, Evaluation]) -> None:
     if not figure > best_figure(folder):  # nor if it is not a number
         return
     shutil.rmtree(partial, ignore_errors=True)
-    save_model(trainer, partial)
+    save_model(trainer, partial, weights)
     place = {"main": figure, "step": trainer.progress.step, "epoch": trainer.progress.epoch}
     with whole_file(partial / "metrics.json") as path:
         path.write_text(json.dumps(measured_figures(evaluations, trainer.recipe, place), indent=2), encoding="utf-8")

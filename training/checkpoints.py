@@ -55,7 +55,7 @@ def save_checkpoint(
     accelerator.save_state(str(partial), safe_serialization=True)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        state = {"progress": asdict(progress), "recipe": asdict(recipe), "processes": accelerator.num_processes}
+        state = {"progress": asdict(progress), "recipe": asdict(recipe), **_layout(accelerator)}
         if average is not None:
             average.save(partial)
         (partial / PROGRESS_FILE).write_text(json.dumps(state, indent=2), encoding="utf-8")
@@ -85,16 +85,22 @@ def load_checkpoint(
     if not checkpoints:
         raise FileNotFoundError(f"Nothing to resume: {folder} holds no checkpoint. Leave --resume out to start.")
     state = json.loads((checkpoints[-1] / PROGRESS_FILE).read_text(encoding="utf-8"))
-    _check_same_run(state, recipe, accelerator.num_processes, checkpoints[-1])
+    _check_same_run(state, recipe, _layout(accelerator), checkpoints[-1])
     accelerator.load_state(str(checkpoints[-1]))
     if average is not None:
         average.load(checkpoints[-1])
     return Progress(**state["progress"])
 
 
-def _check_same_run(state: dict[str, Any], recipe: Recipe, processes: int, checkpoint: Path) -> None:
-    now = {**asdict(recipe), "processes": processes}
-    then = {**asdict(Recipe()), **state["recipe"], "processes": state["processes"]}
+def _layout(accelerator: Accelerator) -> dict[str, Any]:
+    """How many processes share a run, and whether they share out its weights."""
+    return {"processes": accelerator.num_processes, "sharded": accelerator.is_fsdp2}
+
+
+def _check_same_run(state: dict[str, Any], recipe: Recipe, layout: dict[str, Any], checkpoint: Path) -> None:
+    now = {**asdict(recipe), **layout}
+    then_layout = {"processes": state["processes"], "sharded": state.get("sharded", False)}
+    then = {**asdict(Recipe()), **state["recipe"], **then_layout}
     changed = [
         f"{name}: {then[name]!r} then, {value!r} now"
         for name, value in now.items()

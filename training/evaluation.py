@@ -6,6 +6,7 @@ measured.
 
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -72,27 +73,36 @@ def predict_people(
     """
     given = [model] if isinstance(model, nn.Module) else list(model)
     models = [accelerator.unwrap_model(each) for each in given]  # shares may differ in length: no process waits
-    _share_buffers(models, accelerator)
+    share_buffers(models, accelerator)
     were_training = [each.training for each in models]
     batches = []
     flip_index = schema.flip_index if flip_test else None
+    predict = partial(predict_heatmaps, models, dataset_index=dataset_index, flip_index=flip_index)
+    idle_turns = _idle_turns(loader, accelerator)
     for each in models:
         each.eval()
     for batch in tqdm(loader, desc="evaluate", disable=not accelerator.is_local_main_process, leave=False):
         batch = send_to_device(batch, accelerator.device)
         crops = batch["pixel_values"]
-        heatmaps = predict_heatmaps(models, crops, dataset_index=dataset_index, flip_index=flip_index).float()
+        heatmaps = predict(crops).float()
         points, scores = decode_heatmaps(heatmaps, blur_sigma=dark_sigma)
         points = heatmap_to_image(
             points, batch["matrix"], crop_size=tuple(crops.shape[-2:]), heatmap_size=tuple(heatmaps.shape[-2:])
         )
         batches.append(tuple(values.cpu().numpy() for values in (batch["index"], points, scores)))
+    for _ in range(idle_turns):
+        predict(loader.dataset[0]["pixel_values"][None].to(accelerator.device))
     for each, was_training in zip(models, were_training, strict=True):
         each.train(was_training)
     return _in_order(gather_object(batches), count=len(cast(Sized, loader.dataset)))
 
 
-def _share_buffers(models: Sequence[nn.Module], accelerator: Accelerator) -> None:
+def _idle_turns(loader: DataLoader, accelerator: Accelerator) -> int:
+    """How often this process runs a sharded model only because others, with more batches, cannot without it."""
+    return max(gather_object([len(loader)])) - len(loader) if accelerator.is_fsdp2 else 0
+
+
+def share_buffers(models: Sequence[nn.Module], accelerator: Accelerator) -> None:
     """Give all processes the running statistics of the first: in training each has those of its own batches."""
     if accelerator.num_processes > 1:
         for buffer in (buffer for model in models for buffer in model.buffers()):

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from vitpose import write_model_card
 from vitpose.processing.image_processing_vitpose import ViTPoseImageProcessor
@@ -34,13 +35,18 @@ logger = logging.getLogger(__name__)
 PICTURED_PEOPLE = 8
 
 
-def write_outputs(trainer: Trainer, evaluations: Mapping[str, Evaluation]) -> None:
+def write_outputs(trainer: Trainer, evaluations: Mapping[str, Evaluation], weights: dict[str, Tensor]) -> None:
     """Write the folder of a finished run; called by the main process.
 
     Of a mixture, `results.json` and `predictions.png` carry the dataset's name too: `results_coco.json`.
+
+    Args:
+        trainer: Of the run.
+        evaluations: Of the final weights, by dataset.
+        weights: The final weights, whole.
     """
     recipe, output = trainer.recipe, Path(trainer.recipe.output_dir)
-    save_model(trainer, output)
+    save_model(trainer, output, weights)
     write_figures(output, evaluations, recipe)
     save_curves(trainer.log.path, output / "curves.png")
     pictures = []
@@ -166,8 +172,8 @@ def draw_predictions(evaluator: Evaluator, evaluation: Evaluation, path: Path) -
     )
 
 
-def save_model(trainer: Trainer, output: Path) -> None:
-    """Save model and processor into a folder, made as needed.
+def save_model(trainer: Trainer, output: Path, weights: dict[str, Tensor]) -> None:
+    """Save model, with these weights, and processor into a folder, made as needed.
 
     Not their pipeline: where a config names code for it, transformers asks for `trust_remote_code` even where vitpose
     is installed. Publishing adds it, for those who have transformers alone.
@@ -181,7 +187,7 @@ def save_model(trainer: Trainer, output: Path) -> None:
         normalize_factor=200 * 1.25 / recipe.parts[0].box_padding,  # how the stock processor spells a padding
         heatmap_stride=height // config.heatmap_size[0],
     )
-    save_into(output, model.save_pretrained, processor.save_pretrained)
+    save_into(output, lambda folder: model.save_pretrained(folder, state_dict=weights), processor.save_pretrained)
 
 
 def save_into(output: Path, *saves: Callable[[Path], Any]) -> None:

@@ -9,16 +9,18 @@ from typing import Any, cast
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from vitpose.modeling.configuration_vitpose import Preset
 from vitpose.modeling.configuration_vitpose_mim import ViTPoseMaskedImageModelingConfig
 from vitpose.modeling.modeling_vitpose_mim import ViTPoseForMaskedImageModeling
 
+from .mixture import MixedDataset, MixtureSampler
 from .optimisation import make_optimizer
 from .picture_dataset import PictureDataset
 from .pose_dataset import EpochSampler
 from .recipe import Recipe
+from .sharding import autocast_forward
 from .sources import evaluation_people, training_people
 from .trainer import RunLog, Trainer
 
@@ -38,9 +40,9 @@ class PretrainingEvaluation:
     metrics: dict[str, float]
 
 
-def masked_image_loss(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
-    """The objective of the training loop."""
-    return model(batch["pixel_values"], noise=batch["noise"]).loss
+def masked_image_losses(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+    """The objective of the training loop: (B,) the loss of each crop."""
+    return model(batch["pixel_values"], noise=batch["noise"]).crop_losses
 
 
 @dataclass(kw_only=True)
@@ -64,8 +66,7 @@ class ReconstructionEvaluator:
         model.eval()
         losses = []
         for batch in self.loader:
-            loss = masked_image_loss(model, batch)
-            losses.append(self.accelerator.gather_for_metrics(loss.repeat(len(batch["index"]))))  # one value a crop
+            losses.append(self.accelerator.gather_for_metrics(masked_image_losses(model, batch)))
         model.train(was_training)
         return PretrainingEvaluation(metrics={"reconstruction_loss": torch.cat(losses).mean().item()})
 
@@ -92,27 +93,55 @@ def assemble_pretraining(recipe: Recipe, accelerator: Accelerator, output: Path)
     if recipe.gradient_checkpointing:
         model.gradient_checkpointing_enable()
     optimizer = make_optimizer(model, num_layers=len(model.backbone.encoder.layer), recipe=recipe)
-    train = _dataset(recipe, config, training_people(recipe), augment=recipe.augment, seed=recipe.seed)
-    held_out = _dataset(recipe, config, evaluation_people(recipe).people, augment=False, seed=MASK_SEED)
-    logger.info("%d crops of %s to train on, %d to evaluate", len(train), recipe.crops, len(held_out))
-    together = recipe.batch_size * accelerator.num_processes
-    sampler = EpochSampler(len(train), seed=recipe.seed, multiple=together if accelerator.num_processes > 1 else 1)
-    loader = _loader(train, recipe, accelerator, batch_size=recipe.batch_size, sampler=sampler)
-    evaluation_loader = accelerator.prepare(_loader(held_out, recipe, accelerator, batch_size=recipe.eval_batch_size))
-    evaluator = ReconstructionEvaluator(accelerator=accelerator, dataset=held_out, loader=evaluation_loader)
+    loader, sampler = _training_loader(recipe, accelerator, config)
+    evaluators = {
+        name: _evaluator(part, accelerator, config) for name, part in zip(recipe.part_names, recipe.parts, strict=True)
+    }
+    to_evaluate = sum(len(evaluator.dataset) for evaluator in evaluators.values())
+    logger.info(
+        "%d crops of %s to train on, %d to evaluate", len(cast(Sized, loader.dataset)), recipe.crops, to_evaluate
+    )
+    autocast_forward(model, accelerator)
     model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
     return Trainer(
         accelerator=accelerator,
         model=model,
-        objective=masked_image_loss,
+        objective=masked_image_losses,
         optimizer=optimizer,
         loader=loader,
         sampler=sampler,
         recipe=recipe,
         config=cast(Any, config),  # the trainer hands it on, to the outputs of pre-training alone
         log=RunLog(path=output / "log.jsonl", accelerator=accelerator),
-        evaluators=cast(Any, {"reconstruction": evaluator}),  # whose metrics the trainer logs as those of any other
+        evaluators=cast(Any, evaluators),  # whose metrics the trainer logs as those of any other
     )
+
+
+def _training_loader(
+    recipe: Recipe, accelerator: Accelerator, config: ViTPoseMaskedImageModelingConfig
+) -> tuple[DataLoader, EpochSampler]:
+    """The loader of crops, not yet prepared, and the sampler below it; of a mixture each dataset comes at its rate."""
+    parts = [
+        _dataset(part, config, training_people(part), augment=recipe.augment, seed=recipe.seed) for part in recipe.parts
+    ]
+    together = recipe.batch_size * accelerator.num_processes
+    filling = {"seed": recipe.seed, "multiple": together if accelerator.num_processes > 1 else 1}
+    dataset: Dataset = MixedDataset(parts) if recipe.mixture else parts[0]
+    sampler: EpochSampler
+    if recipe.mixture:
+        sampler = MixtureSampler([len(part) for part in parts], recipe.rates, **filling)
+    else:
+        sampler = EpochSampler(len(parts[0]), **filling)
+    return _loader(dataset, recipe, accelerator, batch_size=recipe.batch_size, sampler=sampler), sampler
+
+
+def _evaluator(
+    recipe: Recipe, accelerator: Accelerator, config: ViTPoseMaskedImageModelingConfig
+) -> ReconstructionEvaluator:
+    """Of one dataset."""
+    held_out = _dataset(recipe, config, evaluation_people(recipe).people, augment=False, seed=MASK_SEED)
+    loader = accelerator.prepare(_loader(held_out, recipe, accelerator, batch_size=recipe.eval_batch_size))
+    return ReconstructionEvaluator(accelerator=accelerator, dataset=held_out, loader=loader)
 
 
 def _dataset(
@@ -129,9 +158,9 @@ def _dataset(
     )
 
 
-def _loader(dataset: Sized, recipe: Recipe, accelerator: Accelerator, **options: Any) -> DataLoader:
+def _loader(dataset: Dataset, recipe: Recipe, accelerator: Accelerator, **options: Any) -> DataLoader:
     return DataLoader(
-        cast(PictureDataset, dataset),
+        dataset,
         num_workers=recipe.num_workers,
         pin_memory=accelerator.device.type == "cuda",
         generator=torch.Generator(),  # its own: building an iterator must not draw from the one of the training

@@ -22,6 +22,7 @@ from .pretraining import assemble_pretraining
 from .pretraining_outputs import write_pretraining_outputs
 from .profiling import profile_run
 from .recipe import Recipe
+from .sharding import autocast_forward, check_sharded, sharding_plugin
 from .trainer import RunLog, Trainer
 from .weight_average import WeightAverage
 
@@ -48,8 +49,10 @@ def run_recipe(recipe: Recipe) -> Path:
         log_with=recipe.report_to,
         project_config=ProjectConfiguration(project_dir=str(output)),
         dataloader_config=DataLoaderConfiguration(use_seedable_sampler=False),
+        fsdp_plugin=sharding_plugin(recipe),
     )
     _check_processes(accelerator)
+    check_sharded(accelerator)
     output.mkdir(parents=True, exist_ok=True)
     if recipe.report_to and not recipe.profile:
         _start_tracker(accelerator, recipe)
@@ -67,8 +70,9 @@ def run_recipe(recipe: Recipe) -> Path:
     _warn_of_long_warmup(trainer)
     with trainer.notice.listen():
         evaluations = trainer.train()
+    weights = accelerator.get_state_dict(trainer.result)  # from every process, should each hold a part
     if accelerator.is_main_process:
-        (write_pretraining_outputs if pretrains else write_outputs)(trainer, evaluations)
+        (write_pretraining_outputs if pretrains else write_outputs)(trainer, evaluations, weights)
         log_best(output)
     accelerator.end_training()
     return output
@@ -93,6 +97,7 @@ def assemble(recipe: Recipe, accelerator: Accelerator, output: Path) -> Trainer:
     logger.info("%d people to train on, %d to evaluate", len(cast(Sized, loader.dataset)), to_evaluate)
     where = f"{accelerator.num_processes} x {accelerator.device.type}"
     logger.info("%.1f M parameters on %s", model.num_parameters() / 1e6, where)
+    autocast_forward(model, accelerator)
     model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
     return Trainer(
         accelerator=accelerator,

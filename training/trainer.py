@@ -28,7 +28,7 @@ from tqdm.auto import tqdm
 from vitpose.modeling.configuration_vitpose import ViTPoseConfig
 
 from .checkpoints import Progress, save_checkpoint
-from .evaluation import Evaluation
+from .evaluation import Evaluation, share_buffers
 from .evaluator import Evaluator, joined_metrics
 from .objectives import Objective
 from .optimisation import learning_rate_factor, set_learning_rate
@@ -293,6 +293,7 @@ class Trainer:
         return evaluations
 
     def _save(self) -> None:
+        share_buffers([self.model], self.accelerator)  # of sharded models, a checkpoint has them from any process
         save_checkpoint(self.accelerator, self.checkpoint_folder, self.progress, self.recipe, self.average)
 
 

@@ -29,7 +29,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[float]], None
             return evaluations
 
         monkeypatch.setattr(Trainer, "_evaluate", evaluate)
-        monkeypatch.setattr("vitpose.training.session.write_outputs", lambda trainer, evaluations: None)
+        monkeypatch.setattr("vitpose.training.session.write_outputs", lambda *arguments: None)
 
     return install
 
@@ -99,8 +99,8 @@ def test_a_better_model_that_cannot_be_written_leaves_the_earlier(make_recipe, p
     pretend([0.1, 0.5])
     save_model, calls = best_model.save_model, iter(range(1))
 
-    def full_disk(trainer, folder):
-        save_model(trainer, folder)
+    def full_disk(*arguments):
+        save_model(*arguments)
         if next(calls, None) is None:
             raise OSError(28, "No space left on device")
 
