@@ -40,7 +40,7 @@ def write_pretraining_card(
     Args:
         folder: The saved model's folder; its name stands for the model in the snippets.
         model_config: `ViTPoseMaskedImageModelingConfig`.
-        metrics: `reconstruction_loss`.
+        metrics: `reconstruction_loss`, of several datasets `coco/reconstruction_loss` and so on.
         dataset_name: What it was measured on, in words.
         trained_on: What the model was trained on, in words.
         recipe: Every choice of the run, written out as YAML.
@@ -55,8 +55,9 @@ def write_pretraining_card(
     if not (folder / "reconstructions.png").is_file():
         raise FileNotFoundError(f"{folder / 'reconstructions.png'} is missing; write the picture before the card.")
     image_height, image_width = model_config.image_size
+    losses = _losses(metrics)
     card = ModelCard.from_template(
-        _metadata(folder.name, metrics, dataset_name, license),
+        _metadata(folder.name, losses, dataset_name, license),
         template_str=TEMPLATE.read_text(encoding="utf-8"),
         **cost_words(cost),
         backbone=model_config.backbone_config,
@@ -64,7 +65,7 @@ def write_pretraining_card(
         image_height=image_height,
         image_width=image_width,
         model_name=folder.name,
-        reconstruction_loss=metrics["reconstruction_loss"],
+        losses=losses,
         dataset_name=dataset_name,
         trained_on=trained_on,
         command=command.strip(),
@@ -74,20 +75,29 @@ def write_pretraining_card(
     return write_card(folder / CARD, CardParts.parse(str(card)).seal().render())
 
 
-def _metadata(name: str, metrics: Mapping[str, float], dataset_name: str, license: str) -> ModelCardData:
-    result = EvalResult(
-        task_type=TASK,
-        dataset_type=re.sub(r"[^a-z0-9]+", "-", dataset_name.lower()).strip("-"),
-        dataset_name=dataset_name,
-        metric_type="reconstruction_loss",
-        metric_name="mean squared error of hidden patches",
-        metric_value=round(metrics["reconstruction_loss"], 4),
-    )
+def _losses(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The loss by dataset; of one dataset its name is empty."""
+    named = {name.rpartition("/"): value for name, value in metrics.items()}
+    return {dataset: value for (dataset, _, figure), value in named.items() if figure == "reconstruction_loss"}
+
+
+def _metadata(name: str, losses: Mapping[str, float], dataset_name: str, license: str) -> ModelCardData:
+    results = [
+        EvalResult(
+            task_type=TASK,
+            dataset_type=re.sub(r"[^a-z0-9]+", "-", (dataset or dataset_name).lower()).strip("-"),
+            dataset_name=dataset or dataset_name,
+            metric_type="reconstruction_loss",
+            metric_name="mean squared error of hidden patches",
+            metric_value=round(value, 4),
+        )
+        for dataset, value in losses.items()
+    ]
     return ModelCardData(
         model_name=name,
         library_name="transformers",
         pipeline_tag=TASK,
         tags=["vitpose", "masked-autoencoder"],
-        eval_results=[result],
+        eval_results=results,
         license=license,
     )

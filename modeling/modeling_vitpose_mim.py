@@ -29,11 +29,13 @@ class ViTPoseMaskedImageModelingOutput(ModelOutput):
         logits: (B, N, h * w * C), the predicted pixels of every patch, in units of the patch's own mean and standard
             deviation; within a patch row by row, the channels of a pixel together.
         mask: (B, N) bool, True where a patch was hidden.
+        crop_losses: (B,) float32, the error of each crop's hidden patches, whose mean is the loss.
     """
 
     loss: torch.Tensor | None = None
     logits: torch.Tensor | None = None
     mask: torch.Tensor | None = None
+    crop_losses: torch.Tensor | None = None
 
 
 class MaskedPictures(NamedTuple):
@@ -148,8 +150,8 @@ class ViTPoseForMaskedImageModeling(ViTPosePreTrainedModel):
         logits = self.decoder(self.backbone.layernorm(states[-1]), places)
         targets, _, _ = _normalised(patchify(pixel_values.float(), self.config.backbone_config.patch_size))
         errors = (logits.float() - targets).square().mean(dim=2)  # (B, N)
-        loss = (errors * mask).sum() / mask.sum()
-        return ViTPoseMaskedImageModelingOutput(loss=loss, logits=logits, mask=mask)
+        losses = (errors * mask).sum(dim=1) / mask.sum(dim=1)  # each crop has as many hidden patches
+        return ViTPoseMaskedImageModelingOutput(loss=losses.mean(), logits=logits, mask=mask, crop_losses=losses)
 
     @torch.no_grad()
     def reconstruct(self, pixel_values: torch.Tensor, noise: torch.Tensor | None = None) -> MaskedPictures:

@@ -16,8 +16,8 @@ from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
 from vitpose.modeling.pretrained_backbones import load_pretrained_backbone
 
 from .augmentation import Augmentation
-from .distillation import check_same_maps, copy_token
-from .mixture import MixedPoseDataset, MixtureSampler, collate_mixed
+from .distillation import check_keypoints, check_same_maps, copy_token
+from .mixture import MixedDataset, MixtureSampler, collate_mixed
 from .packaged import resolve_model
 from .pose_dataset import EpochSampler, PoseDataset
 from .recipe import Recipe
@@ -103,6 +103,8 @@ def _with_initial_weights(config: ViTPoseConfig, recipe: Recipe) -> ViTPoseForPo
         load_pretrained_backbone(model, source)
         return model
     found = ViTPoseConfig.from_pretrained(source)
+    if recipe.task == "knowledge_token":
+        check_keypoints(found, recipe, source=f"init_from {source}")
     if config.num_datasets > 1 and found.num_datasets == 1:
         return _with_dense_weights(config, recipe, source)
     if found.num_datasets > 1 and config.num_datasets == 1:
@@ -201,7 +203,7 @@ def build_training_loader(
     if not recipe.mixture:
         sampler = EpochSampler(len(parts[0]), **filling)
         return DataLoader(parts[0], batch_size=recipe.batch_size, sampler=sampler, **settings), sampler
-    dataset = MixedPoseDataset(parts, dataset_indices=[dataset_index(part, config) for part in recipe.parts])
+    dataset = MixedDataset(parts, dataset_indices=[dataset_index(part, config) for part in recipe.parts])
     sampler = MixtureSampler([len(part) for part in parts], recipe.rates, **filling)
     loader = DataLoader(dataset, batch_size=recipe.batch_size, sampler=sampler, collate_fn=collate_mixed, **settings)
     return loader, sampler

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from vitpose.modeling.configuration_vitpose import ViTPoseConfig
-from vitpose.modeling.loss_vitpose import heatmap_loss
+from vitpose.modeling.loss_vitpose import sample_losses
 from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
 
 from .objectives import PoseObjective
@@ -21,11 +21,11 @@ from .recipe import Recipe
 
 
 def load_teacher(recipe: Recipe) -> ViTPoseForPoseEstimation | None:
-    """The recipe's teacher, frozen and in evaluation mode; of several datasets, its ordinary model of the recipe's.
+    """The recipe's teacher, frozen and in evaluation mode; for a recipe of one dataset the ordinary model of it.
 
     Raises:
-        ValueError: The folder lacks weights, the teacher does not know the recipe's dataset, or it has no token where
-            the recipe asks for one.
+        ValueError: The folder lacks weights, the teacher does not know one of the recipe's datasets, or it has no token
+            where the recipe asks for one.
     """
     if recipe.teacher is None:
         return None
@@ -36,7 +36,9 @@ def load_teacher(recipe: Recipe) -> ViTPoseForPoseEstimation | None:
     problems = [f"{kind}: {sorted(map(str, keys))}" for kind, keys in report.items() if keys]
     if problems:
         raise ValueError(f"teacher {recipe.teacher} does not hold the weights of its config. {'; '.join(problems)}.")
-    teacher = _of_one_dataset(teacher, recipe)
+    check_keypoints(teacher.config, recipe, source=f"teacher {recipe.teacher}")
+    if teacher.config.num_datasets > 1 and len(recipe.keypoint_schemas) == 1:
+        teacher = teacher.fold_experts(recipe.keypoint_schemas[0].name)
     if recipe.distillation in ("token", "both") and teacher.backbone.embeddings.knowledge is None:
         raise ValueError(
             f"teacher {recipe.teacher} has no knowledge token, which distillation {recipe.distillation!r} needs. Learn "
@@ -46,21 +48,34 @@ def load_teacher(recipe: Recipe) -> ViTPoseForPoseEstimation | None:
     return teacher.eval().requires_grad_(False)
 
 
-def _of_one_dataset(teacher: ViTPoseForPoseEstimation, recipe: Recipe) -> ViTPoseForPoseEstimation:
-    """The teacher for the recipe's keypoints."""
-    ours = recipe.keypoint_schema
-    if teacher.config.num_datasets > 1:
-        names = teacher.config.dataset_names or []
-        if ours.name not in names:
-            raise ValueError(f"teacher {recipe.teacher} knows the datasets {', '.join(names)}, not {ours.name!r}.")
-        return teacher.fold_experts(ours.name)
-    theirs = teacher.config.get_schema()
-    if theirs.keypoints != ours.keypoints:
+def check_keypoints(teacher: ViTPoseConfig, recipe: Recipe, *, source: str) -> None:
+    """Raise a `ValueError` if a teacher does not predict the keypoints of every dataset of the recipe.
+
+    Args:
+        teacher: Its configuration.
+        recipe: Of one dataset or a mixture.
+        source: What to call the teacher, and where it comes from.
+    """
+    ours = recipe.keypoint_schemas
+    theirs = [teacher.get_schema(index) for index in range(teacher.num_datasets)]
+    known = {schema.name: schema for schema in theirs}
+    if len(ours) == len(theirs) == 1:  # a checkpoint may call its one dataset as it likes
+        known = {ours[0].name: theirs[0]}
+    missing = [schema.name for schema in ours if schema.name not in known]
+    if missing:
         raise ValueError(
-            f"teacher {recipe.teacher} predicts the {theirs.num_keypoints} keypoints of {theirs.name!r}, the data has "
-            f"the {ours.num_keypoints} of {ours.name!r}: choose a teacher trained for {ours.name!r}."
+            f"{source} knows the datasets {', '.join(known)}, not {', '.join(map(repr, missing))}: choose a teacher "
+            "trained for all of them."
         )
-    return teacher
+    for own in ours:
+        its = known[own.name]
+        if its.keypoints != own.keypoints:
+            same = its.name == own.name and its.num_keypoints == own.num_keypoints
+            raise ValueError(
+                f"{source} predicts the {its.num_keypoints} keypoints of {its.name!r}, the data has the "
+                f"{own.num_keypoints} of {own.name!r}{', others or in another order' if same else ''}: choose a "
+                f"teacher trained for {own.name!r}."
+            )
 
 
 def check_same_maps(teacher: ViTPoseConfig, student: ViTPoseConfig) -> None:
@@ -88,7 +103,8 @@ class DistillationObjective(PoseObjective):
     """Mean squared error to a teacher's heatmaps; with distillation "both", added to that of the annotated keypoints.
 
     Every heatmap of the teacher counts in full, also where a keypoint is not labelled. The teacher sees the very crops
-    of the student, so with augmentation its maps differ in every epoch and are not kept.
+    of the student, so with augmentation its maps differ in every epoch and are not kept. In a mixture each sample's
+    maps are those of its own dataset.
 
     Args:
         teacher: A frozen model of the student's keypoints and heatmap size, on the device of the batches.
@@ -96,17 +112,23 @@ class DistillationObjective(PoseObjective):
 
     teacher: ViTPoseForPoseEstimation
 
+    def __post_init__(self) -> None:
+        names, device = self.config.dataset_names or [], self.teacher.device
+        several = self.config.num_datasets > 1
+        # The teacher may have its datasets in another order, and more of them.
+        self._places = torch.tensor([self.teacher.config.dataset_index(name) for name in names if several]).to(device)
+
     def __call__(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
-        targets = self._teacher_heatmaps(batch["pixel_values"])
-        if self.recipe.distillation == "output":
-            return heatmap_loss(model(batch["pixel_values"]).heatmaps, targets)
-        labels, weights = self.targets(batch)
-        output = model(batch["pixel_values"], labels=labels, label_weights=weights)
-        return output.loss + heatmap_loss(output.heatmaps, targets)
+        targets = self._teacher_heatmaps(batch)
+        output = self.predict(model, batch)
+        losses = sample_losses(output.heatmaps, targets, keypoint_mask=output.keypoint_mask)
+        return losses if self.recipe.distillation == "output" else losses + self.losses_to_keypoints(output, batch)
 
     @torch.no_grad()
-    def _teacher_heatmaps(self, crops: Tensor) -> Tensor:
-        return self.teacher(crops.to(self.teacher.dtype)).heatmaps
+    def _teacher_heatmaps(self, batch: dict[str, Tensor]) -> Tensor:
+        """(B, K, h, w); K is the largest number of keypoints in the batch."""
+        several = {"dataset_index": self._places[batch["dataset_index"]]} if len(self._places) else {}
+        return self.teacher(batch["pixel_values"].to(self.teacher.dtype), **several).heatmaps
 
 
 def build_objective(

@@ -9,23 +9,27 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Dataset, default_collate
 
+from .picture_dataset import PictureDataset
 from .pose_dataset import EpochSampler, PoseDataset
 
 _PER_KEYPOINT = ("keypoints_crop", "visibility")
 
 
-class MixedPoseDataset(Dataset):
+class MixedDataset(Dataset):
     """Several datasets as one: their samples, with their `part`, the place of the dataset in the mixture, and the
-    `dataset_index` of the expert and head they train.
+    `dataset_index` of the expert and head they train, where they train one.
 
     Args:
         parts: The datasets.
-        dataset_indices: For each its index in the model; datasets of the same keypoints may share one.
+        dataset_indices: For each its index in the model; datasets of the same keypoints may share one. None where no
+            keypoints are learned.
     """
 
-    def __init__(self, parts: Sequence[PoseDataset], *, dataset_indices: Sequence[int]) -> None:
+    def __init__(
+        self, parts: Sequence[PoseDataset | PictureDataset], *, dataset_indices: Sequence[int] | None = None
+    ) -> None:
         self.parts = list(parts)
-        self.dataset_indices = list(dataset_indices)
+        self.dataset_indices = dataset_indices
 
     def __len__(self) -> int:
         return sum(map(len, self.parts))
@@ -33,7 +37,8 @@ class MixedPoseDataset(Dataset):
     def __getitem__(self, key: tuple[int, tuple[int, int]]) -> dict[str, Any]:
         """The sample that [`MixtureSampler`] asks for by (epoch, (part, index))."""
         epoch, (part, index) = key
-        return {**self.parts[part][epoch, index], "part": part, "dataset_index": self.dataset_indices[part]}
+        head = {} if self.dataset_indices is None else {"dataset_index": self.dataset_indices[part]}
+        return {**self.parts[part][epoch, index], "part": part, **head}
 
 
 class MixtureSampler(EpochSampler):

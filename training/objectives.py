@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from vitpose.modeling.configuration_vitpose import ViTPoseConfig
 from vitpose.modeling.loss_vitpose import sample_losses
+from vitpose.modeling.modeling_vitpose import ViTPoseOutput
 from vitpose.processing.heatmaps_vitpose import encode_heatmaps
 
 from .mixture import joint_weight_table
@@ -29,9 +30,16 @@ class PoseObjective:
     config: ViTPoseConfig
 
     def __call__(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
-        labels, weights = self.targets(batch)
+        return self.losses_to_keypoints(self.predict(model, batch), batch)
+
+    def predict(self, model: nn.Module, batch: dict[str, Tensor]) -> ViTPoseOutput:
+        """The model's output; of several datasets each sample takes the head of its own."""
         several = {"dataset_index": batch["dataset_index"]} if self.config.num_datasets > 1 else {}
-        output = model(batch["pixel_values"], **several)
+        return model(batch["pixel_values"], **several)
+
+    def losses_to_keypoints(self, output: ViTPoseOutput, batch: dict[str, Tensor]) -> Tensor:
+        """(B,) the error to the annotated keypoints."""
+        labels, weights = self.targets(batch)
         return sample_losses(output.heatmaps, labels, weights, output.keypoint_mask)
 
     def targets(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:

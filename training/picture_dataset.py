@@ -25,7 +25,8 @@ BOX_PADDING = 1.25  # as for pose (released configs)
 class PictureDataset(Dataset):
     """Crops of people or of whole images, each a pure function of (seed, epoch, index), as is its mask.
 
-    A sample is asked for by a pair (epoch, index), as `EpochSampler` gives them; a plain index means epoch 0.
+    A sample is asked for by a pair (epoch, index), as `EpochSampler` gives them; a plain index means epoch 0. An index
+    beyond the crops counts them once more, with another part and mask: so a person can be drawn several times an epoch.
 
     Args:
         rows: Anything with `len()` and `[index]` whose rows have the columns of `vitpose.training.people_columns`.
@@ -75,10 +76,11 @@ class PictureDataset(Dataset):
             - `noise`: float32 `(num_patches,)`; the patches with the largest numbers are hidden.
             - `index`, `image_id`, `person_id`: int; the person is one of the image's where images are cropped.
         """
-        epoch, index = key if isinstance(key, tuple) else (0, key)
+        epoch, draw = key if isinstance(key, tuple) else (0, key)
+        index = draw % len(self)
         number = int(self._chosen[index])
         row = self.rows[number]
-        rng = rng_for(self.seed, epoch, index)
+        rng = rng_for(self.seed, epoch, draw)
         matrix = self._crop_matrix(row, rng)
         image = read_image(row["image"], row=number, size=(row["width"], row["height"]))
         pixels = sample_crops(image, matrix, crop_size=self.crop_size)[0]

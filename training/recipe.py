@@ -231,8 +231,6 @@ class Recipe:
                 raise ValueError(f"Recipe field mixture, entry {number}: {error}") from error
         names = [part.data if part.data_dir is None else f"{part.data} of {part.data_dir}" for part in self.parts]
         _require(self, "mixture", len(set(names)) == len(names), "each dataset once")
-        _require(self, "task", self.task == "pose", "'pose', since there is a mixture")
-        _require(self, "distillation", self.distillation == "none", "'none', since there is a mixture")
 
     def _check_data(self) -> None:
         choices = ("synthetic", "people", *DATASETS)
@@ -269,7 +267,7 @@ class Recipe:
 # Fields that say how keypoints are learned and measured.
 _OF_KEYPOINTS = (
     *("decoder", "eval_boxes", "half_body_probability", "scale_deviation", "rotation_deviation", "target_sigma"),
-    *("use_joint_weights", "distillation", "freeze", "layer_decay", "flip_test", "dark_sigma"),
+    *("use_joint_weights", "distillation", "freeze", "layer_decay", "flip_test", "dark_sigma", "experts"),
 )
 
 

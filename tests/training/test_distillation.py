@@ -1,16 +1,18 @@
 """A student learns from a teacher's heatmaps and its knowledge token, and a teacher that does not fit is refused."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from vitpose import ViTPoseConfig, ViTPoseForPoseEstimation
+from vitpose import ViTPoseConfig, ViTPoseForPoseEstimation, get_keypoint_schema
 from vitpose.training import run
-from vitpose.training.assembly import build_model
+from vitpose.training.assembly import build_model, build_training_loader
 from vitpose.training.distillation import build_objective, load_teacher
 from vitpose.training.session import run_recipe
 
@@ -253,3 +255,88 @@ def test_a_token_that_is_not_there_cannot_be_trained() -> None:
     config = ViTPoseConfig.from_preset("tiny", hidden_size=32, decoder="simple", **SIZES)
     with pytest.raises(ValueError, match="There is no knowledge token to train: set the backbone's"):
         ViTPoseForPoseEstimation(config).freeze_all_but_token()
+
+
+@pytest.fixture
+def mixture(tmp_path, write_people) -> list[dict]:
+    """COCO's 17 keypoints and LSPET's 14."""
+    (tmp_path / "lspet").mkdir()
+    folder = write_people(tmp_path / "lspet", schema="lspet", train=6, val=3)
+    lspet = {"data": "people", "data_dir": str(folder), "schema": "lspet", "train_people": None}
+    return [{"data": "synthetic", "train_people": 6, "eval_people": 3}, lspet]
+
+
+@pytest.mark.parametrize("distillation", ["output", "token", "both"])
+@pytest.mark.parametrize("experts", ["partially_shared", "none"])
+def test_in_a_mixture_each_sample_learns_from_the_teachers_head_for_it(
+    make_recipe, mixture, tmp_path, distillation, experts
+) -> None:
+    """The teacher has the datasets in another order, and one more."""
+    heads = {"part_features": 16} if experts != "none" else {"num_experts": 1}
+    source = save_teacher(tmp_path / "teacher", datasets=["lspet", "mpii", "coco"], knowledge_token_size=64, **heads)
+    recipe = make_recipe(
+        mixture=mixture, experts=experts, distillation=distillation, teacher=source, drop_path_rate=0.0, batch_size=12
+    )
+    teacher = load_teacher(recipe)
+    student = build_model(recipe, teacher)
+    (batch,) = build_training_loader(recipe, Accelerator(), student.config)[0]
+    objective = build_objective(recipe, student.config, teacher, CPU)
+    losses = objective(student, batch)
+    for part, (theirs, count) in enumerate(((2, 17), (0, 14))):
+        own = batch["part"] == part
+        assert int(own.sum()) == 6
+        crops = batch["pixel_values"][own]
+        teacher_maps = teacher(crops, dataset_index=theirs).heatmaps[:, :count]
+        student_maps = student(crops, dataset_index=torch.full((6,), part)).heatmaps[:, :count]
+        to_teacher = (student_maps - teacher_maps).square().mean(dim=(1, 2, 3))
+        labels, weights = objective.targets({name: value[own] for name, value in batch.items()})
+        to_truth = ((student_maps - labels[:, :count]) * weights[:, :count, None, None]).square().mean(dim=(1, 2, 3))
+        expected = {"output": to_teacher, "token": to_truth, "both": to_truth + to_teacher}[distillation]
+        torch.testing.assert_close(losses[own], expected)
+
+
+def test_a_mixture_learns_a_token_and_hands_it_to_a_student(
+    make_recipe, mixture, tmp_path, read_weights, read_log
+) -> None:
+    wide = {"hidden_size": 32, "datasets": ["coco", "lspet"], "part_features": 8}
+    source = save_teacher(tmp_path / "teacher", **wide)
+    fields = {"mixture": mixture, "eval_every": 0}
+    token = make_recipe(task="knowledge_token", init_from=source, output_dir=str(tmp_path / "token"), **fields)
+    run_recipe(token)
+    student = make_recipe(distillation="both", teacher=token.output_dir, **fields)
+    run_recipe(student)
+    weights, learned = read_weights(student.output_dir), read_weights(token.output_dir)
+    assert torch.equal(weights[TOKEN], learned[TOKEN])
+    assert all(torch.equal(learned[name], value) for name, value in read_weights(source).items())
+    lines = [line for line in read_log(student.output_dir) if "loss" in line]
+    assert {"loss/synthetic", "loss/people"} <= {name for line in lines for name in line}
+
+
+@pytest.mark.parametrize(
+    ("datasets", "message"),
+    [
+        (["coco"], "knows the datasets coco, not 'lspet': choose a teacher trained for all of them"),
+        (["mpii", "aic"], "knows the datasets mpii, aic, not 'coco', 'lspet': choose a teacher trained for all"),
+    ],
+)
+@pytest.mark.parametrize("task", ["pose", "knowledge_token"])
+def test_a_teacher_of_other_datasets_than_the_mixtures_is_refused(
+    make_recipe, mixture, tmp_path, datasets, message, task
+) -> None:
+    source = save_teacher(tmp_path / "teacher", datasets=datasets, part_features=8 if len(datasets) > 1 else None)
+    given = {"distillation": "output", "teacher": source} if task == "pose" else {"task": task, "init_from": source}
+    recipe = make_recipe(mixture=mixture, **given)
+    with pytest.raises(ValueError) as error:
+        build_model(recipe, load_teacher(recipe))
+    assert message in str(error.value)
+
+
+def test_a_dataset_of_the_same_name_and_other_keypoints_is_refused(make_recipe, mixture, tmp_path) -> None:
+    lspet = get_keypoint_schema("lspet")
+    swapped = replace(lspet, keypoints=(lspet.keypoints[1], lspet.keypoints[0], *lspet.keypoints[2:]))
+    source = save_teacher(tmp_path / "teacher", datasets=["coco", swapped], part_features=8)
+    recipe = make_recipe(mixture=mixture, distillation="output", teacher=source)
+    with pytest.raises(
+        ValueError, match="14 keypoints of 'lspet', the data has the 14 of 'lspet', others or in another"
+    ):
+        load_teacher(recipe)
