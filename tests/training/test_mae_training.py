@@ -1,11 +1,13 @@
 """Pre-training runs: a folder to start pose models from, exact to resume, on people or on whole images."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from huggingface_hub import ModelCard
 from PIL import Image
 
@@ -14,6 +16,7 @@ from vitpose.training import pretraining_outputs, run
 from vitpose.training.assembly import build_model
 from vitpose.training.picture_dataset import PictureDataset, one_row_an_image, random_resized_crop
 from vitpose.training.pose_dataset import PoseDataset
+from vitpose.training.pretraining import _training_loader, build_pretraining_model, masked_image_losses
 from vitpose.training.recipe import Recipe
 from vitpose.training.recipe_reading import parse_recipe
 from vitpose.training.session import run_recipe
@@ -55,10 +58,11 @@ def test_the_shipped_tiny_recipe_runs_and_a_pose_model_starts_from_its_folder(tm
     assert run.main([*few, "--init_from", str(output), "--output_dir", str(tmp_path / "pose")]) == 0
 
 
+@pytest.mark.parametrize("mixed", [False, True], ids=["one dataset", "a mixture"])
 def test_a_pre_training_stopped_in_mid_epoch_and_resumed_equals_an_unbroken_one(
-    make_mae_recipe, tmp_path, assert_same_weights, monkeypatch, read_log
+    make_mae_recipe, mixture, tmp_path, assert_same_weights, read_log, mixed
 ) -> None:
-    changes = {"epochs": 2, "checkpoint_every": 2}
+    changes = {"epochs": 2, "checkpoint_every": 2, "mixture": mixture if mixed else []}
     run_recipe(make_mae_recipe(**changes, output_dir=str(tmp_path / "unbroken")))
     resumed = make_mae_recipe(**changes, output_dir=str(tmp_path / "resumed"))
     train_batch, left = Trainer._train_batch, iter(range(4))
@@ -67,7 +71,10 @@ def test_a_pre_training_stopped_in_mid_epoch_and_resumed_equals_an_unbroken_one(
         run_recipe(resumed)
     run_recipe(make_mae_recipe(**changes, output_dir=str(tmp_path / "resumed"), resume=True))
     assert_same_weights(tmp_path / "unbroken", tmp_path / "resumed")
-    losses = [[line.get("loss") for line in read_log(tmp_path / name)] for name in ("unbroken", "resumed")]
+    names = ("loss", "loss/synthetic", "loss/people")
+    losses = [
+        [[line.get(name) for name in names] for line in read_log(tmp_path / run)] for run in ("unbroken", "resumed")
+    ]
     assert losses[0] == losses[1]
 
 
@@ -76,6 +83,55 @@ def test_it_learns_to_paint(make_mae_recipe, read_log) -> None:
     run_recipe(recipe)
     losses = [line["loss"] for line in read_log(recipe.output_dir) if "loss" in line]
     assert losses[-1] < 0.8 * losses[0]
+
+
+@pytest.fixture
+def mixture(tmp_path, write_people) -> list[dict]:
+    """Two datasets, of other keypoints each; an epoch draws 12 people of one and 5 of 10 of the other."""
+    (tmp_path / "lspet").mkdir()
+    folder = write_people(tmp_path / "lspet", schema="lspet", train=10, val=3)
+    lspet = {"data": "people", "data_dir": str(folder), "schema": "lspet", "train_people": None, "rate": 0.5}
+    return [{"data": "synthetic", "train_people": 12, "eval_people": 4}, lspet]
+
+
+def test_a_mixture_of_datasets_is_pre_trained_on_at_their_rates(make_mae_recipe, mixture, read_log) -> None:
+    """An epoch of 17 people in one step, whose losses are those of the first weights."""
+    recipe = make_mae_recipe(mixture=mixture, batch_size=17)
+    folder = run_recipe(recipe)
+    model = build_pretraining_model(recipe)
+    ((batch,), _) = _training_loader(recipe, Accelerator(), model.config)
+    assert Counter(batch["part"].tolist()) == {0: 12, 1: 5} and "dataset_index" not in batch
+    losses = masked_image_losses(model, batch)
+    line = read_log(folder)[0]
+    assert line["loss"] == pytest.approx(losses.mean().item(), rel=1e-4)
+    for part, name in enumerate(("synthetic", "people")):
+        assert line[f"loss/{name}"] == pytest.approx(losses[batch["part"] == part].mean().item(), rel=1e-4)
+
+    metrics = json.loads((folder / "metrics.json").read_text())
+    expected = {f"{name}/reconstruction_loss" for name in ("synthetic", "people")}
+    assert metrics.keys() == {*expected, "settings"}
+    results = ModelCard.load(folder / "README.md").data.eval_results
+    assert {result.dataset_name: result.metric_value for result in results} == {
+        name: round(metrics[f"{name}/reconstruction_loss"], 4) for name in ("synthetic", "people")
+    }
+    assert (folder / "reconstructions.png").exists()
+
+
+def test_a_person_drawn_twice_is_cropped_and_hidden_twice() -> None:
+    dataset = pictures()
+    first, again = dataset[1, 2], dataset[1, 6]
+    assert first["person_id"] == again["person_id"] and first["index"] == again["index"] == 2
+    assert not torch.equal(first["noise"], again["noise"])
+
+
+def test_a_batchs_loss_is_the_mean_of_its_crops(make_mae_recipe) -> None:
+    model = build_pretraining_model(make_mae_recipe())
+    samples = [pictures()[index] for index in range(4)]
+    batch = {name: torch.stack([sample[name] for sample in samples]) for name in ("pixel_values", "noise")}
+    losses = masked_image_losses(model, batch)
+    torch.testing.assert_close(losses.mean(), model(**batch).loss)
+    alone = torch.stack([model(**{name: value[[crop]] for name, value in batch.items()}).loss for crop in range(4)])
+    torch.testing.assert_close(losses, alone)
 
 
 ROWS = [
@@ -137,6 +193,7 @@ MISTAKES = [
     ({"decoder": "classic"}, "Recipe field decoder: expected 'simple', as no keypoint is learned, got 'classic'"),
     ({"freeze": "ffn"}, "Recipe field freeze: expected 'none', as no keypoint is learned, got 'ffn'"),
     ({"rotation_deviation": 40.0}, "Recipe field rotation_deviation: expected 10.0, as no keypoint is learned"),
+    ({"experts": "none"}, "Recipe field experts: expected 'partially_shared', as no keypoint is learned, got 'none'"),
     ({"adam_beta2": 1.0}, "Recipe field adam_beta2: expected 0 or more and less than 1, got 1.0"),
     (
         {"task": "pose", "crops": "images"},

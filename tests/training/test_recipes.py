@@ -28,6 +28,7 @@ FAMILIES = [
     *("coco_base_frozen_attention.yaml", "coco_base_frozen_ffn.yaml", "crowdpose_base.yaml", "interhand_base.yaml"),
     *("multi_base.yaml", "coco_aic_base.yaml", "plusplus_base.yaml", "plusplus_base_independent.yaml"),
     *("plusplus_base_independent_and_shared.yaml", "lspet_small.yaml", "overfit_small.yaml"),
+    *("mae_base.yaml", "mae_coco_aic_base.yaml"),
 ]
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 
