@@ -13,19 +13,26 @@ except ModuleNotFoundError as missing:
     raise ModuleNotFoundError('The demo needs Gradio: pip install "vitpose[demo]".') from missing
 
 from ..processing.keypoint_detection_pipeline import DETECTOR_THRESHOLD
-from .demo import Demo, Found, box_of_corners, read_photo
+from .demo import Demo, Found, Source, box_of_corners, read_photo
 
 NO_BOXES: list[list[Any]] = [["", "", "", ""]]
 KEYPOINT_THRESHOLD = 0.3
 HEIGHT = 380  # of pictures, in pixels of the page
 PHONE_WIDTH = 300  # what is at least so wide stands alone in a row of a telephone
+HALF_PHONE_WIDTH = 120  # and two of these stand side by side
 MAX_FILE_SIZE = "200mb"
 FORGET_SECONDS = 3600  # uploaded and written files go after this long
 # Raw values of components come to the functions: Gradio would open a photo itself, and answer one that cannot be read
 # with an error of its insides. It gives no file but those of its upload folder all the same.
 RAW: dict[str, Any] = {"preprocess": False, "api_visibility": "private"}
-TITLE = "ViTPose: keypoints of people"
+TITLE = "ViTPose"
+SUBTITLE = "Keypoints of people in photos and videos."
 HINT = "Upload a photo, take one, or choose an example."
+SOURCE_NAMES: dict[Source, str] = {
+    "detector": "found by a detector",
+    "whole image": "one fills the picture",
+    "boxes": "in boxes",
+}
 
 
 def build_interface(demo: Demo) -> Any:
@@ -38,7 +45,7 @@ def build_interface(demo: Demo) -> Any:
         )
 
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(FORGET_SECONDS, FORGET_SECONDS)) as blocks:
-        gr.Markdown(f"# {TITLE}")
+        gr.Markdown(f"# {TITLE}\n{SUBTITLE}")
         with gr.Row():
             names = [(_short(name), name) for name in demo.models]
             model = gr.Dropdown(
@@ -69,16 +76,13 @@ class _PhotoTab:
                 self._build_question()
             with gr.Column():
                 self._build_answer()
-        examples = [[str(path), "boxes", boxes] for path, boxes in demo.examples]
-        filled = [self._photo, self._source, self._boxes]
-        self._examples = gr.Examples(examples, filled, label="Generated people", visible_columns=[0])
         self._connect(model_chosen)
 
     def _build_question(self) -> None:
         sources, first = self._demo.sources, self._demo.sources[0]
         ways = ["upload", "webcam", "clipboard"]
         self._photo = gr.Image(type="filepath", image_mode=None, sources=ways, label="Photo", height=HEIGHT)
-        self._source = gr.Radio(sources, value=first, label="People from")
+        self._source = gr.Radio(_named(sources), value=first, label="Where the people are")
         self._least = _score(DETECTOR_THRESHOLD, "Least score of a detected person", visible=first == "detector")
         self._boxes = gr.Dataframe(
             headers=["x", "y", "width", "height"],
@@ -100,8 +104,13 @@ class _PhotoTab:
         self._summary = gr.Markdown(HINT)
         self._threshold = _score(KEYPOINT_THRESHOLD, "Keypoints above this score")
         with gr.Row():
-            self._json = gr.DownloadButton("Download JSON", interactive=False)
-            self._csv = gr.DownloadButton("Download CSV", interactive=False)
+            look: dict[str, Any] = {"interactive": False, "size": "md", "min_width": HALF_PHONE_WIDTH}
+            self._json = gr.DownloadButton("Download JSON", **look)
+            self._csv = gr.DownloadButton("Download CSV", **look)
+        examples = [[str(path), "boxes", boxes] for path, boxes in self._demo.examples]
+        filled = [self._photo, self._source, self._boxes]
+        # beside the answer: on a telephone, where it is far below the photo, what they show is in sight
+        self._examples = gr.Examples(examples, filled, label="Examples", visible_columns=[0])
 
     def _connect(self, model_chosen: Any) -> None:
         settings = [self._photo, self._model, self._head, self._source, self._boxes, self._least]
@@ -169,18 +178,18 @@ class _VideoTab:
         with gr.Row():
             with gr.Column():
                 clip = gr.Video(label="Video", sources=["upload"], height=HEIGHT)
-                source = gr.Radio(sources, value=sources[0], label="People from")
+                source = gr.Radio(_named(sources), value=sources[0], label="Where the people are")
                 every = gr.Slider(
                     *(1, 10, 1),
                     step=1,
                     label="Detect in every so many frames, follow in between",
                     visible="detector" in sources,
                 )
-                smooth = gr.Checkbox(value=True, label="Calm the keypoints")
+                smooth = gr.Checkbox(value=True, label="Smooth the keypoints over time")
                 run = gr.Button("Find keypoints", variant="primary")
             with gr.Column():
                 drawn = gr.Video(label="Skeletons", interactive=False, height=HEIGHT)
-                lines = gr.DownloadButton("Download JSON lines, one a frame", interactive=False)
+                lines = gr.DownloadButton("Download JSON lines", interactive=False, size="md")
         progress = gr.Progress(track_tqdm=True)
 
         def predict(clip: Any, model: str, head: str, source: Any, every: int, smooth: bool, _: Any = progress) -> Any:
@@ -193,13 +202,17 @@ class _VideoTab:
         run.click(predict, settings, [drawn, lines], **RAW)
 
 
+def _named(sources: list[Source]) -> list[tuple[str, Source]]:
+    return [(SOURCE_NAMES[source], source) for source in sources]
+
+
 def _score(value: float, label: str, visible: bool = True) -> Any:
     return gr.Slider(0, 1, value, step=0.05, label=label, visible=visible)
 
 
 def _short(model: str) -> str:
     """A folder by its last two names, a Hub id as it is."""
-    return "/".join(Path(model).parts[-2:])
+    return "tiny (knows generated people only)" if model == "tiny" else "/".join(Path(model).parts[-2:])
 
 
 def _path(file: dict[str, Any] | None) -> str | None:

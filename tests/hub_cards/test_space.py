@@ -2,8 +2,10 @@
 
 import csv
 import json
+import pickle
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -220,13 +222,44 @@ def test_the_gpu_is_borrowed_only_on_zerogpu(monkeypatch):
     monkeypatch.setitem(sys.modules, "spaces", None)
     assert on_gpu(len) is len
 
-    class Spaces:
-        @staticmethod
-        def GPU(function, *, duration):
-            return function, duration
+    lent = []
+    monkeypatch.setitem(sys.modules, "spaces", stand_in_for_zerogpu(lent))
+    borrowed = on_gpu(len, seconds=9)
+    assert borrowed([1, 2]) == 2
+    assert lent == [9]
 
-    monkeypatch.setitem(sys.modules, "spaces", Spaces)
-    assert on_gpu(len, seconds=9) == (len, 9)
+
+def stand_in_for_zerogpu(lent: list[int]) -> SimpleNamespace:
+    """The module `spaces`: it notes the seconds of each call, pickles what goes in and out, and hides errors."""
+
+    def GPU(task=None, *, duration=None):
+        def call(*args):
+            lent.append(duration)
+            try:
+                return pickle.loads(pickle.dumps(task(*pickle.loads(pickle.dumps(args)))))
+            except Exception as error:
+                raise RuntimeError("ZeroGPU worker error") from error
+
+        return call
+
+    return SimpleNamespace(GPU=GPU)
+
+
+def test_a_demo_on_zerogpu_borrows_it_for_photos_and_videos_and_tells_what_is_wrong(
+    two_heads, example, tmp_path, monkeypatch
+):
+    lent = []
+    monkeypatch.setitem(sys.modules, "spaces", stand_in_for_zerogpu(lent))
+    demo = Demo([two_heads])
+    found = find(demo, example[0], model=two_heads, dataset="mpii")
+    assert len(found.people[0]["keypoints"]) == 16 and lent == [60]
+    pytest.importorskip("av", reason="videos come with the video extra")
+    (tmp_path / "notes.mp4").write_text("no video")
+    settings = {"model": two_heads, "dataset": "coco", "detect_every": 1, "smooth": False}
+    with pytest.raises(ValueError, match="notes.mp4"):
+        demo.video(tmp_path / "notes.mp4", source="whole image", **settings)
+    drawn, _ = demo.video(write_clip(tmp_path / "clip.mp4", num_frames=2), source="whole image", **settings)
+    assert drawn.stat().st_size > 0 and lent == [60, 120, 120]
 
 
 def test_without_gradio_the_command_says_what_to_install(monkeypatch, capsys):
@@ -239,10 +272,12 @@ def test_without_gradio_the_command_says_what_to_install(monkeypatch, capsys):
 
 
 def test_the_space_has_what_the_hub_asks_for(checkout):
-    from huggingface_hub import RepoCard
+    from huggingface_hub import RepoCard, SpaceHardware
 
     folder = checkout / "hub_cards" / "space"
     card = RepoCard.load(folder / "README.md").data.to_dict()
     assert (card["sdk"], card["app_file"]) == ("gradio", "app.py")
     assert (folder / card["app_file"]).is_file()
+    assert card["python_version"] in ("3.10", "3.12"), "those of ZeroGPU"
+    assert card["suggested_hardware"] in {str(flavour.value) for flavour in SpaceHardware}
     assert (folder / "requirements.txt").read_text() == "vitpose[demo,video]\n"

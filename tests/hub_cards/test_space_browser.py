@@ -129,7 +129,7 @@ def test_an_example_answers_at_once_and_two_clicks_make_a_box(page, photo):
     summary(page, "2 people")
     keep(page, "example")
     page.reload()
-    page.get_by_label("boxes", exact=True).first.check()
+    page.get_by_label("in boxes").first.check()
     upload(page, photo)
     shown = page.locator("img[src*='photo.jpg']")
     shown.wait_for()
