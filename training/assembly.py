@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Sized
+from collections.abc import Sequence, Sized
 from pathlib import Path
 from typing import Any, cast
 
@@ -197,16 +197,21 @@ def build_training_loader(
 ) -> tuple[DataLoader, EpochSampler]:
     """The loader of augmented crops, not yet prepared, and the sampler below it."""
     parts = [_training_dataset(part, config) for part in recipe.parts]
-    together = recipe.batch_size * accelerator.num_processes
-    filling = {"seed": recipe.seed, "multiple": together if accelerator.num_processes > 1 else 1}
-    settings = _loading(recipe, accelerator)
+    sampler = build_sampler(recipe, accelerator, [len(part) for part in parts])
+    settings = {"batch_size": recipe.batch_size, "sampler": sampler, **loading(recipe, accelerator)}
     if not recipe.mixture:
-        sampler = EpochSampler(len(parts[0]), **filling)
-        return DataLoader(parts[0], batch_size=recipe.batch_size, sampler=sampler, **settings), sampler
+        return DataLoader(parts[0], **settings), sampler
     dataset = MixedDataset(parts, dataset_indices=[dataset_index(part, config) for part in recipe.parts])
-    sampler = MixtureSampler([len(part) for part in parts], recipe.rates, **filling)
-    loader = DataLoader(dataset, batch_size=recipe.batch_size, sampler=sampler, collate_fn=collate_mixed, **settings)
-    return loader, sampler
+    return DataLoader(dataset, collate_fn=collate_mixed, **settings), sampler
+
+
+def build_sampler(recipe: Recipe, accelerator: Accelerator, counts: Sequence[int]) -> EpochSampler:
+    """The order of an epoch of so many samples, of a mixture so many of each dataset, which comes at its rate."""
+    together = recipe.batch_size * accelerator.num_processes
+    multiple = together if accelerator.num_processes > 1 else 1
+    if recipe.mixture:
+        return MixtureSampler(counts, recipe.rates, seed=recipe.seed, multiple=multiple)
+    return EpochSampler(counts[0], seed=recipe.seed, multiple=multiple)
 
 
 def _training_dataset(recipe: Recipe, config: ViTPoseConfig) -> PoseDataset:
@@ -251,10 +256,11 @@ def build_evaluation_loader(
     starts = range(0, len(people), recipe.eval_batch_size)
     batches = [list(range(start, min(start + recipe.eval_batch_size, len(people)))) for start in starts]
     own = batches[accelerator.process_index :: accelerator.num_processes]
-    return DataLoader(dataset, batch_sampler=own, **_loading(recipe, accelerator))
+    return DataLoader(dataset, batch_sampler=own, **loading(recipe, accelerator))
 
 
-def _loading(recipe: Recipe, accelerator: Accelerator) -> dict:
+def loading(recipe: Recipe, accelerator: Accelerator) -> dict[str, Any]:
+    """What all loaders of a run have in common."""
     return {
         "num_workers": recipe.num_workers,
         "persistent_workers": False,

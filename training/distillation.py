@@ -61,11 +61,11 @@ def check_keypoints(teacher: ViTPoseConfig, recipe: Recipe, *, source: str) -> N
     known = {schema.name: schema for schema in theirs}
     if len(ours) == len(theirs) == 1:  # a checkpoint may call its one dataset as it likes
         known = {ours[0].name: theirs[0]}
-    missing = [schema.name for schema in ours if schema.name not in known]
+    missing = ", ".join(repr(schema.name) for schema in ours if schema.name not in known)
     if missing:
         raise ValueError(
-            f"{source} knows the datasets {', '.join(known)}, not {', '.join(map(repr, missing))}: choose a teacher "
-            "trained for all of them."
+            f"{source} knows the datasets {', '.join(known)}, not {missing}: choose a teacher that was trained for "
+            f"{missing} too."
         )
     for own in ours:
         its = known[own.name]

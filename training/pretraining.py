@@ -15,7 +15,8 @@ from vitpose.modeling.configuration_vitpose import Preset
 from vitpose.modeling.configuration_vitpose_mim import ViTPoseMaskedImageModelingConfig
 from vitpose.modeling.modeling_vitpose_mim import ViTPoseForMaskedImageModeling
 
-from .mixture import MixedDataset, MixtureSampler
+from .assembly import build_sampler, loading
+from .mixture import MixedDataset
 from .optimisation import make_optimizer
 from .picture_dataset import PictureDataset
 from .pose_dataset import EpochSampler
@@ -124,15 +125,10 @@ def _training_loader(
     parts = [
         _dataset(part, config, training_people(part), augment=recipe.augment, seed=recipe.seed) for part in recipe.parts
     ]
-    together = recipe.batch_size * accelerator.num_processes
-    filling = {"seed": recipe.seed, "multiple": together if accelerator.num_processes > 1 else 1}
+    sampler = build_sampler(recipe, accelerator, [len(part) for part in parts])
     dataset: Dataset = MixedDataset(parts) if recipe.mixture else parts[0]
-    sampler: EpochSampler
-    if recipe.mixture:
-        sampler = MixtureSampler([len(part) for part in parts], recipe.rates, **filling)
-    else:
-        sampler = EpochSampler(len(parts[0]), **filling)
-    return _loader(dataset, recipe, accelerator, batch_size=recipe.batch_size, sampler=sampler), sampler
+    settings = loading(recipe, accelerator)
+    return DataLoader(dataset, batch_size=recipe.batch_size, sampler=sampler, **settings), sampler
 
 
 def _evaluator(
@@ -140,8 +136,8 @@ def _evaluator(
 ) -> ReconstructionEvaluator:
     """Of one dataset."""
     held_out = _dataset(recipe, config, evaluation_people(recipe).people, augment=False, seed=MASK_SEED)
-    loader = accelerator.prepare(_loader(held_out, recipe, accelerator, batch_size=recipe.eval_batch_size))
-    return ReconstructionEvaluator(accelerator=accelerator, dataset=held_out, loader=loader)
+    loader = DataLoader(held_out, batch_size=recipe.eval_batch_size, **loading(recipe, accelerator))
+    return ReconstructionEvaluator(accelerator=accelerator, dataset=held_out, loader=accelerator.prepare(loader))
 
 
 def _dataset(
@@ -155,14 +151,4 @@ def _dataset(
         augment=augment,
         flip_probability=recipe.flip_probability,
         seed=seed,
-    )
-
-
-def _loader(dataset: Dataset, recipe: Recipe, accelerator: Accelerator, **options: Any) -> DataLoader:
-    return DataLoader(
-        dataset,
-        num_workers=recipe.num_workers,
-        pin_memory=accelerator.device.type == "cuda",
-        generator=torch.Generator(),  # its own: building an iterator must not draw from the one of the training
-        **options,
     )

@@ -315,8 +315,8 @@ def test_a_mixture_learns_a_token_and_hands_it_to_a_student(
 @pytest.mark.parametrize(
     ("datasets", "message"),
     [
-        (["coco"], "knows the datasets coco, not 'lspet': choose a teacher trained for all of them"),
-        (["mpii", "aic"], "knows the datasets mpii, aic, not 'coco', 'lspet': choose a teacher trained for all"),
+        (["coco"], "knows the datasets coco, not 'lspet': choose a teacher that was trained for 'lspet' too"),
+        (["mpii", "aic"], "knows the datasets mpii, aic, not 'coco', 'lspet': choose a teacher that was"),
     ],
 )
 @pytest.mark.parametrize("task", ["pose", "knowledge_token"])
