@@ -6,7 +6,7 @@ A sharded run computes what the same processes compute with a whole model on eac
 import os
 
 from accelerate import Accelerator
-from accelerate.utils import FullyShardedDataParallelPlugin, convert_outputs_to_fp32
+from accelerate.utils import AutocastKwargs, FullyShardedDataParallelPlugin, convert_outputs_to_fp32
 from torch import nn
 
 from .recipe import Recipe
@@ -79,6 +79,8 @@ def autocast_forward(model: nn.Module, accelerator: Accelerator) -> None:
     """Have a model that is going to be sharded compute in the run's precision, as accelerate has one that is not.
 
     FSDP's own mixed precision would also round what autocast leaves in float32: residuals, norms, positions, the loss.
+    Autocast's cache would keep a copy of weights that FSDP has let go again.
     """
     if accelerator.is_fsdp2:
-        model.forward = convert_outputs_to_fp32(accelerator.autocast()(model.forward))
+        autocast = accelerator.autocast(AutocastKwargs(cache_enabled=False))
+        model.forward = convert_outputs_to_fp32(autocast(model.forward))

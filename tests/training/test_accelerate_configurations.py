@@ -5,16 +5,20 @@ from pathlib import Path
 import pytest
 import yaml
 from accelerate.commands.config.config_args import ClusterConfig, load_config_from_file
-from accelerate.commands.launch import launch_command_parser
+from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 from accelerate.utils import DistributedType
+from accelerate.utils.launch import prepare_multi_gpu_env
 
 from vitpose import training
+from vitpose.training.recipe import Recipe
+from vitpose.training.sharding import sharding_plugin
 
 FOLDER = Path(training.__file__).parent / "accelerate"
 EXPECTED = {
     "cpu.yaml": (DistributedType.NO, 1, 1, True),
     "one_gpu.yaml": (DistributedType.NO, 1, 1, False),
     "ddp_8_gpus.yaml": (DistributedType.MULTI_GPU, 1, 8, False),
+    "fsdp2.yaml": (DistributedType.FSDP, 1, 8, False),
     "two_nodes.yaml": (DistributedType.MULTI_GPU, 2, 16, False),
 }
 
@@ -38,6 +42,16 @@ def test_its_command_is_one_that_accelerate_takes(name):
     words = " ".join(comment[start : start + 2]).split("training/run.py")[0].split()
     given = launch_command_parser().parse_args([*words[2:], "training/run.py"])
     assert given.config_file == f"training/accelerate/{name}"
+
+
+def test_a_run_launched_with_fsdp2_shards(monkeypatch):
+    given = launch_command_parser().parse_args(["--config_file", str(FOLDER / "fsdp2.yaml"), "training/run.py"])
+    launched, _, _ = _validate_launch_command(given)
+    for name, value in prepare_multi_gpu_env(launched).items():
+        monkeypatch.setenv(name, value)
+    plugin = sharding_plugin(Recipe(mixed_precision="bf16"))
+    assert (plugin.fsdp_version, plugin.reshard_after_forward) == (2, True)
+    assert not plugin.cpu_ram_efficient_loading
 
 
 def test_the_guide_names_each(checkout):

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,8 @@ def run(name, *, sharded, **fields):
     AcceleratorState._reset_state()
     PartialState._shared_state["distributed_type"] = DistributedType["MULTI_GPU" if sharded else "MULTI_CPU"]
     os.environ.update(ACCELERATE_USE_FSDP=str(sharded).lower(), FSDP_VERSION="2")
-    run_recipe(Recipe(**given["same"], **fields, output_dir=f"{folder}/{name}"))
+    os.environ["FSDP_RESHARD_AFTER_FORWARD"] = str("experts" not in name).lower()
+    run_recipe(Recipe(**{**given["same"], **fields}, output_dir=f"{folder}/{name}"))
 
 for name, fields in given["runs"].items():
     run(f"{name}_whole", sharded=False, **fields)
@@ -65,22 +67,25 @@ SMALL = {
 }
 SAME = {
     **{"init_from": "none", "train_people": 14, "batch_size": 2, "num_workers": 0, "log_every": 1, "warmup_steps": 1},
-    **{"eval_people": 3, "eval_batch_size": 1},  # one more to predict for the first process
+    **{"eval_people": 3, "eval_batch_size": 1, "eval_every": 0},  # one more to predict for the first process
 }
 RUNS = {
-    "plain": {"epochs": 2, "gradient_accumulation_steps": 2, "max_grad_norm": 0.01, "checkpoint_every": 1},
-    "frozen": {"epochs": 1, "freeze": "attention", "mixed_precision": "bf16", "gradient_checkpointing": True},
+    "plain": {"epochs": 2, "gradient_accumulation_steps": 2, "max_grad_norm": 0.01, "checkpoint_every": 3},
+    "experts": {"epochs": 1, "freeze": "attention", "mixed_precision": "bf16", "gradient_checkpointing": True},
     "pretrained": {"epochs": 1, "task": "masked_image_modeling"},
 }
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def runs(tmp_path_factory: pytest.TempPathFactory, write_people: Callable[..., Path]) -> Path:
     """Folder with each of `RUNS` on whole models and on sharded ones, and `resumed`, the plain one interrupted."""
     folder = tmp_path_factory.mktemp("sharded")
+    people = write_people(folder, schema="mpii", train=6, val=3)
+    own = {"data": "people", "data_dir": str(people), "schema": "mpii", "train_people": None, "eval_people": None}
+    mixture = {"mixture": [{"data": "synthetic", "train_people": 6, "eval_people": 1}, own]}
     (folder / "runs.py").write_text(SCRIPT)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", folder / "runs.py"]
-    given = json.dumps({"small": SMALL, "same": SAME, "runs": RUNS})
+    given = json.dumps({"small": SMALL, "same": SAME, "runs": {**RUNS, "experts": RUNS["experts"] | mixture}})
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     done = subprocess.run([*launch, folder, given], capture_output=True, text=True, env=environment, timeout=300)
     assert done.returncode == 0, done.stderr
