@@ -7,6 +7,7 @@ or float64.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -76,8 +77,9 @@ def crop_to_image_matrices(
         middle = torch.stack([torch.where(flips, width - 1 - middle[:, 0], middle[:, 0]), middle[:, 1]], dim=-1)
     linear = torch.diag_embed(scale)  # (n, 2, 2)
     if rotations is not None:
-        linear = _rotation_matrices(rotations.to(scale)) @ linear
-    offset = centers - (linear @ middle[:, :, None]).squeeze(-1)  # (n, 2) image position of crop pixel (0, 0)
+        linear = _rotation_matrices(rotations.to(scale)) * scale[:, None]
+    # Sums and no matrix products, whose last digit depends on how many people there are.
+    offset = centers - (linear * middle[:, None]).sum(-1)  # (n, 2) image position of crop pixel (0, 0)
     return torch.cat([linear, offset[:, :, None]], dim=-1)
 
 
@@ -92,7 +94,8 @@ def invert_matrices(matrices: Tensor) -> Tensor:
     a, b, c, d = matrices[:, 0, 0], matrices[:, 0, 1], matrices[:, 1, 0], matrices[:, 1, 1]
     adjugate = torch.stack([torch.stack([d, -b], dim=-1), torch.stack([-c, a], dim=-1)], dim=-2)
     linear = adjugate / (a * d - b * c)[:, None, None]  # (n, 2, 2)
-    return torch.cat([linear, -linear @ matrices[:, :, 2:]], dim=-1)
+    offset = -(linear * matrices[:, None, :, 2]).sum(-1)  # (n, 2), a sum as above
+    return torch.cat([linear, offset[:, :, None]], dim=-1)
 
 
 def transform_points(points: Tensor, matrices: Tensor) -> Tensor:
@@ -102,7 +105,7 @@ def transform_points(points: Tensor, matrices: Tensor) -> Tensor:
 
 
 def sample_crops(
-    image: Tensor,
+    image: Tensor | Sequence[Tensor],
     matrices: Tensor,
     *,
     crop_size: tuple[int, int],
@@ -110,13 +113,14 @@ def sample_crops(
     bias: Tensor | float = 0.0,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """Cut all people out of one image by bilinear sampling, unrounded.
+    """Cut people out of their images by bilinear sampling, unrounded.
 
     A sample outside ``[0, size - 1]`` of the image is exactly 0, as in the stock VitPose processor: nothing blends over
     the border.
 
     Args:
-        image: `(channels, height, width)`, uint8 or any floating type, on any device.
+        image: `(channels, height, width)`, uint8 or any floating type, on any device: the image that everyone is in, or
+            a sequence with an image for each person.
         matrices: `(num_people, 2, 3)` from crop to image pixels, see [`crop_to_image_matrices`].
         crop_size: height and width of the crops in pixels.
         gain: what samples are multiplied with, a number or `(channels, 1, 1)`.
@@ -127,83 +131,116 @@ def sample_crops(
         `(num_people, channels, crop_height, crop_width)` on the image's device; in the image's range of values,
         unless `gain` or `bias` change it.
     """
-    crops = torch.empty((len(matrices), image.shape[0], *crop_size), device=image.device, dtype=dtype)
+    images = [image] * max(1, len(matrices)) if isinstance(image, Tensor) else image
+    device = images[0].device
+    crops = torch.empty((len(matrices), images[0].shape[0], *crop_size), device=device, dtype=dtype)
     if not len(matrices):
         return crops
-    gain, bias = (torch.as_tensor(value, dtype=torch.float32, device=image.device) for value in (gain, bias))
-    matrices = matrices.detach().double()  # moving the origin to a region would cost float32 its sub-pixel digits
-    regions = _touched_regions(matrices, crop_size, image.shape[-2:])  # (n, 4)
+    gain, bias = (torch.as_tensor(value, dtype=torch.float32, device=device) for value in (gain, bias))
     group = 1  # a CPU is fastest where it touches the pixels around one person only: they stay in its cache
-    if image.device.type != "cpu":  # a GPU is fastest where one launch serves everyone
-        group = len(regions)
-        regions = torch.cat([regions[:, :2].amin(0), regions[:, 2:].amax(0)]).expand(group, -1)
-    tolerance = _BORDER_TOLERANCE * max(image.shape[-2:])
-    axes = [axis.to(image.device).split(group) for axis in _sampling_axes(matrices, regions, crop_size, tolerance)]
-    for crop, x, y, region in zip(crops.split(group), *axes, regions[::group].long().tolist(), strict=True):
-        left, top, right, bottom = region
+    if isinstance(image, Tensor) and device.type != "cpu":  # a GPU is fastest where one launch serves everyone
+        group = len(matrices)
+    sizes = matrices.new_tensor([own.shape[-2:] for own in images])  # (n, 2)
+    plan = _plan_sampling(matrices.detach().double(), crop_size, sizes, group)
+    maps, limits = (values.float().to(device).split(group) for values in (plan.maps, plan.limits))
+    for number, (crop, (left, top, right, bottom)) in enumerate(zip(crops.split(group), plan.regions, strict=True)):
         if left >= right or top >= bottom:
             crop.zero_().add_(bias)  # wholly outside the image
             continue
-        pixels = image[:, top:bottom, left:right].float().expand(len(crop), -1, -1, -1)  # (n, c, region_h, region_w)
-        grid = torch.stack(torch.broadcast_tensors(x, y), dim=-1)  # (n, h, w, 2)
+        pixels = images[number * group][:, top:bottom, left:right].float()
+        pixels = pixels.expand(len(crop), -1, -1, -1)  # (n, c, region_h, region_w)
+        own_limits = limits[number] if plan.cut_off[number] else None
+        grid = _sampling_grid(maps[number], own_limits, crop_size, turned=plan.turned[number])
         sampled = F.grid_sample(pixels, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-        torch.addcmul(bias, sampled, gain, out=crop)  # while it is in the cache
+        crop.copy_(sampled.mul_(gain).add_(bias))  # while it is in the cache
     return crops
 
 
-def covering_region(
-    matrices: Tensor, *, crop_size: tuple[int, int], image_size: tuple[int, int]
-) -> tuple[int, int, int, int]:
-    """The part of an image that [`sample_crops`] reads: left, top, right and bottom (exclusive), whole pixels.
+def covering_regions(matrices: Tensor, *, crop_size: tuple[int, int], image_sizes: Tensor) -> Tensor:
+    """The parts of images that [`sample_crops`] reads.
 
-    Cut to it, with the matrices moved to its corner ([`move_origin`]), an image gives the same crops.
+    Cut to them, with the matrices moved to their corners ([`move_origins`]), images give the same crops.
 
     Args:
-        matrices: `(num_people, 2, 3)` from crop to image pixels, at least one.
+        matrices: `(num_people, 2, 3)` from crop to image pixels.
         crop_size: height and width of the crops in pixels.
-        image_size: height and width of the image in pixels.
+        image_sizes: `(num_people, 2)` or `(2,)`, heights and widths of the images in pixels.
+
+    Returns:
+        `(num_people, 4)`, left, top, right and bottom (exclusive) in image pixels, whole numbers in float64; without
+        width or height for a crop that lies outside its image.
     """
-    regions = _touched_regions(matrices.double(), crop_size, image_size)
-    left, top, right, bottom = torch.cat([regions[:, :2].amin(0), regions[:, 2:].amax(0)]).long().tolist()
-    return left, top, right, bottom
+    return _touched_regions(matrices.double(), crop_size, image_sizes)[0]
 
 
-def move_origin(matrices: Tensor, *, left: int, top: int) -> Tensor:
-    """Matrices `(num_people, 2, 3)` into an image of which `left` columns and `top` rows were cut off."""
+def move_origins(matrices: Tensor, corners: Tensor) -> Tensor:
+    """Matrices `(num_people, 2, 3)` into images of which all left of and above a corner was cut off.
+
+    Args:
+        matrices: `(num_people, 2, 3)` into the whole images.
+        corners: `(num_people, 2)` or `(2,)`, x and y in image pixels.
+    """
     moved = matrices.clone()
-    moved[:, :, 2] -= moved.new_tensor([left, top])
+    moved[:, :, 2] -= corners
     return moved
 
 
-def _touched_regions(matrices: Tensor, crop_size: tuple[int, int], image_size: Sequence[int]) -> Tensor:
-    """The part of the image that each crop covers: left, top, right, bottom (exclusive), `(n, 4)` whole numbers."""
+def _touched_regions(matrices: Tensor, crop_size: tuple[int, int], image_sizes: Tensor) -> tuple[Tensor, Tensor]:
+    """The part of its image that each crop covers, `(n, 4)` as in [`covering_regions`], and `(n,)` if it is cut off."""
     extents = matrices[:, :, :2] * matrices.new_tensor([crop_size[1] - 1, crop_size[0] - 1])  # (n, 2, 2)
     first = matrices[:, :, 2] + extents.clamp(max=0).sum(-1)  # (n, 2) smallest x and y
     last = matrices[:, :, 2] + extents.clamp(min=0).sum(-1)
-    limits = matrices.new_tensor([image_size[1], image_size[0]])
+    limits = image_sizes.to(matrices).flip(-1)  # widths and heights
+    cut_off = (first < 0).any(-1) | (last > limits - 1).any(-1)
     first = (first.floor() - 1).clamp(min=0).minimum(limits)  # one pixel of margin for rounding
     last = (last.ceil() + 2).clamp(min=0).minimum(limits)
-    return torch.cat([first, last], dim=-1)
+    return torch.cat([first, last.maximum(first)], dim=-1), cut_off
 
 
-def _sampling_axes(
-    matrices: Tensor, regions: Tensor, crop_size: tuple[int, int], tolerance_px: float
-) -> tuple[Tensor, Tensor]:
-    """Normalised x `(n, 1 or h, w)` and y `(n, h, 1 or w)` of the sampling grids in their regions, float32.
+class _SamplingPlan(NamedTuple):
+    """How `n` crops are sampled, in groups that share a region of pixels."""
 
-    Points more than the tolerance outside their region lie far away. Without rotation x is the same in all rows, and y
-    in all columns.
-    """
+    regions: list[list[int]]  # of each group: left, top, right, bottom (exclusive)
+    maps: Tensor  # (n, 2, 3) from crop pixels to grid_sample's coordinates in the region
+    limits: Tensor  # (n, 2) coordinates beyond these lie outside the region
+    turned: list[bool]  # of each group: whether a crop is rotated
+    cut_off: list[bool]  # of each group: whether a crop reaches beyond its image
+
+
+def _plan_sampling(matrices: Tensor, crop_size: tuple[int, int], image_sizes: Tensor, group: int) -> _SamplingPlan:
+    regions, cut_off = _touched_regions(matrices, crop_size, image_sizes)
+    if group > 1:
+        regions = torch.cat([regions[:, :2].amin(0), regions[:, 2:].amax(0)]).expand(group, -1)
     sizes = (regions[:, 2:] - regions[:, :2]).clamp(min=1)  # (n, 2)
     # grid_sample's frame without align_corners: pixel p lies at (2 p + 1) / size - 1.
     linear = matrices[:, :, :2] * (2 / sizes)[:, :, None]  # (n, 2, 2)
     offset = (2 * (matrices[:, :, 2] - regions[:, :2]) + 1) / sizes - 1  # (n, 2)
-    limit = 1 - (1 - 2 * tolerance_px) / sizes
-    columns = torch.arange(crop_size[1], dtype=torch.float32, device=matrices.device)  # (w,)
-    rows = torch.arange(crop_size[0], dtype=torch.float32, device=matrices.device)[:, None]  # (h, 1)
-    values = torch.cat([linear.flatten(1), offset, limit], dim=1).float()[:, :, None, None]  # (n, 8, 1, 1)
-    x_columns, x_rows, y_columns, y_rows, x, y, x_limit, y_limit = values.unbind(1)
-    x, y = x + x_columns * columns, y + y_rows * rows  # (n, 1, w), (n, h, 1)
-    if linear[:, [0, 1], [1, 0]].any():
-        x, y = x + x_rows * rows, y + y_columns * columns  # (n, h, w) each
-    return x.masked_fill(x.abs() > x_limit, _FAR_OUTSIDE), y.masked_fill(y.abs() > y_limit, _FAR_OUTSIDE)
+    tolerance_px = _BORDER_TOLERANCE * image_sizes.amax(-1, keepdim=True)  # (n, 1)
+    turned = (matrices[:, [0, 1], [1, 0]] != 0).any(-1)  # (n,)
+    return _SamplingPlan(
+        regions=regions[::group].long().tolist(),
+        maps=torch.cat([linear, offset[:, :, None]], dim=-1),
+        limits=1 - (1 - 2 * tolerance_px) / sizes,
+        turned=turned.view(-1, group).any(-1).tolist(),
+        cut_off=cut_off.view(-1, group).any(-1).tolist(),
+    )
+
+
+def _sampling_grid(maps: Tensor, limits: Tensor | None, crop_size: tuple[int, int], *, turned: bool) -> Tensor:
+    """grid_sample's grid `(n, h, w, 2)` of x and y, float32; points beyond the limits, if there are any, lie far away.
+
+    Without rotation x is the same in all rows and y in all columns, so that less is computed.
+    """
+    height, width = crop_size
+    grid = maps.new_empty((len(maps), height, width, 2))
+    columns = torch.arange(width, dtype=maps.dtype, device=maps.device)  # (w,)
+    rows = torch.arange(height, dtype=maps.dtype, device=maps.device)[:, None]  # (h, 1)
+    for axis, (by_column, by_row, start) in enumerate(maps[..., None, None].permute(1, 2, 0, 3, 4)):  # (n, 1, 1) each
+        along, down = start + by_column * columns, by_row * rows  # (n, 1, w), (n, h, 1)
+        straight = along if axis == 0 else start + down  # (n, 1, w) or (n, h, 1)
+        places = torch.add(along, down, out=grid[..., axis]) if turned else straight
+        if limits is not None:
+            places.masked_fill_(places.abs() > limits[:, axis, None, None], _FAR_OUTSIDE)
+        if not turned:
+            grid[..., axis] = places
+    return grid

@@ -15,15 +15,15 @@ from transformers.utils import ModelOutput, TensorType
 from .annotations_vitpose import Boxes, Keypoints, check_boxes_meet_image, parse_boxes, parse_keypoints
 from .geometry_vitpose import (
     box_to_center_and_size,
-    covering_region,
+    covering_regions,
     crop_to_image_matrices,
     invert_matrices,
-    move_origin,
+    move_origins,
     sample_crops,
     transform_points,
 )
 from .heatmaps_vitpose import decode_heatmaps, decode_heatmaps_quarter_offset, encode_heatmaps
-from .images_vitpose import Images, ImageSource, list_images, to_rgb_tensor, upright_pil
+from .images_vitpose import Images, ImageSource, cut_to_region, list_images, to_rgb_tensor, upright_pil
 from .processor_settings_vitpose import (
     PixelKwargs,
     ViTPoseImageProcessorKwargs,
@@ -283,10 +283,10 @@ def _load(
             return pixels, matrices
         size = opened.height, opened.width
         check_boxes_meet_image(table, index, image_size=size, matrices=matrices)
-        region = left, top, right, bottom = covering_region(matrices, crop_size=crop_size, image_size=size)
-        if 2 * (right - left) * (bottom - top) < size[0] * size[1]:  # converting a photo takes longer than a crop of it
-            opened, matrices = opened.crop(region), move_origin(matrices, left=left, top=top)
-        return to_rgb_tensor(opened, do_rescale=do_rescale), matrices
+        regions = covering_regions(matrices, crop_size=crop_size, image_sizes=matrices.new_tensor(size))
+        region = torch.cat([regions[:, :2].amin(0), regions[:, 2:].amax(0)]).int().tolist()
+        part, corner = cut_to_region(opened, region)
+        return to_rgb_tensor(part, do_rescale=do_rescale), move_origins(matrices, matrices.new_tensor(corner))
     except (TypeError, ValueError) as error:
         if str(error).startswith("boxes["):
             raise

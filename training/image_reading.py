@@ -3,14 +3,14 @@
 import io
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from PIL import ExifTags, Image
 from torch import Tensor
 
-from vitpose.processing.images_vitpose import to_rgb_tensor
+from vitpose.processing.images_vitpose import cut_to_region, to_rgb_tensor, upright_pil
 
 # All that Pillow raises on files that are damaged, cut short or no images at all.
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
@@ -39,15 +39,31 @@ def read_image(image: Any, *, row: int, size: tuple[int, int]) -> Tensor:
     Raises:
         ImageReadError: The image is missing, damaged or of another size.
     """
+    return read_region(image, row=row, size=size, region=(0, 0, *size))[0]
+
+
+def read_region(
+    image: Any, *, row: int, size: tuple[int, int], region: Sequence[int]
+) -> tuple[Tensor, tuple[int, int]]:
+    """Decode one image for a part of it; `image`, `row`, `size` and errors as [`read_image`].
+
+    Args:
+        region: Left, top, right and bottom (exclusive) in image pixels.
+
+    Returns:
+        The pixels as [`read_image`] of at least the region, and x and y of their corner in the image.
+    """
     with _opened(image, row) as opened:
-        pixels = to_rgb_tensor(opened)
-    height, width = pixels.shape[1:]
+        upright = upright_pil(opened)
+        width, height = upright.size
+        part, corner = cut_to_region(upright, region)
+        pixels = to_rgb_tensor(part)
     if (width, height) != tuple(size):
         raise ImageReadError(
             f"{_name(image, row)} has {width}x{height} pixels (width x height), its annotation says "
             f"{size[0]}x{size[1]}. Use the annotated image."
         )
-    return pixels
+    return pixels, corner
 
 
 def read_image_size(image: Any, *, row: int) -> tuple[int, int]:

@@ -36,9 +36,18 @@ class MixedDataset(Dataset):
 
     def __getitem__(self, key: tuple[int, tuple[int, int]]) -> dict[str, Any]:
         """The sample that [`MixtureSampler`] asks for by (epoch, (part, index))."""
-        epoch, (part, index) = key
-        head = {} if self.dataset_indices is None else {"dataset_index": self.dataset_indices[part]}
-        return {**self.parts[part][epoch, index], "part": part, **head}
+        return self.__getitems__([key])[0]
+
+    def __getitems__(self, keys: Sequence[tuple[int, tuple[int, int]]]) -> list[dict[str, Any]]:
+        """Several samples, as a loader asks for a batch: each dataset makes its own of them at once."""
+        samples: list[dict[str, Any]] = [{}] * len(keys)
+        for part, dataset in enumerate(self.parts):
+            places = [place for place, (_, (of, _)) in enumerate(keys) if of == part]
+            head = {} if self.dataset_indices is None else {"dataset_index": self.dataset_indices[part]}
+            own = dataset.__getitems__([(keys[place][0], keys[place][1][1]) for place in places]) if places else []
+            for place, sample in zip(places, own, strict=True):
+                samples[place] = {**sample, "part": part, **head}
+        return samples
 
 
 class MixtureSampler(EpochSampler):

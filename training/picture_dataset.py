@@ -1,17 +1,17 @@
 """Samples for masked-image pre-training: crops without keypoints, each with the numbers that choose its mask."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
-from transformers.utils.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
-from vitpose.processing.geometry_vitpose import box_to_center_and_size, crop_to_image_matrices, sample_crops
+from vitpose.processing.geometry_vitpose import box_to_center_and_size, crop_to_image_matrices
 
 from .augmentation import rng_for
-from .image_reading import read_image
+from .crop_reading import CropReader
 from .synthetic import SyntheticPeople
 
 CropKind = Literal["people", "images"]
@@ -55,14 +55,13 @@ class PictureDataset(Dataset):
     ) -> None:
         self.rows = rows
         self.crops = crops
-        self.crop_size = crop_size
+        self.read_crops = CropReader(crop_size)
+        self.crop_size = self.read_crops.crop_size
         self.num_patches = num_patches
         self.augment = augment
         self.flip_probability = flip_probability
         self.seed = seed
         self._chosen = range(len(rows)) if crops == "people" else one_row_an_image(rows)
-        self._mean = 255 * torch.tensor(IMAGENET_DEFAULT_MEAN)[:, None, None]  # (3, 1, 1) on the scale of the pixels
-        self._std = 255 * torch.tensor(IMAGENET_DEFAULT_STD)[:, None, None]
 
     def __len__(self) -> int:
         return len(self._chosen)
@@ -76,25 +75,31 @@ class PictureDataset(Dataset):
             - `noise`: float32 `(num_patches,)`; the patches with the largest numbers are hidden.
             - `index`, `image_id`, `person_id`: int; the person is one of the image's where images are cropped.
         """
-        epoch, draw = key if isinstance(key, tuple) else (0, key)
-        index = draw % len(self)
-        number = int(self._chosen[index])
-        row = self.rows[number]
-        rng = rng_for(self.seed, epoch, draw)
-        matrix = self._crop_matrix(row, rng)
-        image = read_image(row["image"], row=number, size=(row["width"], row["height"]))
-        pixels = sample_crops(image, matrix, crop_size=self.crop_size)[0]
-        return {
-            "pixel_values": pixels.sub_(self._mean).div_(self._std),
-            "noise": torch.from_numpy(rng.random(self.num_patches, dtype=np.float32)),
-            "index": index,
-            "image_id": int(row["image_id"]),
-            "person_id": int(row["person_id"]),
-        }
+        return self.__getitems__([key])[0]
+
+    def __getitems__(self, keys: Sequence[int | tuple[int, int]]) -> list[dict[str, Any]]:
+        """Several crops, as a loader asks for a batch: the same samples as one by one, in less time."""
+        draws = [key if isinstance(key, tuple) else (0, key) for key in keys]
+        indices = [draw % len(self) for _, draw in draws]
+        numbers = [int(self._chosen[index]) for index in indices]
+        rows = [self.rows[number] for number in numbers]
+        rngs = [rng_for(self.seed, *draw) for draw in draws]
+        matrices = torch.cat([self._crop_matrix(row, rng) for row, rng in zip(rows, rngs, strict=True)])  # (n, 2, 3)
+        pixels = self.read_crops(rows, numbers, matrices)
+        return [
+            {
+                "pixel_values": pixels[place],
+                "noise": torch.from_numpy(rng.random(self.num_patches, dtype=np.float32)),
+                "index": index,
+                "image_id": int(row["image_id"]),
+                "person_id": int(row["person_id"]),
+            }
+            for place, (row, index, rng) in enumerate(zip(rows, indices, rngs, strict=True))
+        ]
 
     def pictures(self, pixel_values: Tensor) -> np.ndarray:
         """(N, 3, H, W) normalised crops as (N, H, W, 3) uint8 pictures."""
-        pixels = pixel_values.float().cpu() * self._std + self._mean
+        pixels = (pixel_values.float().cpu() - self.read_crops.bias) / self.read_crops.gain
         return pixels.round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
 
     def _crop_matrix(self, row: dict[str, Any], rng: np.random.Generator) -> Tensor:

@@ -10,10 +10,10 @@ from torch.utils.data import Dataset, Sampler
 from transformers.utils.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from vitpose.modeling.keypoint_schemas import KeypointSchema
-from vitpose.processing.geometry_vitpose import crop_to_image_matrices, invert_matrices, sample_crops, transform_points
+from vitpose.processing.geometry_vitpose import crop_to_image_matrices, invert_matrices, transform_points
 
 from .augmentation import Augmentation, Crop, box_crop, rng_for, sample_crop
-from .image_reading import read_image
+from .crop_reading import CropReader
 
 
 class PoseDataset(Dataset):
@@ -52,13 +52,11 @@ class PoseDataset(Dataset):
     ) -> None:
         self.people = people
         self.schema = schema
-        height, width = crop_size
-        self.crop_size = height, width
+        self.read_crops = CropReader(crop_size, image_mean=image_mean, image_std=image_std)
+        self.crop_size = self.read_crops.crop_size
         self.augmentation = augmentation
         self.seed = seed
         self.padding = padding
-        self._mean = 255 * torch.tensor(image_mean)[:, None, None]  # (3, 1, 1) on the scale of the pixels
-        self._std = 255 * torch.tensor(image_std)[:, None, None]
 
     def __len__(self) -> int:
         return len(self.people)
@@ -76,26 +74,32 @@ class PoseDataset(Dataset):
             - `center`, `size`: float64 `(2,)`, the crop's footprint in image pixels.
             - `index`, `image_id`, `person_id`: int.
         """
-        epoch, draw = key if isinstance(key, tuple) else (0, key)
-        index = draw % len(self.people)
-        row = self.people[index]
-        keypoints = self._keypoints(row, index)  # (k, 3)
-        crop = self._crop(row, keypoints, epoch, draw)
-        matrix = _crop_matrix(crop, self.crop_size)  # (1, 2, 3)
-        image = read_image(row["image"], row=index, size=(row["width"], row["height"]))
-        pixels = sample_crops(image, matrix, crop_size=self.crop_size)[0]
-        keypoints_crop, visibility = self._keypoints_in_crop(keypoints, matrix, crop.flip)
-        return {
-            "pixel_values": pixels.sub_(self._mean).div_(self._std),
-            "keypoints_crop": keypoints_crop,
-            "visibility": visibility,
-            "matrix": matrix[0],
-            "center": crop.center,
-            "size": crop.size,
-            "index": index,
-            "image_id": int(row["image_id"]),
-            "person_id": int(row["person_id"]),
-        }
+        return self.__getitems__([key])[0]
+
+    def __getitems__(self, keys: Sequence[int | tuple[int, int]]) -> list[dict[str, Any]]:
+        """Several people, as a loader asks for a batch: the same samples as one by one, in less time."""
+        draws = [key if isinstance(key, tuple) else (0, key) for key in keys]
+        indices = [draw % len(self.people) for _, draw in draws]
+        rows = [self.people[index] for index in indices]
+        keypoints = [self._keypoints(row, index) for row, index in zip(rows, indices, strict=True)]  # (k, 3) each
+        crops = [self._crop(row, own, *draw) for row, own, draw in zip(rows, keypoints, draws, strict=True)]
+        matrices = _crop_matrices(crops, self.crop_size)  # (n, 2, 3)
+        pixels = self.read_crops(rows, indices, matrices)
+        keypoints_crop, visibility = self._keypoints_in_crops(torch.stack(keypoints), matrices, crops)
+        return [
+            {
+                "pixel_values": pixels[place],
+                "keypoints_crop": keypoints_crop[place],
+                "visibility": visibility[place],
+                "matrix": matrices[place],
+                "center": crop.center,
+                "size": crop.size,
+                "index": index,
+                "image_id": int(row["image_id"]),
+                "person_id": int(row["person_id"]),
+            }
+            for place, (row, index, crop) in enumerate(zip(rows, indices, crops, strict=True))
+        ]
 
     def _keypoints(self, row: dict[str, Any], index: int) -> Tensor:
         keypoints = torch.as_tensor(np.asarray(row["keypoints"], dtype=np.float64))
@@ -121,22 +125,23 @@ class PoseDataset(Dataset):
             rng=rng_for(self.seed, epoch, index),
         )
 
-    def _keypoints_in_crop(self, keypoints: Tensor, matrix: Tensor, flip: bool) -> tuple[Tensor, Tensor]:
-        if flip:
-            keypoints = keypoints[list(self.schema.flip_index)]
-        keypoints_crop = transform_points(keypoints[None, :, :2], invert_matrices(matrix))[0]  # (k, 2)
-        visibility = keypoints[:, 2]
-        keypoints_crop = keypoints_crop.masked_fill(visibility[:, None] == 0, 0.0)
+    def _keypoints_in_crops(self, keypoints: Tensor, matrices: Tensor, crops: Sequence[Crop]) -> tuple[Tensor, Tensor]:
+        """Places (n, k, 2) in crop pixels and visibility (n, k) of keypoints (n, k, 3) in image pixels."""
+        flips = torch.tensor([crop.flip for crop in crops])
+        keypoints = torch.where(flips[:, None, None], keypoints[:, list(self.schema.flip_index)], keypoints)
+        keypoints_crop = transform_points(keypoints[:, :, :2], invert_matrices(matrices))  # (n, k, 2)
+        visibility = keypoints[:, :, 2]
+        keypoints_crop = keypoints_crop.masked_fill(visibility[:, :, None] == 0, 0.0)
         return keypoints_crop.float(), visibility.float()
 
 
-def _crop_matrix(crop: Crop, crop_size: tuple[int, int]) -> Tensor:
+def _crop_matrices(crops: Sequence[Crop], crop_size: tuple[int, int]) -> Tensor:
     return crop_to_image_matrices(
-        crop.center[None],
-        crop.size[None],
+        torch.stack([crop.center for crop in crops]),
+        torch.stack([crop.size for crop in crops]),
         crop_size=crop_size,
-        rotations=crop.center.new_tensor([crop.rotation]),
-        flips=torch.tensor([crop.flip]),
+        rotations=torch.tensor([crop.rotation for crop in crops], dtype=torch.float64),
+        flips=torch.tensor([crop.flip for crop in crops]),
     )
 
 

@@ -80,6 +80,16 @@ def test_a_person_drawn_twice_is_augmented_twice(make_recipe, mixture):
     assert torch.equal(again["pixel_values"], loader.dataset[0, (1, 13)]["pixel_values"])
 
 
+def test_samples_come_in_the_order_asked_for(make_recipe, mixture):
+    recipe = make_recipe(mixture=mixture)
+    dataset = build_training_loader(recipe, Accelerator(), build_model(recipe).config)[0].dataset
+    keys = [(0, (1, 2)), (0, (0, 5)), (1, (1, 2)), (0, (1, 0))]
+    for key, together in zip(keys, dataset.__getitems__(keys), strict=True):
+        alone = dataset[key]
+        assert together["part"] == key[1][0]
+        assert all(torch.equal(torch.as_tensor(alone[name]), torch.as_tensor(together[name])) for name in alone)
+
+
 @pytest.mark.parametrize("weights", [False, True], ids=["plain", "with joint weights"])
 def test_the_loss_of_a_mixed_batch_is_that_of_its_parts(make_recipe, mixture, weights):
     recipe = make_recipe(mixture=mixture, use_joint_weights=weights, batch_size=27)

@@ -12,8 +12,9 @@ from PIL import ExifTags, Image
 from torch.utils.data import BatchSampler, DataLoader
 
 from vitpose.modeling.keypoint_schemas import get_keypoint_schema
-from vitpose.processing.geometry_vitpose import transform_points
+from vitpose.processing.geometry_vitpose import sample_crops, transform_points
 from vitpose.processing.image_processing_vitpose import ViTPoseImageProcessor
+from vitpose.processing.images_vitpose import to_rgb_tensor
 from vitpose.training.augmentation import Augmentation
 from vitpose.training.image_reading import ImageReadError, read_image, read_image_size
 from vitpose.training.pose_dataset import EpochSampler, PoseDataset
@@ -110,6 +111,18 @@ def test_without_augmentation_a_sample_is_what_the_image_processor_makes():
     assert make_dataset([person])[0]["pixel_values"].allclose(expected[0], atol=1e-5)
 
 
+def test_a_crop_of_a_part_of_the_photo_is_that_of_the_whole():
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (1000, 800, 3), dtype=np.uint8))
+    size = {"width": 800, "height": 1000}
+    for bbox in ([300.0, 400.0, 80.0, 100.0], [-20.0, 930.0, 90.0, 120.0]):  # inside, and over the corner
+        person = make_person(image) | size | {"bbox": bbox}
+        dataset = make_dataset([person], Augmentation(shift_probability=0), image_mean=(0, 0, 0), image_std=(1, 1, 1))
+        for epoch in range(4):
+            sample = dataset[epoch, 0]
+            whole = sample_crops(to_rgb_tensor(image), sample["matrix"][None], crop_size=CROP_SIZE)[0] / 255
+            torch.testing.assert_close(sample["pixel_values"], whole, atol=1e-4, rtol=0)
+
+
 def test_unlabelled_keypoints_are_zero_and_stay_with_their_side():
     keypoints = np.tile([100.0, 80.0, 2.0], (17, 1))
     keypoints[LEFT_WRIST] = 0
@@ -143,6 +156,15 @@ def test_samples_are_equal_in_any_number_of_workers_and_differ_between_epochs():
     assert first.tolist() != second.tolist()
     assert sorted(first.tolist()) == sorted(second.tolist()) == list(range(10))
     assert not dataset[0, 5]["pixel_values"].equal(dataset[1, 5]["pixel_values"])
+
+
+def test_samples_do_not_depend_on_their_company():
+    dataset = make_dataset(photos(4), Augmentation(), seed=3)
+    keys = [(epoch, index) for epoch in range(4) for index in range(4)]
+    for key, together in zip(keys, dataset.__getitems__(keys), strict=True):
+        alone = dataset[key]
+        assert alone.keys() == together.keys()
+        assert all(torch.equal(torch.as_tensor(alone[name]), torch.as_tensor(together[name])) for name in alone)
 
 
 def test_without_augmentation_all_epochs_are_equal():
