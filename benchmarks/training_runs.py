@@ -1,0 +1,78 @@
+"""What the comparisons of training runs share: generated people, drawn once, and runs that are done once."""
+
+import io
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from accelerate.state import AcceleratorState, PartialState
+from datasets import Dataset
+from tqdm.auto import tqdm
+
+from vitpose.training.files import whole_file
+from vitpose.training.people_columns import PEOPLE_FEATURES
+from vitpose.training.recipe import Recipe
+from vitpose.training.session import run_recipe
+from vitpose.training.sources import EVALUATION_SEED
+from vitpose.training.synthetic import SyntheticPeople
+
+TRAINING_SEED = 1
+FIGURES = ("AP", "PCK")
+
+
+def write_people(folder: Path, *, train: int, val: int) -> Path:
+    """Draw people into Parquet files, which `data: people` reads; a file that is there already stays.
+
+    Drawing a person takes several times as long as reading one, and runs of many epochs see each often.
+    """
+    for split, number, seed in (("train", train, TRAINING_SEED), ("val", val, EVALUATION_SEED)):
+        file = folder / f"{split}-00000-of-00001.parquet"
+        if not file.exists():
+            people = Dataset.from_list(list(_people(number, seed)), features=PEOPLE_FEATURES)
+            with whole_file(file) as partial:
+                people.to_parquet(partial)
+    return folder
+
+
+def _people(number: int, seed: int) -> Iterator[dict[str, Any]]:
+    for person in tqdm(SyntheticPeople(num_people=number, seed=seed), desc="draw people"):
+        photo = io.BytesIO()
+        person["image"].save(photo, "JPEG", quality=95)
+        yield {**person, "image": {"bytes": photo.getvalue(), "path": None}, "dataset": "coco"}
+
+
+def trained(recipe: Recipe) -> dict[str, float]:
+    """The figures of a run, which is done if its folder does not hold them yet."""
+    metrics = Path(recipe.output_dir, "metrics.json")
+    if not metrics.exists():
+        recipe.validate()
+        run_recipe(recipe)
+        AcceleratorState._reset_state()
+        PartialState._reset_state()
+    return json.loads(metrics.read_text(encoding="utf-8"))
+
+
+def training_losses(recipe: Recipe) -> list[tuple[int, float]]:
+    """Step and loss of every line of a run's log."""
+    lines = Path(recipe.output_dir, "log.jsonl").read_text(encoding="utf-8").splitlines()
+    return [(line["step"], line["loss"]) for line in map(json.loads, lines) if "loss" in line]
+
+
+def print_table(name: str, rows: dict[str, Sequence[dict[str, float]]]) -> None:
+    """Print a Markdown table of AP and PCK: mean, standard deviation over seeds, and each seed.
+
+    Args:
+        name: Of the first column.
+        rows: The figures of each seed under the first column's words.
+    """
+    headings = " | ".join(f"{figure}, mean | deviation | of each seed" for figure in FIGURES)
+    print(f"| {name} | {headings} |")
+    print("|---|" + "---:|---:|---|" * len(FIGURES))
+    for words, runs in rows.items():
+        cells = []
+        for values in ([run[figure] for run in runs] for figure in FIGURES):
+            spread = f"{stdev(values):.3f}" if len(values) > 1 else ""
+            cells += [f"{mean(values):.3f}", spread, ", ".join(f"{value:.3f}" for value in values)]
+        print(f"| {words} | {' | '.join(cells)} |", flush=True)
