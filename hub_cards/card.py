@@ -130,7 +130,7 @@ def _metadata(
     dataset_id: str | None,
     base_model: str | None,
 ) -> ModelCardData:
-    base_id = base_model if _is_hub_id(base_model) else None
+    base_id = base_model if is_hub_id(base_model) else None
     return ModelCardData(
         model_name=name if results else None,
         library_name="transformers",
@@ -216,7 +216,7 @@ def _run_words(
         "recipe": None if recipe is None else _as_yaml(recipe),
         "command": command and command.strip(),
         "limits": list(limits),
-        "base_model": f"[{base_model}](https://huggingface.co/{base_model})" if _is_hub_id(base_model) else base_model,
+        "base_model": f"[{base_model}](https://huggingface.co/{base_model})" if is_hub_id(base_model) else base_model,
     }
 
 
@@ -231,6 +231,6 @@ def _pictures(folder: Path, picture: str | None) -> dict[str, str | None]:
     return {"picture": picture, "curves": CURVES if (folder / CURVES).is_file() else None}
 
 
-def _is_hub_id(name: str | None) -> bool:
+def is_hub_id(name: str | None) -> bool:
     """`owner/name` that is no local path; metadata may hold nothing else."""
     return name is not None and bool(re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name)) and not Path(name).exists()

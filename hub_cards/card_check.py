@@ -12,7 +12,7 @@ from .hand_written import CardParts
 WORDS = ("license", "license_name", "library_name", "pipeline_tag", "base_model_relation")
 LISTS = ("tags", "datasets", "metrics", "language", "base_model")
 REPO_IDS = ("datasets", "base_model")
-RELATIONS = ("adapter", "merge", "quantized", "finetune", "new_version")
+RELATIONS = ("adapter", "merge", "quantized", "finetune")
 
 
 def check_card(text: str) -> None:

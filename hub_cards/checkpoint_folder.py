@@ -21,8 +21,11 @@ EVAL_RESULTS = ".eval_results/*.yaml"
 EXAMPLES = re.compile(r"example.*\.(png|jpe?g|webp)", re.IGNORECASE)  # photos for the widget of the model page
 PICTURE = re.compile(r"!\[[^\]]*\]\((?P<path>[^)\s]+)\)")
 PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"}
-# Weights in a repository, of this package or another: old ones must go, since they may be loaded before the new
-REPO_WEIGHTS = re.compile(r"(model|pytorch_model)(-\d+-of-\d+)?\.(safetensors|bin)(\.index\.json)?")
+# Weights in a repository, of this package or another: old ones must go, since they may be loaded instead of the new
+REPO_WEIGHTS = re.compile(
+    r"(?P<torch>(model|pytorch_model)(-\d+-of-\d+)?\.(safetensors|bin)(\.index\.json)?)"
+    r"|(?P<onnx>model\.onnx(\.data)?)|(?P<openvino>openvino_model\.(xml|bin))"
+)
 
 
 def checkpoint_files(folder: Path) -> dict[str, Path]:
@@ -39,10 +42,18 @@ def checkpoint_files(folder: Path) -> dict[str, Path]:
     for name in names:
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder} lacks {name}: {_remedy(name)}")
-    names += [name for name in (CARD, *COMPANIONS) if (folder / name).is_file()]
+    return {name: folder / name for name in [*names, *companions(folder)]}
+
+
+def companions(folder: Path) -> list[str]:
+    """Names of what is published with a model where the folder has it: card, figures, licence, pictures.
+
+    Raises:
+        FileNotFoundError: The card shows a picture that is not there.
+    """
+    names = [name for name in (CARD, *COMPANIONS) if (folder / name).is_file()]
     names += sorted(str(path.relative_to(folder)) for path in folder.glob(EVAL_RESULTS))
-    names += [*example_pictures(folder), *_card_pictures(folder)]
-    return {name: folder / name for name in names}
+    return [*names, *example_pictures(folder), *_card_pictures(folder)]
 
 
 def left_out(folder: Path, files: Iterable[str]) -> list[str]:
@@ -51,15 +62,26 @@ def left_out(folder: Path, files: Iterable[str]) -> list[str]:
     return sorted(path.name + "/" * path.is_dir() for path in folder.iterdir() if path.name not in published)
 
 
-def refuse_pickles(folder: Path) -> None:
-    """Raise if weights are pickled: reading such a file runs whatever code is in it, so nobody should have to."""
-    found = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
+def refuse_pickles(folder: Path, *, known: Iterable[str] = ()) -> None:
+    """Raise if weights are pickled: reading such a file runs whatever code is in it, so nobody should have to.
+
+    Args:
+        folder: Of a model.
+        known: Names of files that are no pickles, whatever they end in.
+    """
+    found = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES and path.name not in known)
     if found:
         raise ValueError(
             f"{folder} holds pickled files: {', '.join(found)}. Reading a pickle runs the code in it, so they are not "
             "published. Delete them if the safetensors files hold the same weights; else load the model and save it "
             "with save_pretrained."
         )
+
+
+def weight_kind(name: str) -> str | None:
+    """What a file of a repository is weights for: "torch", "onnx" or "openvino"; None where it is something else."""
+    match = REPO_WEIGHTS.fullmatch(name)
+    return None if match is None else match.lastgroup
 
 
 def weight_files(folder: Path) -> list[str]:

@@ -9,10 +9,10 @@ import math
 import shutil
 import tempfile
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
 from PIL import Image, ImageOps
@@ -23,9 +23,9 @@ from ..processing.detection_vitpose import as_detector
 from ..processing.drawing import draw_poses
 from ..processing.keypoint_detection_pipeline import DETECTOR_THRESHOLD, KeypointDetectionPipeline, People
 from .demo_examples import write_examples
+from .zero_gpu import on_gpu
 
 Source = Literal["detector", "whole image", "boxes"]
-Call = TypeVar("Call", bound=Callable[..., Any])
 
 SOURCES: tuple[Source, ...] = get_args(Source)  # the first that is possible is chosen at first
 MAX_PIXELS = 50_000_000  # of a photo; a small file can hold a huge one
@@ -236,39 +236,6 @@ class _HeadPredictor(Predictor):
     def __init__(self, pipe: KeypointDetectionPipeline, dataset: str, schema: KeypointSchema) -> None:
         self._pipe: Any = functools.partial(pipe, dataset=_name_or_index(dataset))
         self.schema = schema
-
-
-def on_gpu(function: Call, *, seconds: int = 60) -> Call:
-    """The function as a Space on ZeroGPU runs it, where the GPU is lent for a call; elsewhere the function itself.
-
-    It runs in a process of its own there, out of which `spaces` lets no message of an error but Gradio's own: errors
-    that are for the user come back as values.
-
-    Args:
-        function: arguments and result must be fit for pickling.
-        seconds: that a call may take, of a GPU.
-    """
-    try:
-        import spaces
-    except ModuleNotFoundError:
-        return function
-
-    def caught(*args: Any) -> tuple[Any, Exception | None]:
-        try:
-            return function(*args), None
-        except (ValueError, OSError, ImportError) as error:
-            return None, error
-
-    lent = spaces.GPU(caught, duration=seconds)
-
-    @functools.wraps(function)
-    def lend(*args: Any) -> Any:
-        result, error = lent(*args)
-        if error is not None:
-            raise error
-        return result
-
-    return cast(Call, lend)
 
 
 def read_photo(path: str | Path | None) -> Image.Image:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -202,7 +202,7 @@ class _VideoTab:
         run.click(predict, settings, [drawn, lines], **RAW)
 
 
-def _named(sources: list[Source]) -> list[tuple[str, Source]]:
+def _named(sources: Sequence[Source]) -> list[tuple[str, Source]]:
     return [(SOURCE_NAMES[source], source) for source in sources]
 
 

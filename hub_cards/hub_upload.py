@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from huggingface_hub.errors import (
     RemoteEntryNotFoundError,
 )
 
-from .checkpoint_folder import CARD, REPO_WEIGHTS
+from .checkpoint_folder import CARD, weight_kind
 from .hand_written import keep_hand_written
 
 logger = logging.getLogger(__name__)
@@ -73,8 +73,8 @@ def upload(
 
     Raises:
         OSError: PermissionError, ConnectionError or plain; the message says what to do.
-        ValueError: The Hub refuses the card's metadata, the benchmark is none, or there is no such repository to open a
-            pull request in.
+        ValueError: The Hub refuses the card's metadata, the benchmark is none, there is no such repository to open a
+            pull request in, or it is that of another kind of model.
     """
     if get_token() is None:
         raise PermissionError("There is no token for the Hub: log in with `hf auth login`, or set HF_TOKEN.")
@@ -85,6 +85,7 @@ def upload(
         if benchmark_id is not None:
             _check_benchmark(api, benchmark_id)
         head = _prepare(api, destination)
+        _check_kind(api, destination, head, files)
         files = {**files, CARD: _merged_card(api, destination, head, _text(files[CARD])).encode()}
         commit = _commit(api, files, destination, message, head)
     if destination.create_pr:
@@ -139,6 +140,21 @@ def _check_tag(api: HfApi, destination: Destination) -> None:
         raise ValueError(f"{destination.repo_id} has a tag {destination.tag} already: choose another name.")
 
 
+def _check_kind(api: HfApi, destination: Destination, head: str, files: Mapping[str, Path | bytes]) -> None:
+    """Raise where the repository is that of another kind of model: its weights would go, and its users with them."""
+    present = retried(lambda: api.list_repo_files(destination.repo_id, revision=head))
+    there, ours = _kinds(present), _kinds(files)
+    if there and not there & ours:
+        raise ValueError(
+            f"{destination.repo_id} holds a model for {' and '.join(sorted(there))}, this one is for "
+            f"{' and '.join(sorted(ours))}: give it a repository of its own, such as {destination.repo_id}-{min(ours)}."
+        )
+
+
+def _kinds(names: Iterable[str]) -> set[str]:
+    return {kind for kind in map(weight_kind, names) if kind is not None}
+
+
 def _merged_card(api: HfApi, destination: Destination, head: str, card: str) -> str:
     """The card with what was written by hand into the one on the Hub."""
     with tempfile.TemporaryDirectory() as cache:
@@ -155,7 +171,7 @@ def _merged_card(api: HfApi, destination: Destination, head: str, card: str) -> 
 def _commit(
     api: HfApi, files: Mapping[str, Path | bytes], destination: Destination, message: str, head: str
 ) -> CommitInfo:
-    """One commit on top of `head`; unchanged files are left out, and weights of other names are removed.
+    """One commit on top of `head`; unchanged files are left out, and its weights of other names are removed.
 
     A commit whose answer was lost can be tried again: its files count as unchanged then. A pull request cannot, so only
     the upload before it is.
@@ -166,7 +182,7 @@ def _commit(
 
     def attempt() -> CommitInfo:
         present = api.list_repo_files(destination.repo_id, revision=destination.revision)
-        stale = [name for name in present if REPO_WEIGHTS.fullmatch(name) and name not in files]
+        stale = [name for name in present if weight_kind(name) in _kinds(files) and name not in files]
         return api.create_commit(
             destination.repo_id,
             [*additions(), *map(CommitOperationDelete, stale)],

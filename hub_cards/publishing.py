@@ -1,13 +1,15 @@
-"""A saved model's folder as a repository on the Hub: what `vitpose publish` does."""
+"""The folder of a saved or exported model as a repository on the Hub: what `vitpose publish` does."""
 
 from __future__ import annotations
 
 import logging
 import os
 import re
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from huggingface_hub import constants
 from huggingface_hub.errors import HFValidationError
@@ -28,11 +30,16 @@ from .checkpoint_folder import (
     reshard,
     weight_files,
 )
+from .exported_card import write_exported_card
+from .exported_folder import check_runs, exported_files, is_exported
 from .hand_written import CardParts
 from .hub_upload import Destination, upload
-from .travelling_code import add_pipeline, endpoint_files
+from .travelling_code import CONFIG, add_pipeline, endpoint_files
 
 logger = logging.getLogger(__name__)
+
+# Path in the repository -> file or content, and the names of files in the folder that others stand for
+Prepared: TypeAlias = tuple[dict[str, Path | bytes], list[str]]
 
 CHECKPOINT_LINE = re.compile(r'^checkpoint = "[^"\n]*"', re.MULTILINE)
 
@@ -66,16 +73,17 @@ def publish(
     force: bool = False,
     dry_run: bool = False,
 ) -> Publication:
-    """Make a saved model's folder a repository on the Hub, or a new commit of one, in a single commit.
+    """Make the folder of a model a repository on the Hub, or a new commit of one, in a single commit.
 
     Weights, config, processor, card, the pictures it shows, figures, the code that `trust_remote_code` runs, and what
-    an Inference Endpoint needs. Files that have not changed are not sent again, and what was written by hand into the
-    card on the Hub stays. A broken connection is tried again; after a failure nothing is visible, and the next call
-    sends only what is missing. The token is the one of `hf auth login` or `HF_TOKEN`.
+    an Inference Endpoint needs; of an exported model all but the last two. Files that have not changed are not sent
+    again, and what was written by hand into the card on the Hub stays. A broken connection is tried again; after a
+    failure nothing is visible, and the next call sends only what is missing. The token is the one of `hf auth login` or
+    `HF_TOKEN`.
 
     Args:
-        folder: With a model and its image processor, as a run or `save_pretrained` leaves it. A folder without a card
-            gets one that says what the model is.
+        folder: With a model and its image processor, as a run or `save_pretrained` leaves it, or an exported model,
+            as `vitpose export` does. A folder without a card gets one that says what the model is.
         repo_id: `owner/name`; created where it is new.
         private: A new repository is visible to its owner alone.
         create_pr: Open a pull request in an existing repository.
@@ -99,9 +107,12 @@ def publish(
     )
     _check_repo_id(repo_id)
     with tempfile.TemporaryDirectory(prefix="vitpose-publish-") as scratch:
-        files = _files(Path(folder), Path(scratch), repo_id, max_shard_size, benchmark, force=force)
+        prepare = _exported if is_exported(Path(folder)) else _saved
+        files, replaced = prepare(Path(folder), Path(scratch), repo_id, max_shard_size, force=force)
+        if benchmark is not None:
+            files |= eval_results_file(Path(folder), benchmark)
         sizes = {name: _size(source) for name, source in sorted(files.items())}
-        publication = Publication(files=sizes, left_out=left_out(Path(folder), [*files, *weight_files(Path(folder))]))
+        publication = Publication(files=sizes, left_out=left_out(Path(folder), [*files, *replaced]))
         if dry_run:
             return publication
         message = f"Publish with vitpose: {Path(folder).resolve().name}"
@@ -121,34 +132,40 @@ def _check_repo_id(repo_id: str) -> None:
         raise ValueError(f"The repository's name must be owner/name, got {repo_id!r}: say whose it is.")
 
 
-def _files(
-    folder: Path, scratch: Path, repo_id: str, max_shard_size: str | None, benchmark: Benchmark | None, *, force: bool
-) -> dict[str, Path | bytes]:
-    """Path in the repository -> file or content: the folder's, checked, and what it lacks."""
+def _saved(folder: Path, scratch: Path, repo_id: str, max_shard_size: str | None, *, force: bool) -> Prepared:
+    """The folder of a model in torch, checked, and what it lacks."""
     files: dict[str, Path | bytes] = {**checkpoint_files(folder)}
-    weights = [name for name in weight_files(folder) if name != INDEX]
-    paths = [folder / name for name in weights]
+    names = weight_files(folder)
+    paths = [folder / name for name in names if name != INDEX]
     check_weights(paths, force=force)
     if max_shard_size is not None:
-        files = {name: source for name, source in files.items() if name not in (INDEX, *weights)}
+        files = {name: source for name, source in files.items() if name not in names}
         files |= reshard(paths, scratch / "shards", max_shard_size)
-    if benchmark is not None:
-        files |= eval_results_file(folder, benchmark)
     files |= add_pipeline(folder, scratch / "saved") | endpoint_files(folder)
-    return files | {CARD: _card(folder, scratch, repo_id).encode()}
-
-
-def _card(folder: Path, scratch: Path, repo_id: str) -> str:
-    """The folder's card, or a new one, with the repository's name in its snippets; checked."""
-    path = folder / CARD
-    if not path.is_file():
+    if not (card := folder / CARD).is_file():
         config = ViTPoseConfig.from_pretrained(folder)
-        path = write_model_card(scratch / repo_id.split("/")[1], model_config=config, picture=None)
-    parts = CardParts.parse(path.read_text(encoding="utf-8"))
-    if not parts.digests:  # somebody's own card from end to end
-        text = path.read_text(encoding="utf-8")
-    else:
-        text = _named(parts, repo_id, example_pictures(folder)).render()
+        card = write_model_card(scratch / repo_id.split("/")[1], model_config=config, picture=None)
+    return files | {CARD: _card(card, repo_id, example_pictures(folder)).encode()}, names
+
+
+def _exported(folder: Path, scratch: Path, repo_id: str, max_shard_size: str | None, *, force: bool) -> Prepared:
+    """The folder of an exported model, checked."""
+    if max_shard_size is not None:
+        raise ValueError("max_shard_size splits safetensors files, and an exported model has none: leave it out.")
+    files: dict[str, Path | bytes] = {**exported_files(folder)}
+    check_runs(folder, force=force)
+    if not (card := folder / CARD).is_file():
+        shutil.copyfile(folder / CONFIG, scratch / CONFIG)
+        card = write_exported_card(scratch, name=repo_id)
+    return files | {CARD: _card(card, repo_id, example_pictures(folder)).encode()}, []
+
+
+def _card(path: Path, repo_id: str, examples: list[str]) -> str:
+    """A card with the repository's name in its snippets, checked; one that is all somebody's own stays as it is."""
+    text = path.read_text(encoding="utf-8")
+    parts = CardParts.parse(text)
+    if parts.digests:
+        text = _named(parts, repo_id, examples).render()
     check_card(text)
     return text
 

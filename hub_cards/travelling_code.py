@@ -36,7 +36,7 @@ def add_pipeline(folder: Path, scratch: Path) -> dict[str, Path]:
             f"{folder}: {len(wrong)} weights that the config asks for are missing or of another shape, the first is "
             f"{sorted(map(str, wrong))[0]}. Save the model again, config and weights together."
         )
-    if _read(folder / CONFIG).get("custom_pipelines"):
+    if read_json(folder / CONFIG).get("custom_pipelines"):
         return {}
     processor = ViTPoseImageProcessor.from_pretrained(folder)
     KeypointDetectionPipeline(model=model, image_processor=processor, device="cpu").save_pretrained(scratch)
@@ -64,13 +64,14 @@ def code_files(folder: Path) -> list[str]:
 def _references(folder: Path) -> list[str]:
     """The classes, as `module.Class`, that transformers loads from the folder."""
     found: list[str] = []
-    for config in map(_read, filter(Path.is_file, (folder / CONFIG, folder / PROCESSOR))):
+    for config in map(read_json, filter(Path.is_file, (folder / CONFIG, folder / PROCESSOR))):
         found += (config.get("auto_map") or {}).values()
         found += [entry["impl"] for entry in (config.get("custom_pipelines") or {}).values()]
     return found
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """What a JSON file of a model's folder holds; raises `ValueError` where it is none."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

@@ -15,8 +15,8 @@ def add_hub_commands(commands: Any) -> None:
 
 
 def _add_publish(commands: Any) -> None:
-    publish = commands.add_parser("publish", help="make a saved model's folder a repository on the Hub")
-    publish.add_argument("folder", type=Path, help="of a run, or of save_pretrained")
+    publish = commands.add_parser("publish", help="make a model's folder a repository on the Hub")
+    publish.add_argument("folder", type=Path, help="of a run, of save_pretrained, or of vitpose export")
     publish.add_argument("--repo", required=True, metavar="OWNER/NAME")
     publish.add_argument("--private", action="store_true", help="a new repository is visible to its owner alone")
     publish.add_argument("--create-pr", action="store_true", help="open a pull request in an existing repository")

@@ -19,16 +19,16 @@ from . import __version__
 from .convert import load_processor
 from .export_check import BOUNDS, Precision, measure_difference
 from .exported_model import ViTPoseExportedConfig
+from .hub_cards.exported_card import facts_of_source, write_exported_card
 from .modeling.modeling_vitpose import ViTPoseForPoseEstimation
 from .processing.image_processing_vitpose import ViTPoseImageProcessor
 from .processing.processor_settings_vitpose import ViTPoseImageProcessorKwargs
-from .runtimes import INPUT, OUTPUT, Format, open_runtime, require
+from .runtimes import FILES, INPUT, OUTPUT, Format, open_runtime, require
 from .training.files import whole_folder
 from .training.packaged import resolve_model
 
 logger = logging.getLogger(__name__)
 
-FILES: dict[Format, str] = {"onnx": "model.onnx", "openvino": "openvino_model.xml"}
 _NEEDED = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("onnx", "onnxscript", "openvino")}
 
 
@@ -44,7 +44,8 @@ def export_model(
 
     The file maps `pixel_values` (batch, 3, height, width) to `heatmaps` (batch, keypoints, h, w), float32 both, and
     holds the processor's settings and the keypoint schema as metadata. With config.json and preprocessor_config.json
-    beside it the folder works in `pipeline("keypoint-detection", model=FOLDER)`.
+    beside it the folder works in `pipeline("keypoint-detection", model=FOLDER)`. A card says what it is; its licence is
+    that of the source's card.
 
     Args:
         source: A folder or Hub id, or `tiny` for the checkpoint inside the package.
@@ -69,6 +70,7 @@ def export_model(
     require(*_NEEDED[to], extra=to)
     name = resolve_model(os.fspath(source))
     model = _of_one_dataset(_load(name), dataset)
+    facts = facts_of_source(name)
     processor = load_processor(name, model)
     _check_size(name, model, processor)
     with whole_folder(out) as folder:
@@ -87,6 +89,7 @@ def export_model(
         exported = {"format": to, "file": file.name, "precision": precision, "difference": asdict(difference)}
         _config(model, exported).save_pretrained(folder)
         processor.save_pretrained(folder)
+        write_exported_card(folder, name=Path(out).name, **facts)
     logger.info("%s: differs from torch by %s", Path(out) / FILES[to], difference)
     return Path(out) / FILES[to]
 

@@ -17,6 +17,7 @@ Format = Literal["onnx", "openvino"]
 Runtime: TypeAlias = Callable[[np.ndarray], np.ndarray]
 
 INPUT, OUTPUT = "pixel_values", "heatmaps"
+FILES: dict[Format, str] = {"onnx": "model.onnx", "openvino": "openvino_model.xml"}
 READERS: dict[Format, tuple[Backend, ...]] = {"onnx": ("onnxruntime", "openvino"), "openvino": ("openvino",)}
 _EXTRAS: dict[Backend, str] = {"onnxruntime": "onnx", "openvino": "openvino"}
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import huggingface_hub
 import huggingface_hub.hf_api
 import pytest
+import transformers.utils.hub
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -27,6 +28,7 @@ def hub(monkeypatch, tmp_path):
         monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", server.endpoint)
         # transformers calls the functions of this one, which took its endpoint when it was made
         monkeypatch.setattr(huggingface_hub.hf_api.api, "endpoint", server.endpoint)
+        monkeypatch.setattr(transformers.utils.hub, "_hf_api", None)  # that of an earlier test, if any
         template = server.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
         monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
         yield server

@@ -166,7 +166,7 @@ class HubInterface:
         answers = []
         for file in json.loads(self.body)["files"]:
             path = file["path"]
-            is_large = path.endswith(".safetensors")
+            is_large = path.endswith((".safetensors", ".onnx", ".onnx.data", ".bin"))
             oid = commit.lfs.get(path) if is_large else blob_id(commit.files[path]) if path in commit.files else None
             mode = "lfs" if is_large else "regular"
             answers.append({"path": path, "uploadMode": mode, "shouldIgnore": False} | ({"oid": oid} if oid else {}))

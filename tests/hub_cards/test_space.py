@@ -16,7 +16,8 @@ from transformers import YolosConfig, YolosForObjectDetection, YolosImageProcess
 from vitpose import TINY_CHECKPOINT, SyntheticPeople
 from vitpose.cli import main
 from vitpose.hub_cards import demo as demo_module
-from vitpose.hub_cards.demo import Demo, box_of_corners, check_boxes, on_gpu, read_photo
+from vitpose.hub_cards.demo import Demo, box_of_corners, check_boxes, read_photo
+from vitpose.hub_cards.zero_gpu import on_gpu
 
 
 @pytest.fixture(scope="module")
