@@ -109,8 +109,9 @@ class ViTPoseDropPath(nn.Module):
         if not self.training or self.rate == 0:
             return branch
         keep = 1 - self.rate
-        kept = branch.new_empty(branch.shape[0], 1, 1).bernoulli_(keep)  # 1 is keep, 0 is drop
-        return branch * kept / keep
+        # A comparison and not bernoulli_(keep): one compiled graph then serves blocks of every rate.
+        kept = torch.rand(branch.shape[0], 1, 1, device=branch.device) < keep
+        return branch * (kept / keep).to(branch.dtype)
 
     def extra_repr(self) -> str:
         return f"rate={self.rate:.3f}"

@@ -16,6 +16,7 @@ from vitpose.modeling.configuration_vitpose_mim import ViTPoseMaskedImageModelin
 from vitpose.modeling.modeling_vitpose_mim import ViTPoseForMaskedImageModeling
 
 from .assembly import build_sampler, loading
+from .compilation import compile_blocks
 from .mixture import MixedDataset
 from .optimisation import make_optimizer
 from .picture_dataset import PictureDataset
@@ -93,6 +94,8 @@ def assemble_pretraining(recipe: Recipe, accelerator: Accelerator, output: Path)
     config = model.config
     if recipe.gradient_checkpointing:
         model.gradient_checkpointing_enable()
+    if recipe.torch_compile:
+        compile_blocks(model)
     optimizer = make_optimizer(model, num_layers=len(model.backbone.encoder.layer), recipe=recipe)
     loader, sampler = _training_loader(recipe, accelerator, config)
     evaluators = {

@@ -138,6 +138,7 @@ class Recipe:
         "the last weights.",
     )
     mixed_precision: Literal["no", "bf16", "fp16"] = _about("no", "Precision of matrix products in training.")
+    torch_compile: bool = _about(False, "Compile each block: training starts some minutes later and is faster on GPUs.")
     gradient_checkpointing: bool = _about(False, "Recompute activations in the backward pass to save memory.")
 
     # Evaluation

@@ -14,6 +14,7 @@ from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
 from .assembly import build_model, build_training_loader
 from .best_model import BEST_FOLDER, keep_best, log_best
 from .checkpoints import list_checkpoints, load_checkpoint
+from .compilation import check_not_compiled, compile_blocks
 from .distillation import build_objective, load_teacher
 from .evaluator import Evaluator
 from .optimisation import make_optimizer
@@ -53,6 +54,7 @@ def run_recipe(recipe: Recipe) -> Path:
     )
     _check_processes(accelerator)
     check_sharded(accelerator)
+    check_not_compiled(accelerator)
     output.mkdir(parents=True, exist_ok=True)
     if recipe.report_to and not recipe.profile:
         _start_tracker(accelerator, recipe)
@@ -98,6 +100,8 @@ def assemble(recipe: Recipe, accelerator: Accelerator, output: Path) -> Trainer:
     where = f"{accelerator.num_processes} x {accelerator.device.type}"
     logger.info("%.1f M parameters on %s", model.num_parameters() / 1e6, where)
     autocast_forward(model, accelerator)
+    if recipe.torch_compile:
+        compile_blocks(model)
     model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
     return Trainer(
         accelerator=accelerator,
