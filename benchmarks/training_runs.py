@@ -7,10 +7,12 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+import numpy as np
 from accelerate.state import AcceleratorState, PartialState
 from datasets import Dataset
 from tqdm.auto import tqdm
 
+from vitpose import get_keypoint_schema
 from vitpose.training.files import whole_file
 from vitpose.training.people_columns import PEOPLE_FEATURES
 from vitpose.training.recipe import Recipe
@@ -22,17 +24,25 @@ TRAINING_SEED = 1
 FIGURES = ("AP", "PCK")
 
 
-def write_people(folder: Path, *, train: int, val: int) -> Path:
+def write_people(folder: Path, *, train: int, val: int, careless: bool = False) -> Path:
     """Draw people into Parquet files, which `data: people` reads; a file that is there already stays.
 
     Drawing a person takes several times as long as reading one, and runs of many epochs see each often.
+
+    Args:
+        folder: Of the files.
+        train: How many people to train on.
+        val: How many to evaluate on, with exact keypoints.
+        careless: Annotate those to train on with [`annotate_carelessly`].
     """
     for split, number, seed in (("train", train, TRAINING_SEED), ("val", val, EVALUATION_SEED)):
         file = folder / f"{split}-00000-of-00001.parquet"
         if not file.exists():
-            people = Dataset.from_list(list(_people(number, seed)), features=PEOPLE_FEATURES)
+            people = list(_people(number, seed))
+            if careless and split == "train":
+                annotate_carelessly(people)
             with whole_file(file) as partial:
-                people.to_parquet(partial)
+                Dataset.from_list(people, features=PEOPLE_FEATURES).to_parquet(partial)
     return folder
 
 
@@ -41,6 +51,20 @@ def _people(number: int, seed: int) -> Iterator[dict[str, Any]]:
         photo = io.BytesIO()
         person["image"].save(photo, "JPEG", quality=95)
         yield {**person, "image": {"bytes": photo.getvalue(), "path": None}, "dataset": "coco"}
+
+
+def annotate_carelessly(people: list[dict[str, Any]]) -> None:
+    """Take away half of the labels and move the others as far as COCO's annotators were apart (the scale of OKS)."""
+    rng, deviations = np.random.default_rng(TRAINING_SEED), np.array(get_keypoint_schema("coco").sigmas)
+    for person in people:
+        keypoints = np.array(person["keypoints"])  # (17, 3)
+        labelled = np.flatnonzero(keypoints[:, 2])
+        kept = rng.permutation(labelled)[: max(1, len(labelled) // 2)]
+        moves = rng.normal(size=(17, 2)) * (deviations * np.sqrt(person["area"] / 2))[:, None]  # of each coordinate
+        loose = np.zeros_like(keypoints)
+        loose[kept] = keypoints[kept]
+        loose[kept, :2] += moves[kept]
+        person["keypoints"] = loose.tolist()
 
 
 def trained(recipe: Recipe) -> dict[str, float]:
