@@ -7,10 +7,11 @@ import shlex
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from .evaluation import Evaluation
 from .files import whole_file
-from .outputs import measured_figures, save_model
+from .outputs import dataset_words, measured_figures, save_model
 from .trainer import Trainer
 
 logger = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ def keep_best(trainer: Trainer, evaluations: Mapping[str, Evaluation]) -> None:
     Every process calls it, as each may hold a part of the weights; the main one writes.
     The folder holds model, processor and `metrics.json`, which a resumed run compares with. It is written before the
     checkpoint of the same step: a run that is killed in between evaluates once more, and comes to the same figure.
+    A figure that was measured on other people or in another way is no rival: the model it belongs to moves aside.
     """
     weights = trainer.accelerator.get_state_dict(trainer.result)
     if not trainer.accelerator.is_main_process:
@@ -39,18 +41,34 @@ def keep_best(trainer: Trainer, evaluations: Mapping[str, Evaluation]) -> None:
     if old.exists() and not folder.exists():
         old.rename(folder)  # a kill came between the two renames below
     figure = main_figure(evaluations)
+    place = {"main": figure, "step": trainer.progress.step, "epoch": trainer.progress.epoch}
+    measured = measured_figures(evaluations, trainer.recipe, {**place, "dataset": dataset_words(trainer.recipe)})
+    if folder.exists():
+        _move_aside_if_measured_otherwise(folder, measured)
     if not figure > best_figure(folder):  # nor if it is not a number
         return
     shutil.rmtree(partial, ignore_errors=True)
     save_model(trainer, partial, weights)
-    place = {"main": figure, "step": trainer.progress.step, "epoch": trainer.progress.epoch}
     with whole_file(partial / "metrics.json") as path:
-        path.write_text(json.dumps(measured_figures(evaluations, trainer.recipe, place), indent=2), encoding="utf-8")
+        path.write_text(json.dumps(measured, indent=2), encoding="utf-8")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         folder.rename(old)
     partial.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _move_aside_if_measured_otherwise(folder: Path, measured: Mapping[str, Any]) -> None:
+    kept = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    if all(kept.get(name) == measured[name] for name in ("settings", "dataset")):
+        return
+    aside = folder.with_name(f"{folder.name}-until-step-{kept['step']}")
+    logger.warning(
+        "%s was measured otherwise (%s, %s): it moves to %s, and the best model is looked for anew.",
+        *(folder, kept.get("dataset"), kept["settings"], aside),
+    )
+    shutil.rmtree(aside, ignore_errors=True)
+    folder.rename(aside)
 
 
 def best_figure(folder: Path) -> float:

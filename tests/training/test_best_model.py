@@ -55,6 +55,26 @@ def test_the_best_evaluation_is_kept(make_recipe, pretend, sentence, figures, ep
     assert kept(recipe)["main"] == figures[epoch - 1]
 
 
+@pytest.mark.parametrize("change", [{"flip_test": False}, {"eval_people": 5}])
+def test_a_figure_measured_otherwise_is_no_rival(make_recipe, pretend, monkeypatch, caplog, change):
+    pretend([0.3, 0.1])
+    train_batch, calls = Trainer._train_batch, iter(range(4))
+
+    def failing(self, *arguments):
+        next(calls)  # StopIteration in the second epoch
+        return train_batch(self, *arguments)
+
+    monkeypatch.setattr(Trainer, "_train_batch", failing)
+    with pytest.raises(StopIteration):
+        run_recipe(make_recipe(epochs=2))
+    monkeypatch.setattr(Trainer, "_train_batch", train_batch)
+    recipe = make_recipe(epochs=2, resume=True, **change)
+    run_recipe(recipe)
+    assert (kept(recipe)["epoch"], kept(recipe)["main"]) == (2, 0.1)
+    aside = json.loads(Path(recipe.output_dir, "best-until-step-3", "metrics.json").read_text())
+    assert aside["main"] == 0.3 and "was measured otherwise" in caplog.text
+
+
 def test_the_folder_is_a_model_of_its_epoch(make_recipe, pretend, tmp_path, assert_same_weights):
     pretend([0.3, 0.1])
     same = {"schedule": "step", "eval_every": 1}  # whose learning rate does not depend on the number of epochs
