@@ -117,11 +117,12 @@ class _PhotoTab:
         shown = [self._picture, self._summary, self._json, self._csv]
         cleared = [self._photo, self._boxes, self._corner, self._found, *shown]
 
-        show: dict[str, Any] = {"fn": self._show, "inputs": [self._found, self._threshold], "outputs": shown, **RAW}
+        slow: dict[str, Any] = {**RAW, "show_progress_on": self._picture}  # and not over the text below it
+        show: dict[str, Any] = {"fn": self._show, "inputs": [self._found, self._threshold], "outputs": shown, **slow}
         for start in (self._run.click, self._examples.load_input_event.success):
-            start(self._find, settings, self._found, **RAW).success(**show)
+            start(self._find, settings, self._found, **slow).success(**show)
         for start in (self._head.input, model_chosen.success):
-            start(self._find_again, settings, self._found, **RAW).success(**show)
+            start(self._find_again, settings, self._found, **slow).success(**show)
         self._threshold.release(**show)
         self._photo.input(self._check, self._photo, cleared, **RAW)
         marked = [self._boxes, self._corner]
