@@ -3,7 +3,7 @@
 Run: ``python benchmarks/masked_image_modeling.py FOLDER``. A tiny backbone is pre-trained on many people without their
 keypoints; then pose models of its size are trained from it and from random weights on the few people whose keypoints
 are known, the same ones in the same order, with three seeds. The first seed is run with every learning rate, and each
-start goes on with the one that is better for it. A run that FOLDER already holds is not done again. Prints the
+start goes on with the one that is best for it. A run that FOLDER already holds is not done again. Prints the
 pre-training loss over its steps and a Markdown table.
 """
 
@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--pretraining-epochs", type=int, default=9)
     parser.add_argument("--people", type=int, default=300, help="people whose keypoints are known")
     parser.add_argument("--epochs", type=int, default=8, help="how often a pose run sees them")
-    parser.add_argument("--learning-rates", type=float, nargs="+", default=[5e-4, 1e-3])
+    parser.add_argument("--learning-rates", type=float, nargs="+", default=[2.5e-4, 5e-4, 1e-3, 2e-3])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     chosen = parser.parse_args()
 
