@@ -25,7 +25,7 @@ from training_runs import write_people
 from vitpose.training.checkpoints import list_checkpoints
 
 RUN = Path(__file__).resolve().parents[1] / "training" / "run.py"
-# Two epochs of six steps; of five with accumulated gradients.
+# Two epochs of six steps, fewer with accumulated gradients.
 SMALL: dict[str, Any] = {
     "data": "people",
     "num_hidden_layers": 2,
@@ -95,10 +95,11 @@ def kill_after(recipe: Path, folder: Path, processes: int, step: int, *, resume:
             break
         time.sleep(0.005)
     time.sleep(rng.uniform(0, 0.3))  # in a step, in the writing of a checkpoint, in an evaluation
-    alive = process.poll() is None
+    if process.poll() is not None:
+        return False
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    return alive
+    return True
 
 
 def last_step(folder: Path) -> int:
@@ -120,19 +121,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--kills", type=int, default=2, help="of each setting")
+    parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
     rng = random.Random(chosen.seed)
     people = write_people(chosen.folder / "people", train=24, val=4)
     print("| setting | killed after steps | different weights and losses |\n|---|---|---|", flush=True)
     failed = False
-    for number, (name, setting) in enumerate(SETTINGS.items()):
+    for number, name in enumerate(chosen.settings):
+        setting = SETTINGS[name]
         processes = setting.get("processes", 1)
         whole, killed = (chosen.folder / f"{number}-{kind}" for kind in ("unbroken", "killed"))
         finish(write_recipe(people, setting, whole), processes, resume=False)
-        recipe, steps = write_recipe(people, setting, killed), sorted(rng.sample(range(1, 9), chosen.kills))
-        reached = []
-        for step in steps:
+        recipe, reached = write_recipe(people, setting, killed), []
+        for step in sorted(rng.sample(range(1, last_step(whole)), chosen.kills)):
             if not kill_after(recipe, killed, processes, step, resume=killed.exists(), rng=rng):
                 sys.exit(f"{name}: it ended before step {step}\n" + recipe.with_suffix(".err").read_text("utf-8"))
             reached.append(last_step(killed))
