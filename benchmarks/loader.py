@@ -1,10 +1,10 @@
-"""Images a second of the training loader by workers, beside the plain decoding of the same JPEG files with Pillow.
+"""Images a second of the training loader by workers, beside as many workers that only decode the same JPEG files.
 
     python benchmarks/loader.py
 
 Photographs are generated, 640x480 like most of COCO's, one person each; crops of 256x192 are augmented with the figures
-of the released configs. The floor opens and decodes each file in one process and does nothing else; both take turns,
-and medians over the rounds are shown.
+of the released configs. The floor is a loader whose workers decode each file with Pillow and do nothing else; all take
+turns, and medians over the rounds are shown.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from vitpose import get_keypoint_schema
 from vitpose.training.augmentation import Augmentation
@@ -49,18 +49,25 @@ def write_photos(folder: Path, count: int) -> list[dict]:
     return rows
 
 
-def decode(rows: list[dict]) -> None:
-    """The floor: every file to RGB pixels."""
-    for row in rows:
-        with Image.open(row["image"]["path"]) as photo:
+class Decoding(Dataset):
+    """The floor: every file to RGB pixels, which nobody takes."""
+
+    def __init__(self, rows: list[dict]) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, key: tuple[int, int]) -> int:
+        with Image.open(self.rows[key[1]]["image"]["path"]) as photo:
             photo.convert("RGB").load()
+        return key[1]
 
 
-def make_loader(rows: list[dict], workers: int, batch_size: int) -> DataLoader:
+def make_loader(dataset: Dataset, workers: int, batch_size: int) -> DataLoader:
     """As a run builds it."""
-    dataset = PoseDataset(rows, schema=get_keypoint_schema("coco"), crop_size=(256, 192), augmentation=AUGMENTATION)
     return DataLoader(
-        dataset, batch_size=batch_size, sampler=EpochSampler(len(rows), seed=0), num_workers=workers,
+        dataset, batch_size=batch_size, sampler=EpochSampler(len(dataset), seed=0), num_workers=workers,
         persistent_workers=workers > 0,  # so that their start is not counted
     )  # fmt: skip
 
@@ -82,19 +89,23 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         rows = write_photos(Path(folder), given.images)
         size = sum(Path(row["image"]["path"]).stat().st_size for row in rows) / len(rows) / 1000
-        loaders = {workers: make_loader(rows, workers, given.batch_size) for workers in given.workers}
-        work = {"floor": lambda: decode(rows)}
-        work |= {str(workers): lambda loader=loader: list(loader) for workers, loader in loaders.items()}
-        times: dict[str, list[float]] = {name: [] for name in work}
+        schema = get_keypoint_schema("coco")
+        people = PoseDataset(rows, schema=schema, crop_size=(256, 192), augmentation=AUGMENTATION)
+        loaders = {
+            (kind, workers): make_loader(dataset, workers, given.batch_size)
+            for workers in given.workers
+            for kind, dataset in (("floor", Decoding(rows)), ("people", people))
+        }
+        times: dict[tuple[str, int], list[float]] = {which: [] for which in loaders}
         for _ in range(given.rounds + 1):
-            for name, own in work.items():
-                times[name].append(seconds_of(own))
-    speed = {name: given.images / statistics.median(own[1:]) for name, own in times.items()}  # the first warms up
+            for which, loader in loaders.items():
+                times[which].append(seconds_of(lambda loader=loader: list(loader)))
+    speed = {which: given.images / statistics.median(own[1:]) for which, own in times.items()}  # the first warms up
     print(f"{given.images} JPEG files of {size:.0f} kB on average, {usable_cores()} core(s)\n")
-    print("| workers | images/s | share of the decoding floor |\n|---:|---:|---:|")
-    print(f"| plain decoding | {speed['floor']:.1f} | |")
-    for workers in loaders:
-        print(f"| {workers} | {speed[str(workers)]:.1f} | {speed[str(workers)] / speed['floor']:.0%} |")
+    print("| workers | decoding alone, images/s | crops of people, images/s | share |\n|---:|---:|---:|---:|")
+    for workers in given.workers:
+        floor, own = speed["floor", workers], speed["people", workers]
+        print(f"| {workers} | {floor:.1f} | {own:.1f} | {own / floor:.0%} |")
 
 
 if __name__ == "__main__":

@@ -238,9 +238,8 @@ def _sampling_grid(maps: Tensor, limits: Tensor | None, crop_size: tuple[int, in
     for axis, (by_column, by_row, start) in enumerate(maps[..., None, None].permute(1, 2, 0, 3, 4)):  # (n, 1, 1) each
         along, down = start + by_column * columns, by_row * rows  # (n, 1, w), (n, h, 1)
         straight = along if axis == 0 else start + down  # (n, 1, w) or (n, h, 1)
-        places = torch.add(along, down, out=grid[..., axis]) if turned else straight
+        places = along + down if turned else straight
         if limits is not None:
             places.masked_fill_(places.abs() > limits[:, axis, None, None], _FAR_OUTSIDE)
-        if not turned:
-            grid[..., axis] = places
+        grid[..., axis] = places
     return grid
