@@ -191,6 +191,30 @@ def test_the_command_line_predicts_with_an_exported_model(exported, photos, tmp_
     assert len(person["keypoints"]) == 51
 
 
+CLOSED_IN_TURN = """
+import faulthandler, gc, signal, subprocess, sys, torch
+from vitpose import ExportedModel
+
+faulthandler.enable()  # pytest does, and gives signals a stack of their own
+signal.signal(signal.SIGCHLD, lambda *received: None)  # torch's data loaders do
+models = [ExportedModel.from_pretrained(sys.argv[1], backend="openvino") for _ in range(2)]
+for model in models:
+    model(torch.zeros(1, 3, 64, 48))
+del model
+while models:
+    models.pop(0)
+    gc.collect()
+subprocess.run([sys.executable, "-c", ""], check=True)
+print("alive")
+"""
+
+
+@pytest.mark.skipif(find_spec("openvino") is None, reason="needs OpenVINO")
+def test_models_that_are_closed_in_turn_leave_a_process_that_hears_signals(exported):
+    run = subprocess.run([sys.executable, "-c", CLOSED_IN_TURN, exported["openvino"]], capture_output=True, text=True)
+    assert (run.returncode, run.stdout.strip()) == (0, "alive"), run.stderr
+
+
 def test_importing_vitpose_imports_no_runtime():
     code = f"import sys, vitpose; vitpose.ExportedModel; print([name for name in {PACKAGES} if name in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -3,10 +3,11 @@
 Neither is imported before it is needed; the extras `vitpose[onnx]` and `vitpose[openvino]` bring them.
 """
 
+import functools
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
@@ -70,12 +71,24 @@ def _open_onnxruntime(path: Path) -> Runtime:
 
 
 def _open_openvino(path: Path) -> Runtime:
-    import openvino
 
     settings = {
         "EXECUTION_MODE_HINT": "ACCURACY",  # else processors that can compute in bfloat16 do, unasked
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "PERFORMANCE_HINT": "LATENCY",
     }
-    compiled = openvino.Core().compile_model(path, "CPU", settings)
+    compiled = _openvino_core().compile_model(path, "CPU", settings)
     return lambda crops: compiled({INPUT: crops})[OUTPUT]
+
+
+@functools.cache
+def _openvino_core() -> Any:
+    """The one of this process, which stays.
+
+    On some processors each gives the main thread a stack for its signals, and takes it away when it goes. Two that go
+    in the order in which they came leave one behind that is gone: the next signal, such as the end of a data loader's
+    worker, then ends the process.
+    """
+    import openvino
+
+    return openvino.Core()
