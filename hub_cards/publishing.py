@@ -78,8 +78,7 @@ def publish(
     Weights, config, processor, card, the pictures it shows, figures, the code that `trust_remote_code` runs, and what
     an Inference Endpoint needs; of an exported model all but the last two. Files that have not changed are not sent
     again, and what was written by hand into the card on the Hub stays. A broken connection is tried again; after a
-    failure nothing is visible, and the next call sends only what is missing. The token is the one of `hf auth login` or
-    `HF_TOKEN`.
+    failure nothing is visible, and the next call sends what is missing. The token is `hf auth login`'s or `HF_TOKEN`.
 
     Args:
         folder: With a model and its image processor, as a run or `save_pretrained` leaves it, or an exported model,
@@ -116,9 +115,8 @@ def publish(
         if dry_run:
             return publication
         message = f"Publish with vitpose: {Path(folder).resolve().name}"
-        url = upload(
-            files, destination, message=message, benchmark_id=None if benchmark is None else benchmark.dataset_id
-        )
+        benchmark_id = None if benchmark is None else benchmark.dataset_id
+        url = upload(files, destination, message=message, benchmark_id=benchmark_id)
     logger.info("published: %s", url)
     return Publication(files=sizes, left_out=publication.left_out, url=url)
 

@@ -152,6 +152,7 @@ def test_what_is_no_photo_is_told_and_cleared_away(page, tmp_path):
     keep(page, "no_photo")
     page.get_by_role("button", name="Find keypoints").first.click()
     page.get_by_text("There is no photo yet").wait_for()
+    assert page.get_by_text("There is no photo yet").first.is_visible()
 
 
 def test_a_video_is_drawn_while_its_progress_is_shown(page, clip):
