@@ -1,5 +1,7 @@
 """Images a second of the training loader by workers, beside as many workers that only decode the same JPEG files.
 
+For a GPU, workers hand over the part of each photo that a crop is cut from, and it cuts; for a CPU they cut themselves.
+
     python benchmarks/loader.py
 
 Photographs are generated, 640x480 like most of COCO's, one person each; crops of 256x192 are augmented with the figures
@@ -23,6 +25,7 @@ from vitpose import get_keypoint_schema
 from vitpose.training.augmentation import Augmentation
 from vitpose.training.machine import usable_cores
 from vitpose.training.pose_dataset import EpochSampler, PoseDataset
+from vitpose.training.region_batches import RegionCollator
 
 SIZE = 640, 480  # width, height
 AUGMENTATION = Augmentation(flip_probability=0.5, half_body_probability=0.3, scale=0.5, rotation=40.0)
@@ -64,11 +67,11 @@ class Decoding(Dataset):
         return key[1]
 
 
-def make_loader(dataset: Dataset, workers: int, batch_size: int) -> DataLoader:
+def make_loader(dataset: Dataset, workers: int, batch_size: int, collate: Callable | None) -> DataLoader:
     """As a run builds it."""
     return DataLoader(
         dataset, batch_size=batch_size, sampler=EpochSampler(len(dataset), seed=0), num_workers=workers,
-        persistent_workers=workers > 0,  # so that their start is not counted
+        collate_fn=collate, persistent_workers=workers > 0,  # so that their start is not counted
     )  # fmt: skip
 
 
@@ -80,8 +83,8 @@ def seconds_of(work: Callable[[], object]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=128)
-    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--images", type=int, default=256)
+    parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2])
     given = parser.parse_args()
@@ -90,11 +93,16 @@ def main() -> None:
         rows = write_photos(Path(folder), given.images)
         size = sum(Path(row["image"]["path"]).stat().st_size for row in rows) / len(rows) / 1000
         schema = get_keypoint_schema("coco")
-        people = PoseDataset(rows, schema=schema, crop_size=(256, 192), augmentation=AUGMENTATION)
+        people = PoseDataset(rows, schema=schema, crop_size=(256, 192), augmentation=AUGMENTATION, cut=False)
+        kinds = {
+            "floor": (Decoding(rows), None),
+            "gpu": (people, RegionCollator(reader=people.read_crops, on_device=True)),
+            "cpu": (people, RegionCollator(reader=people.read_crops, on_device=False)),
+        }
         loaders = {
-            (kind, workers): make_loader(dataset, workers, given.batch_size)
+            (kind, workers): make_loader(dataset, workers, given.batch_size, collate)
             for workers in given.workers
-            for kind, dataset in (("floor", Decoding(rows)), ("people", people))
+            for kind, (dataset, collate) in kinds.items()
         }
         times: dict[tuple[str, int], list[float]] = {which: [] for which in loaders}
         for _ in range(given.rounds + 1):
@@ -102,10 +110,11 @@ def main() -> None:
                 times[which].append(seconds_of(lambda loader=loader: list(loader)))
     speed = {which: given.images / statistics.median(own[1:]) for which, own in times.items()}  # the first warms up
     print(f"{given.images} JPEG files of {size:.0f} kB on average, {usable_cores()} core(s)\n")
-    print("| workers | decoding alone, images/s | crops of people, images/s | share |\n|---:|---:|---:|---:|")
+    print("| workers | decoding alone, images/s | for a GPU | share | cut by the workers | share |")
+    print("|---:|---:|---:|---:|---:|---:|")
     for workers in given.workers:
-        floor, own = speed["floor", workers], speed["people", workers]
-        print(f"| {workers} | {floor:.1f} | {own:.1f} | {own / floor:.0%} |")
+        floor, *own = (speed[kind, workers] for kind in ("floor", "gpu", "cpu"))
+        print(f"| {workers} | {floor:.1f} | " + " | ".join(f"{each:.1f} | {each / floor:.0%}" for each in own) + " |")
 
 
 if __name__ == "__main__":

@@ -2,13 +2,13 @@
 
 import json
 import logging
-from collections.abc import Sequence, Sized
+from collections.abc import Callable, Sequence, Sized
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 
 from vitpose.modeling.configuration_vitpose import STOCK_MODEL_TYPE, Preset, ViTPoseConfig
 from vitpose.modeling.configuration_vitpose_backbone import ViTPoseBackboneConfig
@@ -19,8 +19,10 @@ from .augmentation import Augmentation
 from .distillation import check_keypoints, check_same_maps, copy_token
 from .mixture import MixedDataset, MixtureSampler, collate_mixed
 from .packaged import resolve_model
+from .picture_dataset import PictureDataset
 from .pose_dataset import EpochSampler, PoseDataset
 from .recipe import Recipe
+from .region_batches import RegionCollator
 from .sources import training_people
 
 logger = logging.getLogger(__name__)
@@ -198,11 +200,11 @@ def build_training_loader(
     """The loader of augmented crops, not yet prepared, and the sampler below it."""
     parts = [_training_dataset(part, config) for part in recipe.parts]
     sampler = build_sampler(recipe, accelerator, [len(part) for part in parts])
-    settings = {"batch_size": recipe.batch_size, "sampler": sampler, **loading(recipe, accelerator)}
-    if not recipe.mixture:
-        return DataLoader(parts[0], **settings), sampler
-    dataset = MixedDataset(parts, dataset_indices=[dataset_index(part, config) for part in recipe.parts])
-    return DataLoader(dataset, collate_fn=collate_mixed, **settings), sampler
+    dataset: PoseDataset | MixedDataset = parts[0]
+    if recipe.mixture:
+        dataset = MixedDataset(parts, dataset_indices=[dataset_index(part, config) for part in recipe.parts])
+    settings = loading(recipe, accelerator, dataset, collate=collate_mixed if recipe.mixture else default_collate)
+    return DataLoader(dataset, batch_size=recipe.batch_size, sampler=sampler, **settings), sampler
 
 
 def build_sampler(recipe: Recipe, accelerator: Accelerator, counts: Sequence[int]) -> EpochSampler:
@@ -228,6 +230,7 @@ def _training_dataset(recipe: Recipe, config: ViTPoseConfig) -> PoseDataset:
         augmentation=augmentation if recipe.augment else None,
         seed=recipe.seed,
         padding=recipe.box_padding,
+        cut=False,
     )
 
 
@@ -252,16 +255,25 @@ def build_evaluation_loader(
         crop_size=config.image_size,
         augmentation=None,
         padding=recipe.box_padding,
+        cut=False,
     )
     starts = range(0, len(people), recipe.eval_batch_size)
     batches = [list(range(start, min(start + recipe.eval_batch_size, len(people)))) for start in starts]
     own = batches[accelerator.process_index :: accelerator.num_processes]
-    return DataLoader(dataset, batch_sampler=own, **loading(recipe, accelerator))
+    return DataLoader(dataset, batch_sampler=own, **loading(recipe, accelerator, dataset))
 
 
-def loading(recipe: Recipe, accelerator: Accelerator) -> dict[str, Any]:
-    """What all loaders of a run have in common."""
+def loading(
+    recipe: Recipe,
+    accelerator: Accelerator,
+    dataset: PoseDataset | PictureDataset | MixedDataset,
+    *,
+    collate: Callable = default_collate,
+) -> dict[str, Any]:
+    """What all loaders of a run have in common; the samples of their datasets are not cut yet."""
+    on_device = accelerator.device.type != "cpu"
     return {
+        "collate_fn": RegionCollator(reader=dataset.read_crops, on_device=on_device, collate=collate),
         "num_workers": recipe.num_workers,
         "persistent_workers": False,
         "pin_memory": accelerator.device.type == "cuda",

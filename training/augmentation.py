@@ -8,11 +8,8 @@ from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from vitpose.modeling.keypoint_schemas import KeypointSchema
-from vitpose.processing.geometry_vitpose import box_to_center_and_size
 
 _MIN_HALF_BODY_KEYPOINTS = 3  # a half with fewer labelled keypoints says too little about where the half is
 
@@ -64,16 +61,16 @@ class Crop(NamedTuple):
     """Where a crop lies in the image.
 
     Args:
-        center: `(2,)`, x and y in image pixels.
-        size: `(2,)`, width and height of the crop's footprint in image pixels, in the crop's aspect ratio.
+        box_xywh: `(4,)`, left, top, width, height of what it shows in image pixels, not yet in its aspect ratio.
+        padding: Factor on the sides of the box that has it.
         rotation: Degrees, from the image's x axis towards its y axis.
         flip: True mirrors the crop.
     """
 
-    center: Tensor
-    size: Tensor
-    rotation: float
-    flip: bool
+    box_xywh: np.ndarray
+    padding: float
+    rotation: float = 0.0
+    flip: bool = False
 
 
 def rng_for(seed: int, epoch: int, index: int) -> np.random.Generator:
@@ -84,19 +81,12 @@ def rng_for(seed: int, epoch: int, index: int) -> np.random.Generator:
     return np.random.default_rng((seed, epoch, index))
 
 
-def box_crop(box_xywh: Tensor, *, crop_size: tuple[int, int], padding: float) -> Crop:
-    """The crop without augmentation, as in evaluation. `box_xywh` is `(4,)` in image pixels."""
-    centers, sizes = box_to_center_and_size(box_xywh[None], crop_size=crop_size, padding=padding)
-    return Crop(centers[0], sizes[0], rotation=0.0, flip=False)
-
-
 def sample_crop(
     augmentation: Augmentation,
-    box_xywh: Tensor,
-    keypoints: Tensor,
+    box_xywh: np.ndarray,
+    keypoints: np.ndarray,
     *,
     schema: KeypointSchema,
-    crop_size: tuple[int, int],
     padding: float,
     rng: np.random.Generator,
 ) -> Crop:
@@ -107,42 +97,40 @@ def sample_crop(
         box_xywh: `(4,)`, left, top, width, height in image pixels, float64.
         keypoints: `(num_keypoints, 3)`, x, y in image pixels and visibility, 0 where not labelled, float64.
         schema: Says which keypoints make up the upper and the lower body.
-        crop_size: Height and width of the crop in pixels.
         padding: Factor on the box's sides, except for half bodies.
         rng: Random numbers of this sample, see [`rng_for`].
     """
     if rng.random() < augmentation.shift_probability:
-        shift = box_xywh.new_tensor(rng.uniform(-augmentation.shift, augmentation.shift, size=2))
-        box_xywh = torch.cat([box_xywh[:2] + shift * box_xywh[2:], box_xywh[2:]])
+        shift = rng.uniform(-augmentation.shift, augmentation.shift, size=2)
+        box_xywh = np.concatenate([box_xywh[:2] + shift * box_xywh[2:], box_xywh[2:]])
     flip = bool(rng.random() < augmentation.flip_probability)
     half = _sample_half_body(augmentation, keypoints, schema, rng)
     if half is not None:
         box_xywh, padding = half, augmentation.half_body_padding
-    center, size, *_ = box_crop(box_xywh, crop_size=crop_size, padding=padding)
-    factor = np.clip(rng.normal(1.0, augmentation.scale), 1 - augmentation.scale, 1 + augmentation.scale)
-    return Crop(center, size * float(factor), _sample_rotation(augmentation, rng), flip)
+    factor = min(max(rng.normal(1.0, augmentation.scale), 1 - augmentation.scale), 1 + augmentation.scale)
+    return Crop(box_xywh, padding * factor, _sample_rotation(augmentation, rng), flip)
 
 
 def _sample_rotation(augmentation: Augmentation, rng: np.random.Generator) -> float:
     if rng.random() >= augmentation.rotation_probability:
         return 0.0
     limit = 2 * augmentation.rotation
-    return float(np.clip(rng.normal(0.0, augmentation.rotation), -limit, limit))
+    return min(max(rng.normal(0.0, augmentation.rotation), -limit), limit)
 
 
 def _sample_half_body(
-    augmentation: Augmentation, keypoints: Tensor, schema: KeypointSchema, rng: np.random.Generator
-) -> Tensor | None:
+    augmentation: Augmentation, keypoints: np.ndarray, schema: KeypointSchema, rng: np.random.Generator
+) -> np.ndarray | None:
     """Box `(4,)` around the keypoints of one half of the body, or None for the whole person."""
     labelled = keypoints[:, 2] > 0
-    if int(labelled.sum()) <= augmentation.half_body_above or rng.random() >= augmentation.half_body_probability:
+    if labelled.sum() <= augmentation.half_body_above or rng.random() >= augmentation.half_body_probability:
         return None
     halves = [keypoints[list(half)][labelled[list(half)], :2] for half in (schema.upper_body, schema.lower_body)]
     halves = [points for points in halves if len(points) >= _MIN_HALF_BODY_KEYPOINTS]  # (n, 2) each
     if not halves:
         return None
     points = halves[rng.integers(len(halves))]
-    top_left, bottom_right = points.amin(0), points.amax(0)
+    top_left, bottom_right = points.min(0), points.max(0)
     if not (bottom_right > top_left).any():  # all on one spot: a box without extent cannot be cropped
         return None
-    return torch.cat([top_left, bottom_right - top_left])
+    return np.concatenate([top_left, bottom_right - top_left])

@@ -4,12 +4,13 @@ Every process predicts its share, and all of them score the whole. Keypoints go 
 measured.
 """
 
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
 
 import numpy as np
+import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast, gather_object, send_to_device
 from torch import Tensor, nn
@@ -24,6 +25,8 @@ from vitpose.processing.prediction_vitpose import predict_heatmaps
 from .dataset_metrics import Scored, chosen_metrics, column, measure
 from .metric_modules import MetricName
 from .oks import oks_matrix, oks_nms, rescore
+from .pose_dataset import PoseDataset
+from .region_batches import crops_of
 
 PERSON_CATEGORY = 1
 NMS_OKS = 0.9  # released configs
@@ -75,6 +78,7 @@ def predict_people(
     models = [accelerator.unwrap_model(each) for each in given]  # shares may differ in length: no process waits
     share_buffers(models, accelerator)
     were_training = [each.training for each in models]
+    dataset = cast(PoseDataset, loader.dataset)
     batches = []
     flip_index = schema.flip_index if flip_test else None
     predict = partial(predict_heatmaps, models, dataset_index=dataset_index, flip_index=flip_index)
@@ -82,7 +86,7 @@ def predict_people(
     for each in models:
         each.eval()
     for batch in tqdm(loader, desc="evaluate", disable=not accelerator.is_local_main_process, leave=False):
-        batch = send_to_device(batch, accelerator.device)
+        batch = crops_of(send_to_device(batch, accelerator.device), dataset.read_crops)
         crops = batch["pixel_values"]
         heatmaps = predict(crops).float()
         points, scores = decode_heatmaps(heatmaps, blur_sigma=dark_sigma)
@@ -91,10 +95,10 @@ def predict_people(
         )
         batches.append(tuple(values.cpu().numpy() for values in (batch["index"], points, scores)))
     for _ in range(idle_turns):
-        predict(loader.dataset[0]["pixel_values"][None].to(accelerator.device))
+        predict(torch.zeros(1, 3, *dataset.crop_size, device=accelerator.device))
     for each, was_training in zip(models, were_training, strict=True):
         each.train(was_training)
-    return _in_order(gather_object(batches), count=len(cast(Sized, loader.dataset)))
+    return _in_order(gather_object(batches), count=len(dataset))
 
 
 def _idle_turns(loader: DataLoader, accelerator: Accelerator) -> int:

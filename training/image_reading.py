@@ -39,31 +39,30 @@ def read_image(image: Any, *, row: int, size: tuple[int, int]) -> Tensor:
     Raises:
         ImageReadError: The image is missing, damaged or of another size.
     """
-    return read_region(image, row=row, size=size, region=(0, 0, *size))[0]
+    return read_region(image, row=row, size=size, region=(0, 0, *size))
 
 
-def read_region(
-    image: Any, *, row: int, size: tuple[int, int], region: Sequence[int]
-) -> tuple[Tensor, tuple[int, int]]:
+def read_region(image: Any, *, row: int, size: tuple[int, int], region: Sequence[int]) -> Tensor:
     """Decode one image for a part of it; `image`, `row`, `size` and errors as [`read_image`].
 
     Args:
         region: Left, top, right and bottom (exclusive) in image pixels.
 
     Returns:
-        The pixels as [`read_image`] of at least the region, and x and y of their corner in the image.
+        The pixels of the region as [`read_image`] has them.
     """
+    left, top, right, bottom = region
     with _opened(image, row) as opened:
         upright = upright_pil(opened)
         width, height = upright.size
-        part, corner = cut_to_region(upright, region)
+        part, (x, y) = cut_to_region(upright, region)
         pixels = to_rgb_tensor(part)
     if (width, height) != tuple(size):
         raise ImageReadError(
             f"{_name(image, row)} has {width}x{height} pixels (width x height), its annotation says "
             f"{size[0]}x{size[1]}. Use the annotated image."
         )
-    return pixels, corner
+    return pixels[:, top - y : bottom - y, left - x : right - x]
 
 
 def read_image_size(image: Any, *, row: int) -> tuple[int, int]:

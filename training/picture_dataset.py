@@ -37,6 +37,7 @@ class PictureDataset(Dataset):
             crop's proportions.
         flip_probability: Chance of mirroring left and right.
         seed: Seed of crops and masks.
+        cut: Whether samples hold crops, or what crops are cut from, for `vitpose.training.region_batches`.
 
     Raises:
         ImageReadError: An image cannot be read; the message names the file and the row.
@@ -52,6 +53,7 @@ class PictureDataset(Dataset):
         augment: bool,
         flip_probability: float = 0.5,
         seed: int = 0,
+        cut: bool = True,
     ) -> None:
         self.rows = rows
         self.crops = crops
@@ -61,6 +63,7 @@ class PictureDataset(Dataset):
         self.augment = augment
         self.flip_probability = flip_probability
         self.seed = seed
+        self.cut = cut
         self._chosen = range(len(rows)) if crops == "people" else one_row_an_image(rows)
 
     def __len__(self) -> int:
@@ -71,7 +74,8 @@ class PictureDataset(Dataset):
 
         Returns:
             A dictionary of
-            - `pixel_values`: float32 `(3, height, width)`, normalised.
+            - `pixel_values`: float32 `(3, height, width)`, normalised; without `cut` instead `region` and
+              `region_matrix`, as of `PoseDataset`.
             - `noise`: float32 `(num_patches,)`; the patches with the largest numbers are hidden.
             - `index`, `image_id`, `person_id`: int; the person is one of the image's where images are cropped.
         """
@@ -85,16 +89,16 @@ class PictureDataset(Dataset):
         rows = [self.rows[number] for number in numbers]
         rngs = [rng_for(self.seed, *draw) for draw in draws]
         matrices = torch.cat([self._crop_matrix(row, rng) for row, rng in zip(rows, rngs, strict=True)])  # (n, 2, 3)
-        pixels = self.read_crops(rows, numbers, matrices)
+        pictures = self.read_crops.samples(rows, numbers, matrices, cut=self.cut)
         return [
             {
-                "pixel_values": pixels[place],
+                **picture,
                 "noise": torch.from_numpy(rng.random(self.num_patches, dtype=np.float32)),
                 "index": index,
                 "image_id": int(row["image_id"]),
                 "person_id": int(row["person_id"]),
             }
-            for place, (row, index, rng) in enumerate(zip(rows, indices, rngs, strict=True))
+            for picture, row, index, rng in zip(pictures, rows, indices, rngs, strict=True)
         ]
 
     def pictures(self, pixel_values: Tensor) -> np.ndarray:

@@ -10,9 +10,14 @@ from torch.utils.data import Dataset, Sampler
 from transformers.utils.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from vitpose.modeling.keypoint_schemas import KeypointSchema
-from vitpose.processing.geometry_vitpose import crop_to_image_matrices, invert_matrices, transform_points
+from vitpose.processing.geometry_vitpose import (
+    box_to_center_and_size,
+    crop_to_image_matrices,
+    invert_matrices,
+    transform_points,
+)
 
-from .augmentation import Augmentation, Crop, box_crop, rng_for, sample_crop
+from .augmentation import Augmentation, Crop, rng_for, sample_crop
 from .crop_reading import CropReader
 
 
@@ -32,6 +37,7 @@ class PoseDataset(Dataset):
         padding: Factor on the box's sides (released configs: 1.25).
         image_mean: Mean of each colour channel on a scale of 0 to 1.
         image_std: Standard deviation of each colour channel on a scale of 0 to 1.
+        cut: Whether samples hold crops, or what crops are cut from, for `vitpose.training.region_batches`.
 
     Raises:
         ValueError: A row has another number of keypoints than the schema.
@@ -49,6 +55,7 @@ class PoseDataset(Dataset):
         padding: float = 1.25,
         image_mean: Sequence[float] = IMAGENET_DEFAULT_MEAN,
         image_std: Sequence[float] = IMAGENET_DEFAULT_STD,
+        cut: bool = True,
     ) -> None:
         self.people = people
         self.schema = schema
@@ -57,6 +64,7 @@ class PoseDataset(Dataset):
         self.augmentation = augmentation
         self.seed = seed
         self.padding = padding
+        self.cut = cut
 
     def __len__(self) -> int:
         return len(self.people)
@@ -66,12 +74,12 @@ class PoseDataset(Dataset):
 
         Returns:
             A dictionary of
-            - `pixel_values`: float32 `(3, height, width)`, normalised.
+            - `pixel_values`: float32 `(3, height, width)`, normalised; without `cut` instead `region`
+              `(3, region_height, region_width)`, pixels 0..255, and `region_matrix` `(2, 3)`, from crop to its pixels.
             - `keypoints_crop`: float32 `(num_keypoints, 2)` in crop pixels, 0 where not labelled. In a mirrored crop
               left and right keypoints have changed places.
             - `visibility`: float32 `(num_keypoints,)`, 0 not labelled, 1 hidden, 2 visible.
             - `matrix`: float64 `(2, 3)`, from crop to image pixels.
-            - `center`, `size`: float64 `(2,)`, the crop's footprint in image pixels.
             - `index`, `image_id`, `person_id`: int.
         """
         return self.__getitems__([key])[0]
@@ -84,43 +92,41 @@ class PoseDataset(Dataset):
         keypoints = [self._keypoints(row, index) for row, index in zip(rows, indices, strict=True)]  # (k, 3) each
         crops = [self._crop(row, own, *draw) for row, own, draw in zip(rows, keypoints, draws, strict=True)]
         matrices = _crop_matrices(crops, self.crop_size)  # (n, 2, 3)
-        pixels = self.read_crops(rows, indices, matrices)
-        keypoints_crop, visibility = self._keypoints_in_crops(torch.stack(keypoints), matrices, crops)
+        pictures = self.read_crops.samples(rows, indices, matrices, cut=self.cut)
+        points = torch.from_numpy(np.stack(keypoints))  # (n, k, 3)
+        keypoints_crop, visibility = self._keypoints_in_crops(points, matrices, crops)
         return [
             {
-                "pixel_values": pixels[place],
+                **picture,
                 "keypoints_crop": keypoints_crop[place],
                 "visibility": visibility[place],
                 "matrix": matrices[place],
-                "center": crop.center,
-                "size": crop.size,
                 "index": index,
                 "image_id": int(row["image_id"]),
                 "person_id": int(row["person_id"]),
             }
-            for place, (row, index, crop) in enumerate(zip(rows, indices, crops, strict=True))
+            for place, (picture, row, index) in enumerate(zip(pictures, rows, indices, strict=True))
         ]
 
-    def _keypoints(self, row: dict[str, Any], index: int) -> Tensor:
-        keypoints = torch.as_tensor(np.asarray(row["keypoints"], dtype=np.float64))
+    def _keypoints(self, row: dict[str, Any], index: int) -> np.ndarray:
+        keypoints = np.asarray(row["keypoints"], dtype=np.float64)
         expected = (self.schema.num_keypoints, 3)
         if keypoints.shape != expected:
             raise ValueError(
-                f"Row {index} has keypoints of shape {tuple(keypoints.shape)}, the schema {self.schema.name!r} "
+                f"Row {index} has keypoints of shape {keypoints.shape}, the schema {self.schema.name!r} "
                 f"expects {expected}. Read the data with its own schema."
             )
         return keypoints
 
-    def _crop(self, row: dict[str, Any], keypoints: Tensor, epoch: int, index: int) -> Crop:
-        box_xywh = torch.as_tensor(np.asarray(row["bbox"], dtype=np.float64))
+    def _crop(self, row: dict[str, Any], keypoints: np.ndarray, epoch: int, index: int) -> Crop:
+        box_xywh = np.asarray(row["bbox"], dtype=np.float64)
         if self.augmentation is None:
-            return box_crop(box_xywh, crop_size=self.crop_size, padding=self.padding)
+            return Crop(box_xywh, self.padding)
         return sample_crop(
             self.augmentation,
             box_xywh,
             keypoints,
             schema=self.schema,
-            crop_size=self.crop_size,
             padding=self.padding,
             rng=rng_for(self.seed, epoch, index),
         )
@@ -136,9 +142,10 @@ class PoseDataset(Dataset):
 
 
 def _crop_matrices(crops: Sequence[Crop], crop_size: tuple[int, int]) -> Tensor:
+    boxes = torch.from_numpy(np.stack([crop.box_xywh for crop in crops]))  # (n, 4)
+    padding = boxes.new_tensor([crop.padding for crop in crops])[:, None]  # (n, 1)
     return crop_to_image_matrices(
-        torch.stack([crop.center for crop in crops]),
-        torch.stack([crop.size for crop in crops]),
+        *box_to_center_and_size(boxes, crop_size=crop_size, padding=padding),
         crop_size=crop_size,
         rotations=torch.tensor([crop.rotation for crop in crops], dtype=torch.float64),
         flips=torch.tensor([crop.flip for crop in crops]),

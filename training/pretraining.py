@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from vitpose.modeling.configuration_vitpose import Preset
 from vitpose.modeling.configuration_vitpose_mim import ViTPoseMaskedImageModelingConfig
@@ -22,6 +22,7 @@ from .optimisation import make_optimizer
 from .picture_dataset import PictureDataset
 from .pose_dataset import EpochSampler
 from .recipe import Recipe
+from .region_batches import crops_of
 from .sharding import autocast_forward
 from .sources import evaluation_people, training_people
 from .trainer import RunLog, Trainer
@@ -68,6 +69,7 @@ class ReconstructionEvaluator:
         model.eval()
         losses = []
         for batch in self.loader:
+            batch = crops_of(batch, self.dataset.read_crops)
             losses.append(self.accelerator.gather_for_metrics(masked_image_losses(model, batch)))
         model.train(was_training)
         return PretrainingEvaluation(metrics={"reconstruction_loss": torch.cat(losses).mean().item()})
@@ -129,8 +131,8 @@ def _training_loader(
         _dataset(part, config, training_people(part), augment=recipe.augment, seed=recipe.seed) for part in recipe.parts
     ]
     sampler = build_sampler(recipe, accelerator, [len(part) for part in parts])
-    dataset: Dataset = MixedDataset(parts) if recipe.mixture else parts[0]
-    settings = loading(recipe, accelerator)
+    dataset = MixedDataset(parts) if recipe.mixture else parts[0]
+    settings = loading(recipe, accelerator, dataset)
     return DataLoader(dataset, batch_size=recipe.batch_size, sampler=sampler, **settings), sampler
 
 
@@ -139,7 +141,7 @@ def _evaluator(
 ) -> ReconstructionEvaluator:
     """Of one dataset."""
     held_out = _dataset(recipe, config, evaluation_people(recipe).people, augment=False, seed=MASK_SEED)
-    loader = DataLoader(held_out, batch_size=recipe.eval_batch_size, **loading(recipe, accelerator))
+    loader = DataLoader(held_out, batch_size=recipe.eval_batch_size, **loading(recipe, accelerator, held_out))
     return ReconstructionEvaluator(accelerator=accelerator, dataset=held_out, loader=accelerator.prepare(loader))
 
 
@@ -154,4 +156,5 @@ def _dataset(
         augment=augment,
         flip_probability=recipe.flip_probability,
         seed=seed,
+        cut=False,
     )

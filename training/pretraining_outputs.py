@@ -22,6 +22,7 @@ from .files import whole_file
 from .outputs import command_words, dataset_words, run_cost, save_into, training_words
 from .picture_dataset import PictureDataset
 from .pretraining import ReconstructionEvaluator
+from .region_batches import RegionCollator
 from .report import save_curves
 from .trainer import Trainer
 
@@ -79,7 +80,8 @@ def draw_reconstructions(model: ViTPoseForMaskedImageModeling, datasets: Sequenc
     """Draw crops, evenly spread over each dataset, as they are, without their hidden patches, and reconstructed."""
     shares = [len(share) for share in np.array_split(range(PICTURED_CROPS), len(datasets))]
     samples = [sample for dataset, share in zip(datasets, shares, strict=True) for sample in _spread(dataset, share)]
-    crops, noise = (torch.stack([sample[name] for sample in samples]) for name in ("pixel_values", "noise"))
+    batch = RegionCollator(reader=datasets[0].read_crops, on_device=False)(samples)
+    crops, noise = batch["pixel_values"], batch["noise"]
     was_training = model.training
     model.eval()
     found = model.reconstruct(crops.to(model.device), noise=noise.to(model.device))

@@ -35,6 +35,7 @@ from .optimisation import learning_rate_factor, set_learning_rate
 from .pose_dataset import EpochSampler
 from .preemption import PreemptedError, TerminationNotice
 from .recipe import Recipe
+from .region_batches import crops_of
 from .report import MAIN_METRICS
 from .weight_average import WeightAverage
 
@@ -220,8 +221,9 @@ class Trainer:
         while True:
             with self.part("data"):
                 batch = next(batches, None)
-            if batch is None:
-                return
+                if batch is None:
+                    return
+                batch = crops_of(batch, self.loader.dataset.read_crops)
             yield batch
 
     def _is_step_end(self, batches_left: int) -> bool:

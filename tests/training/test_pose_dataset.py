@@ -99,8 +99,10 @@ def test_pixels_are_normalised_and_the_crop_is_the_padded_box():
     expected = [(1 - 0.485) / 0.229, (0 - 0.456) / 0.224, (128 / 255 - 0.406) / 0.225]
     assert sample["pixel_values"][:, 64, 48].tolist() == pytest.approx(expected, abs=1e-6)
     assert sample["pixel_values"].shape == (3, *CROP_SIZE)
-    assert sample["center"].tolist() == [100.0, 80.0]
-    assert sample["size"].tolist() == pytest.approx([80 * 1.25, 80 * 1.25 * 128 / 96])  # the width decides
+    corners = torch.tensor([[[0.0, 0.0], [CROP_SIZE[1] - 1, CROP_SIZE[0] - 1]]], dtype=torch.float64)
+    first, last = transform_points(corners, sample["matrix"][None])[0]
+    assert ((first + last) / 2).tolist() == pytest.approx([100.0, 80.0])
+    assert (last - first).tolist() == pytest.approx([80 * 1.25, 80 * 1.25 * 128 / 96])  # the width decides
     assert (sample["index"], sample["image_id"], sample["person_id"]) == (0, 7, 0)
 
 
