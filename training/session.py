@@ -6,6 +6,7 @@ from collections.abc import Sized
 from pathlib import Path
 from typing import cast
 
+import torch
 from accelerate import Accelerator, DataLoaderConfiguration
 from accelerate.utils import ProjectConfiguration
 
@@ -49,7 +50,8 @@ def run_recipe(recipe: Recipe) -> Path:
         mixed_precision=recipe.mixed_precision,
         log_with=recipe.report_to,
         project_config=ProjectConfiguration(project_dir=str(output)),
-        dataloader_config=DataLoaderConfiguration(use_seedable_sampler=False),
+        # the host need not wait for copies from pinned memory, which a loader has where there is CUDA
+        dataloader_config=DataLoaderConfiguration(use_seedable_sampler=False, non_blocking=torch.cuda.is_available()),
         fsdp_plugin=sharding_plugin(recipe),
     )
     _check_processes(accelerator)
