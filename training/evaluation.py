@@ -48,7 +48,7 @@ class Predictions:
 def heatmap_to_image(keypoints_heatmap: Tensor, matrices: Tensor, *, crop_size: tuple, heatmap_size: tuple) -> Tensor:
     """(N, K, 2) keypoints from heatmap pixels to image pixels, through the (N, 2, 3) crop-to-image matrices."""
     steps = [(crop - 1) / (heat - 1) for crop, heat in zip(crop_size[::-1], heatmap_size[::-1], strict=True)]  # x, y
-    return transform_points(keypoints_heatmap * keypoints_heatmap.new_tensor(steps), matrices.to(keypoints_heatmap))
+    return transform_points(keypoints_heatmap * keypoints_heatmap.new_tensor(steps), matrices)
 
 
 def predict_people(

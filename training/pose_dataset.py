@@ -79,7 +79,7 @@ class PoseDataset(Dataset):
             - `keypoints_crop`: float32 `(num_keypoints, 2)` in crop pixels, 0 where not labelled. In a mirrored crop
               left and right keypoints have changed places.
             - `visibility`: float32 `(num_keypoints,)`, 0 not labelled, 1 hidden, 2 visible.
-            - `matrix`: float64 `(2, 3)`, from crop to image pixels.
+            - `matrix`: float32 `(2, 3)`, from crop to image pixels.
             - `index`, `image_id`, `person_id`: int.
         """
         return self.__getitems__([key])[0]
@@ -100,12 +100,14 @@ class PoseDataset(Dataset):
                 **picture,
                 "keypoints_crop": keypoints_crop[place],
                 "visibility": visibility[place],
-                "matrix": matrices[place],
+                "matrix": matrix,
                 "index": index,
                 "image_id": int(row["image_id"]),
                 "person_id": int(row["person_id"]),
             }
-            for place, (picture, row, index) in enumerate(zip(pictures, rows, indices, strict=True))
+            for place, (picture, matrix, row, index) in enumerate(
+                zip(pictures, matrices.float(), rows, indices, strict=True)
+            )
         ]
 
     def _keypoints(self, row: dict[str, Any], index: int) -> np.ndarray:

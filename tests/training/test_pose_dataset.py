@@ -101,8 +101,8 @@ def test_pixels_are_normalised_and_the_crop_is_the_padded_box():
     assert sample["pixel_values"].shape == (3, *CROP_SIZE)
     corners = torch.tensor([[[0.0, 0.0], [CROP_SIZE[1] - 1, CROP_SIZE[0] - 1]]], dtype=torch.float64)
     first, last = transform_points(corners, sample["matrix"][None])[0]
-    assert ((first + last) / 2).tolist() == pytest.approx([100.0, 80.0])
-    assert (last - first).tolist() == pytest.approx([80 * 1.25, 80 * 1.25 * 128 / 96])  # the width decides
+    assert ((first + last) / 2).tolist() == pytest.approx([100.0, 80.0], rel=1e-6)
+    assert (last - first).tolist() == pytest.approx([80 * 1.25, 80 * 1.25 * 128 / 96], rel=1e-6)  # the width decides
     assert (sample["index"], sample["image_id"], sample["person_id"]) == (0, 7, 0)
 
 

@@ -56,6 +56,13 @@ def test_the_device_cuts_the_crops_that_workers_cut(boxes):
     torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)  # of a range of about 4.5
 
 
+def test_no_batch_for_a_device_holds_float64():
+    """Apple's GPUs have none."""
+    dataset = make_dataset(cut=False)
+    batch = collator(dataset, on_device=True)(dataset.__getitems__(KEYS))
+    assert {values.dtype for values in batch.values()} == {torch.float32, torch.uint8, torch.int64}
+
+
 def test_workers_cut_for_a_cpu():
     expected = torch.stack([make_dataset(cut=True)[key]["pixel_values"] for key in KEYS])
     dataset = make_dataset(cut=False)
