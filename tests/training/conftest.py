@@ -126,19 +126,45 @@ def write_people() -> Callable[..., Path]:
     return write
 
 
-TWO_PROCESSES = """
-import sys
+# What runs of two processes begin with; they find a folder and what the test gives.
+BEGINNING = """
+import json, os, sys, time
+from pathlib import Path
 from accelerate import Accelerator
 from vitpose.modeling.configuration_vitpose import PRESETS
+from vitpose.training import outputs
 from vitpose.training.recipe import Recipe
 from vitpose.training.session import run_recipe
 from vitpose.training.trainer import Trainer
 
-PRESETS["tiny"] = {small!r}
+folder, given = Path(sys.argv[1]), json.loads(sys.argv[2])
+PRESETS["tiny"] = given["small"]
+outputs.draw_predictions = lambda evaluator, evaluation, path: path.touch()
 Accelerator.end_training = lambda self: None  # the processes stay together for the next run
+"""
+
+
+@pytest.fixture(scope="session")
+def launch_two() -> Callable[..., subprocess.CompletedProcess]:
+    """Runs a script in two processes on the CPU, with `folder` and the dictionary `given`; they use the small model."""
+
+    def launch(script: str, folder: Path, **given: Any) -> subprocess.CompletedProcess:
+        file = folder / "runs.py"
+        file.write_text(BEGINNING + script)
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", file, folder]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+        given = {"small": SMALL, **given}
+        return subprocess.run(
+            [*command, json.dumps(given)], capture_output=True, text=True, env=environment, timeout=300
+        )
+
+    return launch
+
+
+TWO_PROCESSES = """
 fields = dict(init_from="none", train_people=18, eval_people=5, eval_batch_size=2, batch_size=2, epochs=2,
               warmup_steps=2, checkpoint_every=2, num_workers=0, log_every=1)
-run_recipe(Recipe(**fields, output_dir=sys.argv[1] + "/unbroken"))
+run_recipe(Recipe(**fields, output_dir=f"{folder}/unbroken"))
 
 train_batch, left = Trainer._train_batch, iter(range(8))
 def interrupted(self, *arguments):
@@ -146,21 +172,17 @@ def interrupted(self, *arguments):
     return train_batch(self, *arguments)
 Trainer._train_batch = interrupted
 try:
-    run_recipe(Recipe(**fields, output_dir=sys.argv[1] + "/resumed"))
+    run_recipe(Recipe(**fields, output_dir=f"{folder}/resumed"))
 except StopIteration:
     Trainer._train_batch = train_batch
-run_recipe(Recipe(**fields, output_dir=sys.argv[1] + "/resumed", resume=True))
+run_recipe(Recipe(**fields, output_dir=f"{folder}/resumed", resume=True))
 """
 
 
 @pytest.fixture(scope="session")
-def two_process_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def two_process_runs(tmp_path_factory: pytest.TempPathFactory, launch_two: Callable) -> Path:
     """Folder with `unbroken` and `resumed`, the same small run of two processes whole and interrupted."""
     folder = tmp_path_factory.mktemp("two_processes")
-    script = folder / "runs.py"
-    script.write_text(TWO_PROCESSES.format(small=SMALL))
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    done = subprocess.run([*launch, script, folder], capture_output=True, text=True, env=environment, timeout=300)
+    done = launch_two(TWO_PROCESSES, folder)
     assert done.returncode == 0, done.stderr
     return folder

@@ -1,9 +1,5 @@
 """Runs whose weights are sharded over two processes (FSDP2): those of two processes with a whole model on each."""
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,21 +13,11 @@ from vitpose.training.sharding import sharding_plugin
 
 # Accelerate shards over GPUs alone: it is told here that the processes on the CPU are those of GPUs.
 SCRIPT = """
-import json, os, sys
-from accelerate import Accelerator
 from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DistributedType
-from vitpose.modeling.configuration_vitpose import PRESETS
-from vitpose.training import outputs, pretraining_outputs
-from vitpose.training.recipe import Recipe
-from vitpose.training.session import run_recipe
-from vitpose.training.trainer import Trainer
+from vitpose.training import pretraining_outputs
 
-folder, given = sys.argv[1], json.loads(sys.argv[2])
-PRESETS["tiny"] = given["small"]
 outputs.save_curves = pretraining_outputs.save_curves = lambda log, png: None
-outputs.draw_predictions = lambda evaluator, evaluation, path: path.touch()
-Accelerator.end_training = lambda self: None  # the processes stay together for the next run
 PartialState(cpu=True)
 
 def run(name, *, sharded, **fields):
@@ -58,13 +44,9 @@ except StopIteration:
 try:
     run("resumed", sharded=False, **fields, resume=True)
 except ValueError as error:
-    open(folder + "/refused", "w").write(str(error))
+    (folder / "refused").write_text(str(error))
 run("resumed", sharded=True, **fields, resume=True)
 """
-SMALL = {
-    **{"image_size": (64, 48), "patch_size": (8, 8), "hidden_size": 32, "num_hidden_layers": 2},
-    **{"num_attention_heads": 2, "drop_path_rate": 0.2},
-}
 SAME = {
     **{"init_from": "none", "train_people": 14, "batch_size": 2, "num_workers": 0, "log_every": 1, "warmup_steps": 1},
     **{"eval_people": 3, "eval_batch_size": 1, "eval_every": 0},  # one more to predict for the first process
@@ -80,17 +62,13 @@ RUNS = {
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory, write_people: Callable[..., Path]) -> Path:
+def runs(tmp_path_factory: pytest.TempPathFactory, write_people: Callable[..., Path], launch_two: Callable) -> Path:
     """Folder with each of `RUNS` on whole models and on sharded ones, and `resumed`, the plain one interrupted."""
     folder = tmp_path_factory.mktemp("sharded")
     people = write_people(folder, schema="mpii", train=6, val=3)
     own = {"data": "people", "data_dir": str(people), "schema": "mpii", "train_people": None, "eval_people": None}
     mixture = {"mixture": [{"data": "synthetic", "train_people": 6, "eval_people": 1}, own]}
-    (folder / "runs.py").write_text(SCRIPT)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", folder / "runs.py"]
-    given = json.dumps({"small": SMALL, "same": SAME, "runs": {**RUNS, "experts": RUNS["experts"] | mixture}})
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    done = subprocess.run([*launch, folder, given], capture_output=True, text=True, env=environment, timeout=300)
+    done = launch_two(SCRIPT, folder, same=SAME, runs={**RUNS, "experts": RUNS["experts"] | mixture})
     assert done.returncode == 0, done.stderr
     return folder
 

@@ -1,9 +1,5 @@
 """Two processes on three datasets of uneven shares: the losses of one; and the end of both when one dies."""
 
-import json
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -18,19 +14,6 @@ from vitpose.training.session import run_recipe
 
 SMALL = {**PRESETS["tiny"], "image_size": (64, 48), "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 SCRIPT = """
-import json, os, sys, time
-from pathlib import Path
-from accelerate import Accelerator
-from vitpose.modeling.configuration_vitpose import PRESETS
-from vitpose.training import outputs
-from vitpose.training.recipe import Recipe
-from vitpose.training.session import run_recipe
-from vitpose.training.trainer import Trainer
-
-folder, given = Path(sys.argv[1]), json.loads(sys.argv[2])
-PRESETS["tiny"] = given["small"]
-outputs.draw_predictions = lambda evaluator, evaluation, path: path.touch()
-Accelerator.end_training = lambda self: None  # the processes stay together for the next run
 run_recipe(Recipe(**given["fields"], batch_size=2, output_dir=str(folder / "two")))
 
 train_batch = Trainer._train_batch
@@ -66,13 +49,9 @@ def fields(tmp_path_factory, write_people) -> dict:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory, fields) -> Runs:
+def runs(tmp_path_factory, fields, launch_two) -> Runs:
     folder = tmp_path_factory.mktemp("runs")
-    (folder / "runs.py").write_text(SCRIPT)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", folder / "runs.py"]
-    given = json.dumps({"small": SMALL, "fields": fields})
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    done = subprocess.run([*launch, folder, given], capture_output=True, text=True, env=environment, timeout=300)
+    done = launch_two(SCRIPT, folder, small=SMALL, fields=fields)
     died = folder / "died"
     assert died.exists(), done.stderr
     return Runs(folder, done.returncode, time.time() - float(died.read_text()), done.stderr)
