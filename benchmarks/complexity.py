@@ -23,6 +23,9 @@ EXPERT_KINDS = ("none", "partially_shared", "independent", "independent_and_shar
 ATTENTION_KINDS = ("full", "window", "shifted_window", "pooled_window", "shifted_pooled_window")
 # ViTPose paper, table 5: ViTPose-B at stride 8, windows of 8 by 8
 PUBLISHED_GMACS = dict(zip(ATTENTION_KINDS, (76.59, 66.31, 66.31, 66.39, 66.39), strict=True))
+# the same paper, table 6: ViTPose-B
+PUBLISHED_FROZEN_MEMORY = {"none": 14_090, "attention": 11_052, "ffn": 10_941}
+CROPS_A_GPU = 64  # released configs
 PUBLISHED_MEMORY = dict(zip(ATTENTION_KINDS, (36_141, 21_161, 21_161, 22_893, 22_893), strict=True))
 
 
@@ -74,11 +77,9 @@ def print_attention_kinds() -> None:
         print(f"| {kind} | {size} |", flush=True)
 
 
-def saved_megabytes(kind: str, attention: str, crop: torch.Tensor) -> float:
-    """What the backward pass of the backbone keeps, weights excepted, each storage once, in MB."""
-    model = build("base", device="cpu", attention=attention, decoder="simple", patch_stride=8, attention_kind=kind)
-    backbone = model.backbone.train()
-    weights = {parameter.untyped_storage().data_ptr() for parameter in backbone.parameters()}
+def saved_megabytes(model: nn.Module, crop: torch.Tensor) -> float:
+    """What the backward pass keeps, weights excepted, each storage once, in MB."""
+    weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     storages: dict[int, int] = {}
     kept = []  # alive to the end, so that no storage is counted under the address of another
 
@@ -90,7 +91,7 @@ def saved_megabytes(kind: str, attention: str, crop: torch.Tensor) -> float:
         return tensor
 
     with saved_tensors_hooks(note, lambda tensor: tensor):
-        backbone(crop)
+        model.train()(crop)
     return sum(storages.values()) / 1e6
 
 
@@ -104,11 +105,38 @@ def print_memory() -> None:
     for kind in ATTENTION_KINDS:
         cells = []
         for attention in ("eager", "sdpa"):
-            size = saved_megabytes(kind, attention, crop)
+            model = build(
+                "base", device="cpu", attention=attention, decoder="simple", patch_stride=8, attention_kind=kind
+            )
+            size = saved_megabytes(model.backbone, crop)
             full.setdefault(attention, size)
             cells += [f"{size:.0f}", f"{size / full[attention]:.2f}"]
         published = PUBLISHED_MEMORY[kind] / PUBLISHED_MEMORY["full"]
         print(f"| {kind} | {' | '.join(cells)} | {published:.2f} |", flush=True)
+
+
+def print_frozen_memory() -> None:
+    print(
+        "\n| frozen, base | weights, gradients, Adam, MB | eager, MB a crop | 64 crops, GB | to none "
+        "| SDPA, MB a crop | 64 crops, GB | to none | published, to none |"
+    )
+    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
+    crop = torch.zeros(1, 3, 256, 192)
+    none: dict[str, float] = {}
+    for frozen, published in PUBLISHED_FROZEN_MEMORY.items():
+        cells = []
+        for attention in ("eager", "sdpa"):
+            model = build("base", device="cpu", attention=attention, decoder="classic")
+            if frozen != "none":
+                model.freeze(frozen)
+            trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad) / 1e6
+            fixed = 4 * (millions(model) + 3 * trained)  # float32, two moments
+            size = saved_megabytes(model, crop)
+            whole = (fixed + CROPS_A_GPU * size) / 1e3
+            none.setdefault(attention, whole)
+            cells += [f"{size:.0f}", f"{whole:.1f}", f"{whole / none[attention]:.2f}"]
+        share = published / PUBLISHED_FROZEN_MEMORY["none"]
+        print(f"| {frozen} | {fixed:.0f} | {' | '.join(cells)} | {share:.2f} |", flush=True)
 
 
 def main() -> None:
@@ -116,6 +144,7 @@ def main() -> None:
     parser.add_argument("--memory", action="store_true", help="count what training keeps instead")
     if parser.parse_args().memory:
         print_memory()
+        print_frozen_memory()
     else:
         print_sizes()
         print_attention_kinds()
