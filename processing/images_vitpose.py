@@ -71,6 +71,15 @@ def to_rgb_tensor(
     return _rgb(_to_8_bit_range(_channels_first(tensor, input_data_format, channels_last), do_rescale))
 
 
+def to_rgb_photo(image: ImageSource) -> Image.Image:
+    """A new PIL image of 8 bits, RGB and upright, of whatever [`to_rgb_tensor`] takes; float images are of 0..255."""
+    opened = upright_pil(image)
+    if opened is not None and not _is_deep(opened):
+        return _rgb_pil(opened).copy()
+    pixels = to_rgb_tensor(image if opened is None else opened)  # (3, height, width)
+    return Image.fromarray(pixels.round().to(torch.uint8).permute(1, 2, 0).cpu().numpy())
+
+
 def upright_pil(image: ImageSource) -> Image.Image | None:
     """A PIL image or what lies at a path or URL, turned as its EXIF data says; None for arrays and tensors."""
     if isinstance(image, (str, Path)):
@@ -100,14 +109,23 @@ def cut_to_region(image: Image.Image, region: Sequence[int]) -> tuple[Image.Imag
 
 
 def _from_pil(image: Image.Image) -> Tensor:
-    if image.mode[0] in "IF":  # 16-bit, 32-bit or floating grayscale, which convert("RGB") would clip
+    if _is_deep(image):
         return _rgb(_from_deep_pil(image)[None])
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")  # in one step Pillow warns about palettes with transparency
-    if image.mode != "RGB":
-        image = image.convert("RGB")
+    image = _rgb_pil(image)
     pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)  # faster than through numpy
     return pixels.view(image.height, image.width, 3).permute(2, 0, 1)
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether it is 16-bit, 32-bit or floating grayscale, which Pillow's convert("RGB") would clip."""
+    return image.mode[0] in "IF"
+
+
+def _rgb_pil(image: Image.Image) -> Image.Image:
+    """An image of 8 bits as RGB; itself where it is that."""
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")  # in one step Pillow warns about palettes with transparency
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _from_deep_pil(image: Image.Image) -> Tensor:

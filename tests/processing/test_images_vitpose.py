@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from vitpose.processing.images_vitpose import list_images, to_rgb_tensor
+from vitpose.processing.images_vitpose import list_images, to_rgb_photo, to_rgb_tensor
 
 RED, GRAY = (200, 10, 20), 90
 HEIGHT, WIDTH = 6, 8
@@ -38,6 +38,30 @@ def colors(tensor: torch.Tensor) -> list[float]:
 )
 def test_pil_modes(image, expected):
     assert colors(to_rgb_tensor(image)) == pytest.approx(list(expected), abs=1)
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        pytest.param(Image.new("I;16", (WIDTH, HEIGHT), GRAY * 257), [GRAY] * 3, id="16 bits, not clipped to white"),
+        pytest.param(rgb_image().quantize(4), RED, id="palette"),
+        pytest.param(np.full((HEIGHT, WIDTH), GRAY, dtype=np.uint8), [GRAY] * 3, id="array"),
+        pytest.param(torch.full((3, HEIGHT, WIDTH), GRAY + 0.7), [GRAY + 1] * 3, id="float tensor, rounded"),
+    ],
+)
+def test_photos_to_show(image, expected):
+    photo = to_rgb_photo(image)
+    assert (photo.mode, photo.size) == ("RGB", (WIDTH, HEIGHT))
+    assert photo.getpixel((2, 3)) == pytest.approx(tuple(expected), abs=1)
+    assert torch.equal(to_rgb_tensor(photo), to_rgb_tensor(image).round().to(torch.uint8))
+
+
+def test_a_photo_to_show_is_upright_and_a_copy():
+    image = rgb_image()
+    to_rgb_photo(image).putpixel((0, 0), (0, 0, 0))
+    assert image.getpixel((0, 0)) == RED
+    image.getexif()[0x0112] = 6  # orientation: a quarter turn
+    assert to_rgb_photo(image).size == (HEIGHT, WIDTH)
 
 
 def test_a_palette_with_transparency_brings_no_warning(recwarn):
