@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 
 from ..modeling.keypoint_schemas import KeypointSchema
 from ..predict import Predictor, load_pipeline
 from ..processing.detection_vitpose import as_detector
 from ..processing.drawing import draw_poses
+from ..processing.images_vitpose import to_rgb_photo
 from ..processing.keypoint_detection_pipeline import DETECTOR_THRESHOLD, KeypointDetectionPipeline, People
 from .demo_examples import write_examples
 from .zero_gpu import on_gpu
@@ -253,7 +254,7 @@ def read_photo(path: str | Path | None) -> Image.Image:
                 raise ValueError(
                     f"{name} has {image.width} x {image.height} pixels, the demo takes {MAX_PIXELS:,}: make it smaller."
                 )
-            return ImageOps.exif_transpose(image).convert("RGB")
+            return to_rgb_photo(image)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"{name} cannot be read as a photo: upload a JPEG, PNG or WebP file.") from error
 

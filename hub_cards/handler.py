@@ -74,16 +74,16 @@ class EndpointHandler:
 
 
 def read_image(source: Any) -> Image.Image:
-    """An image as RGB, turned upright, from bytes, base64, a data URL, an http(s) address or a PIL image.
+    """An image, turned upright, from bytes, base64, a data URL, an http(s) address or a PIL image.
 
-    A string is never taken for a file of the machine.
+    A string is never taken for a file of the machine. The pipeline makes RGB of it, without clipping 16 bits to 8.
 
     Raises:
         TypeError: It is none of these.
         ValueError: It cannot be read, or is larger than this endpoint takes.
     """
     if isinstance(source, Image.Image):
-        return source.convert("RGB")
+        return source
     if isinstance(source, str):
         source = fetch(source) if source.startswith(("http://", "https://")) else _from_base64(source)
     if not isinstance(source, bytes):
@@ -94,7 +94,7 @@ def read_image(source: Any) -> Image.Image:
         with Image.open(io.BytesIO(source)) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError(f"an image may have {MAX_PIXELS} pixels, this one is {image.width} x {image.height}.")
-            return ImageOps.exif_transpose(image).convert("RGB")
+            return ImageOps.exif_transpose(image)  # a copy, decoded
     except UnidentifiedImageError as error:
         raise ValueError("the bytes are no image that can be read: send JPEG, PNG or WebP.") from error
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:

@@ -18,6 +18,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 
+from .images_vitpose import to_rgb_photo
+
 Side = Literal["left", "right", "centre"]
 Colour = tuple[int, int, int]
 
@@ -45,7 +47,7 @@ def draw_poses(
     green. Strokes grow with the person and fade with the score.
 
     Args:
-        image: photo in any mode.
+        image: photo in any mode; turned upright where its EXIF data says so, as the keypoints are.
         people: what the pipeline `keypoint-detection` found in the photo; or dicts with `keypoints` `(K, 2)` x, y in
             image pixels (0, 0 is the centre of the first pixel), `scores` `(K,)` and, where boxes are drawn, `bbox`
             `(4,)` as x1, y1, x2, y2; tensors or arrays.
@@ -54,11 +56,11 @@ def draw_poses(
         boxes: draw each person's `bbox` as well.
 
     Returns:
-        A new RGB image of the same size.
+        A new RGB image of the same size, upright.
     """
     if not isinstance(image, Image.Image):
         raise TypeError(f"image must be a PIL image, got {type(image).__name__}; use PIL.Image.fromarray for arrays.")
-    canvas = image.convert("RGB")  # a copy, whatever the mode
+    canvas = to_rgb_photo(image)  # a copy
     diagonal = math.hypot(*canvas.size)
     for number, person in enumerate(people):
         if "box" in person:
@@ -247,7 +249,7 @@ def _opacity(scores: np.ndarray, min_score: float) -> np.ndarray:
 def _fitted(image: Image.Image, tile: tuple[int, int]) -> Image.Image:
     scale = min(tile[0] / image.height, tile[1] / image.width)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    return image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    return to_rgb_photo(image).resize(size, Image.Resampling.LANCZOS)
 
 
 def _from_pipeline(person: Mapping[str, Any], schema: KeypointSchema, number: int) -> dict[str, np.ndarray]:

@@ -99,6 +99,14 @@ def test_a_photo_taken_sideways_is_turned(model, tmp_path, photos):
     assert read_results(tmp_path / "out")[0]["bbox"] == [0.0, 0.0, SIZE[1], SIZE[0]]
 
 
+def test_a_photo_of_16_bits_is_not_clipped(model, tmp_path, detector):
+    Image.new("I;16", SIZE, 90 * 257).save(tmp_path / "deep.png")
+    nothing = ["--detector", detector, "--detector-threshold", 1.0]
+    assert predict([tmp_path / "deep.png"], "--model", model, *nothing, "--out", tmp_path / "out") == 0
+    with Image.open(tmp_path / "out" / "deep_pose.png") as picture:
+        assert picture.getpixel((40, 50)) == (90, 90, 90)
+
+
 def test_a_detector_finds_the_people(photos, model, detector, tmp_path):
     out, everything = tmp_path / "out", ["--detector", detector, "--detector-threshold", 0.0]
     assert predict(photos, "--model", model, *everything, "--out", out) == 0

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from tqdm.auto import tqdm
 from transformers import pipeline
 
 from .processing.drawing import draw_poses
+from .processing.images_vitpose import to_rgb_photo
 from .processing.keypoint_detection_pipeline import KeypointDetectionPipeline, People
 from .training.files import whole_file
 from .training.packaged import resolve_model
@@ -66,9 +67,9 @@ def read_image_file(path: Path) -> Image.Image:
         raise FileNotFoundError(f"There is no image {path}.")
     try:
         with Image.open(path) as image:
-            return ImageOps.exif_transpose(image).convert("RGB")
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read as an image: {error}.") from error
+            return to_rgb_photo(image)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path} cannot be read as an image: {str(error).rstrip('.')}.") from error
 
 
 def read_boxes(path: Path, images: Sequence[Path]) -> list[Boxes]:

@@ -22,6 +22,7 @@ from skimage.data import astronaut
 import vitpose.hub_cards.handler as handler_module
 from vitpose.hub_cards.handler import EndpointHandler, fetch, read_image
 from vitpose.hub_cards.serve import MAX_BODY_BYTES, EndpointServer
+from vitpose.processing.images_vitpose import to_rgb_tensor
 
 BOX = [20, 10, 60, 100]
 ROOM = 300_000_000  # bytes that the server may grow by under load
@@ -98,6 +99,10 @@ def test_a_photo_is_turned_upright():
     stream = io.BytesIO()
     Image.new("RGB", (40, 20)).save(stream, "JPEG", exif=exif)
     assert read_image(stream.getvalue()).size == (20, 40)
+
+
+def test_a_photo_of_16_bits_is_not_clipped():
+    assert set(to_rgb_tensor(read_image(encode(Image.new("I;16", (4, 3), 90 * 257)))).flatten().tolist()) == {90.0}
 
 
 def test_a_batch_gives_a_list_for_each_image(handler):

@@ -121,6 +121,11 @@ def test_a_photo_is_turned_upright(tmp_path):
     assert read_photo(tmp_path / "a.jpg").size == (20, 40)
 
 
+def test_a_photo_of_16_bits_is_not_clipped(tmp_path):
+    Image.new("I;16", (4, 3), 90 * 257).save(tmp_path / "deep.png")
+    assert read_photo(tmp_path / "deep.png").getpixel((1, 1)) == (90, 90, 90)
+
+
 def test_two_opposite_corners_make_a_box():
     assert box_of_corners([30, 10], [20, 50]) == [20, 10, 10, 40]
 

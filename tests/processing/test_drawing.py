@@ -53,6 +53,18 @@ def test_the_photo_stays_as_it_was(photo, mode):
     assert image.tobytes() == before
 
 
+def test_a_photo_of_16_bits_is_not_clipped():
+    gray = Image.new("I;16", (20, 30), 90 * 257)
+    assert draw_poses(gray, [], COCO).getpixel((5, 5)) == (90, 90, 90)
+    assert contact_sheet([gray], columns=1).getpixel((136, 104)) == (90, 90, 90)
+
+
+def test_a_photo_taken_sideways_is_drawn_upright_as_its_keypoints_are():
+    image = Image.new("RGB", (30, 20))
+    image.getexif()[0x0112] = 6  # orientation: a quarter turn
+    assert draw_poses(image, [], COCO).size == (20, 30)
+
+
 def test_a_keypoint_is_centred_on_its_pixel_to_a_tenth():
     dark = Image.new("RGB", (64, 48))
     for x, y in [(20.0, 30.0), (20.5, 30.25)]:
