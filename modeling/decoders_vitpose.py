@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from .configuration_vitpose import ViTPoseConfig
+from .plain_layers_vitpose import is_plain
 
 DECONVOLUTION_CHANNELS = 256  # the released configs, every size
 INIT_STD = 0.001  # the released configs: heatmaps start near zero, where most of a target is
@@ -44,7 +45,8 @@ class ViTPoseSimpleDecoder(nn.Module):
     The upsampled features, sixteen times the grid, are never made. Upsampling acts on each channel alone, so it
     commutes with the channel product of every kernel tap: the taps are applied on the grid, and each is then upsampled,
     shifted to its place and added, which is one small matrix along the rows and one along the columns. The result is
-    the same up to rounding, for about a tenth of the work.
+    the same up to rounding, for about a tenth of the work. A convolution that is more than its weights, such as one
+    inside a LoRA adapter, is called instead.
     """
 
     def __init__(self, config: ViTPoseConfig, num_keypoints: int) -> None:
@@ -55,6 +57,9 @@ class ViTPoseSimpleDecoder(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """(B, C, H, W) features to (B, K, 4H, 4W) heatmaps."""
+        if not is_plain(self.conv):
+            upsampled = F.interpolate(F.relu(features), scale_factor=self.scale_factor, mode="bilinear")
+            return self.conv(upsampled)
         height, width = features.shape[-2:]
         keypoints, channels = self.conv.weight.shape[:2]
         taps = self.conv.weight.permute(0, 2, 3, 1).reshape(-1, channels, 1, 1)  # (K * 3 * 3, C, 1, 1)

@@ -9,6 +9,7 @@ from torch import nn
 from transformers.activations import ACT2FN
 
 from .configuration_vitpose_backbone import ViTPoseBackboneConfig
+from .plain_layers_vitpose import is_plain
 
 DatasetIndex = int | torch.Tensor
 
@@ -42,7 +43,7 @@ class ViTPoseExperts(nn.ModuleList):
 
         With a long tensor (B,) the samples' weights are gathered for one batched product: no shape depends on the
         values, and in training every expert has a gradient, zero where no sample asked for it. An expert inside a LoRA
-        adapter or the like is more than its weights: then they all run, and each sample takes the output of its own.
+        adapter, or offloaded, is more than its weights: then they all run, and each sample takes the output of its own.
         """
         if isinstance(dataset_index, int):
             return self[dataset_index](hidden_states)
@@ -52,7 +53,7 @@ class ViTPoseExperts(nn.ModuleList):
             pairs = zip(dataset_index.tolist(), hidden_states, strict=True)
             return torch.stack([self[index](sample) for index, sample in pairs])
         experts: list[nn.Linear] = list(self)
-        if any(type(expert) is not nn.Linear for expert in experts):
+        if not all(map(is_plain, experts)):
             outputs = torch.stack([expert(hidden_states) for expert in experts])  # (experts, B, N, out)
             return outputs[dataset_index, torch.arange(len(dataset_index), device=outputs.device)]
         weight = torch.stack([expert.weight for expert in experts])[dataset_index]  # (B, out, in)

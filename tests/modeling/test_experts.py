@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
 from transformers import AutoModel, AutoModelForPoseEstimation, VitPoseConfig, VitPoseForPoseEstimation
 
 from vitpose import ViTPoseBackbone, ViTPoseConfig, ViTPoseForPoseEstimation
@@ -408,18 +407,3 @@ def test_exports_with_any_batch_and_index(model: Model, crops: torch.Tensor, ran
     more, index = random_crops(model, 7), torch.tensor([1, 2, 0, 2, 1, 0, 0])
     expected = model(more, dataset_index=index).heatmaps
     torch.testing.assert_close(exported(more, dataset_index=index).heatmaps, expected, rtol=0, atol=1e-5)
-
-
-# ---------------------------------------------------------------------------------------------- adapters
-
-
-def test_an_adapter_on_an_expert_counts_in_mixed_batches(small_model, random_crops) -> None:
-    model = small_model("base", decoder="simple", datasets=DATASETS, part_features=16)
-    crops = random_crops(model, len(MIXED))
-    before = [heatmaps.detach() for heatmaps in _one_by_one(model, crops, MIXED)]
-    adapted = get_peft_model(model, LoraConfig(target_modules=r".*mlp\.experts\.2", init_lora_weights=False)).eval()
-    output = adapted(pixel_values=crops, dataset_index=MIXED).heatmaps
-    for row, index in enumerate(MIXED.tolist()):
-        alone = adapted(pixel_values=crops[row : row + 1], dataset_index=index).heatmaps[0]
-        torch.testing.assert_close(output[row, : len(alone)], alone, rtol=0, atol=1e-5)
-        assert torch.allclose(alone, before[row], atol=1e-5) == (index != 2)
