@@ -176,10 +176,23 @@ def test_a_photo_that_is_none_is_named(model, tmp_path, capsys, content):
     assert "Traceback" not in shown
 
 
-def test_a_damaged_photo_is_named(photos, model, tmp_path, capsys):
+@pytest.mark.parametrize("source", ["whole image", "boxes"])
+def test_a_damaged_photo_is_named_and_those_before_it_are_kept(photos, model, tmp_path, capsys, source):
     photos[0].write_bytes(photos[0].read_bytes()[:-1500])
-    assert predict(photos, "--model", model, "--whole-image", "--out", tmp_path / "out") == 2
+    where = ("--model", model, "--out", tmp_path / "out")
+    boxes = write_boxes(tmp_path / "boxes.json", [{"file_name": path.name, "bbox": [5, 5, 30, 60]} for path in photos])
+    people = ("--whole-image",) if source == "whole image" else ("--boxes", boxes)
+    assert predict(photos[::-1], *where, *people) == 2
     assert f"error: {photos[0]} cannot be read as an image" in capsys.readouterr().err
+    assert [result["file_name"] for result in read_results(tmp_path / "out")] == ["street.png"]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"predictions.json", "street_pose.png"}
+
+
+def test_files_that_are_no_photos_are_told_before_any_work(photos, model, tmp_path):
+    (tmp_path / "broken.jpg").write_bytes(b"no image at all")
+    for last in ("broken.jpg", "nowhere.jpg"):
+        assert predict([*photos, tmp_path / last], "--model", model, "--whole-image", "--out", tmp_path / "out") == 2
+    assert not (tmp_path / "out").exists()
 
 
 def test_two_photos_of_one_name_would_overwrite_each_other(photos, model, tmp_path, capsys):

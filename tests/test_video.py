@@ -420,6 +420,22 @@ def test_a_mistake_on_the_way_leaves_nothing_and_names_the_frame(clip, tmp_path)
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_what_was_done_before_a_bad_box_is_kept(clip, tmp_path):
+    class RefusesLate(Layout):
+        def __call__(self, image, boxes):
+            if boxes[0][0] > 0:
+                raise ValueError("boxes[0] is outside the image.")
+            return super().__call__(image, boxes)
+
+    def find(frame: Frame) -> tuple[list[list[float]], list[float]]:
+        return [[float(frame.index == 6), 0.0, 99.0, 99.0]], [1.0]
+
+    message = r"Frame 6: boxes\[0\] is outside the image. Before that came 6 frames \(to 0.5 s\) with 1 people"
+    with pytest.raises(ValueError, match=message):
+        run(clip, tmp_path / "out", predictor=RefusesLate(), find_people=find)
+    assert len(read(tmp_path / "out" / "street_pose.mp4")) == len(read_lines(tmp_path / "out")) == 6
+
+
 def test_detect_every_is_checked():
     with pytest.raises(ValueError, match="detect_every: expected at least 1, which is every frame, got 0"):
         VideoPredictor(predictor=Layout(), find_people=find_whole_image, detect_every=0)

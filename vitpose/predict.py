@@ -5,6 +5,7 @@ import logging
 import re
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -61,13 +62,14 @@ class Predictor:
         return [{"keypoints": person[:, :2], "scores": person[:, 2]} for person in map(torch.tensor, rows)]
 
 
-def read_image_file(path: Path) -> Image.Image:
-    """A photo as RGB, turned upright as its EXIF data says."""
+@contextmanager
+def open_image_file(path: Path) -> Iterator[Image.Image]:
+    """A photo of which no more is read than asked for; what is wrong with it is told with its path."""
     if not path.is_file():
         raise FileNotFoundError(f"There is no image {path}.")
     try:
         with Image.open(path) as image:
-            return to_rgb_photo(image)
+            yield image
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path} cannot be read as an image: {str(error).rstrip('.')}.") from error
 
@@ -108,29 +110,57 @@ def predict_files(
 
     Returns:
         The path of the JSON file.
+
+    Raises:
+        FileNotFoundError, ValueError: Something about an image, its boxes or its name. Names, and whether the files are
+            images, are looked at before any work; what is found later leaves the images that were done until then.
     """
     _check_names(images)
+    for path in images:
+        with open_image_file(path):
+            pass
     out.mkdir(parents=True, exist_ok=True)
-    opened: deque[Image.Image] = deque()  # by the pipeline, which reads ahead to fill its batches
-    results: list[dict[str, Any]] = []
+    photos, results, num_done = _Photos(images, boxes), list[dict[str, Any]](), 0
     try:
-        predicted = cast(Iterator[People], pipe(_open_all(images, opened), boxes=boxes))
-        for image_id, (path, people) in enumerate(zip(images, predicted, strict=True)):
-            with whole_file(out / f"{path.stem}_pose.png") as picture:
-                draw_poses(opened.popleft(), people, pipe.schema).save(picture)
-            results += [_to_result(image_id, path, person) for person in people]
+        for image_id, people in enumerate(cast(Iterator[People], pipe(photos))):
+            with whole_file(out / f"{images[image_id].stem}_pose.png") as picture:
+                draw_poses(photos.opened.popleft(), people, pipe.schema).save(picture)
+            results += [_to_result(image_id, images[image_id], person) for person in people]
+            num_done += 1
+        if photos.error is not None:
+            raise photos.error
     except ValueError as error:
         raise ValueError(_INPUT.sub(lambda found: str(images[int(found[1])]), str(error))) from error
-    with whole_file(out / "predictions.json") as file:
-        file.write_text(json.dumps(results, indent=1), encoding="utf-8")
-    logger.info("%d people in %d images: %s", len(results), len(images), out / "predictions.json")
+    finally:
+        if num_done:
+            with whole_file(out / "predictions.json") as file:
+                file.write_text(json.dumps(results, indent=1), encoding="utf-8")
+            counts = (len(results), num_done, len(images))
+            logger.info("%d people in %d of %d images: %s", *counts, out / "predictions.json")
     return out / "predictions.json"
 
 
-def _open_all(images: Sequence[Path], opened: deque[Image.Image]) -> Iterator[Image.Image]:
-    for path in tqdm(images, desc="predict", unit=" images"):
-        opened.append(read_image_file(path))
-        yield opened[-1]
+class _Photos:
+    """Photos and their boxes as the pipeline asks for them, which reads ahead to fill its batches.
+
+    They end before one that cannot be read, so that those before it are predicted; `error` is what is wrong with it.
+    """
+
+    def __init__(self, paths: Sequence[Path], boxes: Sequence[Boxes] | None) -> None:
+        self._paths = paths
+        self._boxes = boxes
+        self.opened: deque[Image.Image] = deque()  # those that are still to be drawn
+        self.error: ValueError | OSError | None = None
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for index, path in enumerate(tqdm(self._paths, desc="predict", unit=" images")):
+            try:
+                with open_image_file(path) as image:
+                    self.opened.append(to_rgb_photo(image))
+            except (ValueError, OSError) as error:
+                self.error = error
+                return
+            yield {"image": self.opened[-1], "boxes": None if self._boxes is None else self._boxes[index]}
 
 
 def _to_result(image_id: int, path: Path, person: dict[str, Any]) -> dict[str, Any]:

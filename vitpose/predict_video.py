@@ -31,7 +31,8 @@ def predict_video(predictor: VideoPredictor, source: Path | int, out: Path) -> P
     with `track_id`, and `bbox` [x, y, width, height], `keypoints` x, y, score a keypoint and `score`, their mean, as in
     COCO's results. All is in the frame's own pixels.
 
-    Ctrl-C ends a webcam. A video file that it interrupts leaves what was done until then, complete up to a frame.
+    Ctrl-C ends a webcam. A video file that it interrupts leaves what was done until then, complete up to a frame; so
+    does a mistake in a later frame, such as a box outside.
 
     Args:
         predictor: Finds the people; a new one for each video.
@@ -43,16 +44,25 @@ def predict_video(predictor: VideoPredictor, source: Path | int, out: Path) -> P
 
     Raises:
         KeyboardInterrupt: Ctrl-C interrupted a video file; the message says how far it came.
+        ValueError: Something about the video or a box in it; the message says how far it came.
     """
+    mistake: ValueError | None = None
     with (
         VideoReader(source) as video,
         _interruption() as interrupted,
         _results(video, out, predictor.schema) as results,
     ):
-        for frame in tqdm(video, total=video.num_frames, desc="predict", unit=" frames"):
-            results.write(frame, predictor(frame))
-            if interrupted.is_set():
-                break
+        try:
+            for frame in tqdm(video, total=video.num_frames, desc="predict", unit=" frames"):
+                results.write(frame, predictor(frame))
+                if interrupted.is_set():
+                    break
+        except ValueError as error:
+            if not results.num_frames:
+                raise
+            mistake = error
+    if mistake is not None:
+        raise ValueError(f"{mistake} Before that came {results}, which are in {out}.") from mistake
     if interrupted.is_set() and isinstance(source, Path):
         raise KeyboardInterrupt(f"{video.name}: interrupted after {results}, which are in {out}.")
     logger.info("%s: %s", results, out / "predictions.jsonl")
@@ -98,18 +108,18 @@ class _Results:
         self._clip = clip
         self._schema = schema
         self._track_ids: set[int] = set()
-        self._num_frames = 0
+        self.num_frames = 0
         self._time = 0.0
 
     def __str__(self) -> str:
-        return f"{self._num_frames} frames (to {self._time:.1f} s) with {len(self._track_ids)} people"
+        return f"{self.num_frames} frames (to {self._time:.1f} s) with {len(self._track_ids)} people"
 
     def write(self, frame: Frame, people: Sequence[TrackedPerson]) -> None:
         line = {"frame": frame.index, "time": round(frame.time, 6), "people": [_to_entry(person) for person in people]}
         self._lines.write(json.dumps(line) + "\n")
         self._clip.write(draw_people(frame.image, people, self._schema), frame.time)
         self._track_ids.update(person.track_id for person in people)
-        self._num_frames, self._time = self._num_frames + 1, frame.time
+        self.num_frames, self._time = self.num_frames + 1, frame.time
 
 
 def _to_entry(person: TrackedPerson) -> dict[str, Any]:
