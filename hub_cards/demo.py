@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from ..modeling.keypoint_schemas import KeypointSchema
-from ..predict import Predictor, load_pipeline
+from ..predict import Predictor, load_pipeline, name_or_number
 from ..processing.detection_vitpose import as_detector
 from ..processing.drawing import draw_poses
 from ..processing.images_vitpose import to_rgb_photo
@@ -193,7 +193,7 @@ class Demo:
     ) -> People:
         detector = {"detector": self._detector, "detector_threshold": detector_threshold} if detect else {}
         pipe = self._pipeline(model)
-        return cast(People, pipe(image, boxes=boxes, dataset=_name_or_index(dataset), **detector))
+        return cast(People, pipe(image, boxes=boxes, dataset=name_or_number(dataset), **detector))
 
     def _predict_video(
         self, clip: Path, folder: Path, model: str, dataset: str, detect: bool, detect_every: int, smooth: bool
@@ -235,7 +235,7 @@ class _HeadPredictor(Predictor):
     """Keypoints of one dataset of a model that may have several."""
 
     def __init__(self, pipe: KeypointDetectionPipeline, dataset: str, schema: KeypointSchema) -> None:
-        self._pipe: Any = functools.partial(pipe, dataset=_name_or_index(dataset))
+        self._pipe: Any = functools.partial(pipe, dataset=name_or_number(dataset))
         self.schema = schema
 
 
@@ -290,10 +290,6 @@ def box_of_corners(first: Sequence[float], second: Sequence[float]) -> list[floa
     """Box x, y, width, height between two opposite corners x, y in image pixels."""
     (left, right), (top, bottom) = (sorted(pair) for pair in zip(first, second, strict=True))
     return [left, top, right - left, bottom - top]
-
-
-def _name_or_index(dataset: str) -> str | int:
-    return int(dataset) if dataset.isdecimal() else dataset
 
 
 def _summary(found: Found, people: People, threshold: float) -> str:

@@ -65,7 +65,7 @@ def test_a_whole_image_is_one_person(photos, model, tmp_path):
         assert result["score"] == pytest.approx(np.mean(sure) if sure else 0, abs=1e-3)
 
 
-def test_each_box_of_a_file_is_a_person(photos, model, tmp_path):
+def test_each_box_of_a_file_is_a_person(photos, model, tmp_path, caplog):
     entries = [
         {"file_name": "street.png", "bbox": [5, 5, 30, 60]},
         {"file_name": "beach.jpg", "bbox": [10, 20, 40, 50]},
@@ -76,6 +76,7 @@ def test_each_box_of_a_file_is_a_person(photos, model, tmp_path):
     assert predict(photos, "--model", model, "--boxes", boxes, "--out", tmp_path / "out") == 0
     found = [(result["file_name"], result["bbox"]) for result in read_results(tmp_path / "out")]
     assert found == [("beach.jpg", [10, 20, 40, 50]), ("street.png", [5, 5, 30, 60]), ("street.png", [40, 10, 30, 80])]
+    assert "boxes.json has boxes of files that are not among the images (1), such as elsewhere.png." in caplog.text
 
 
 def test_the_keypoints_are_those_of_the_python_interface(photos, model, tmp_path):
@@ -202,6 +203,14 @@ def test_two_photos_of_one_name_would_overwrite_each_other(photos, model, tmp_pa
     assert predict([photos[0], twin], "--model", model, "--whole-image", "--out", tmp_path / "out") == 2
     assert f"{photos[0]} and {twin} would write the same picture, beach_pose.png" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_drawing_overwrites_no_photo(photos, model, tmp_path, capsys):
+    drawn = photos[0].rename(tmp_path / "street_pose.png")
+    before = drawn.read_bytes()
+    assert predict([drawn, photos[1]], "--model", model, "--whole-image", "--out", tmp_path) == 2
+    assert f"The drawing of {photos[1]} would overwrite the photo {drawn}" in capsys.readouterr().err
+    assert drawn.read_bytes() == before
 
 
 def test_a_missing_model_is_named(photos, tmp_path, capsys):

@@ -36,11 +36,16 @@ def load_pipeline(name: str, *, dataset: str | None = None, **settings: Any) -> 
         dataset: Name or number of the dataset whose keypoints to predict; needed where the model has several.
         settings: Of [`KeypointDetectionPipeline`].
     """
-    chosen = int(dataset) if dataset is not None and dataset.isdecimal() else dataset
+    chosen = None if dataset is None else name_or_number(dataset)
     # named, because a repository may bring a copy of this class, which transformers would ask to trust
     settings |= {"pipeline_class": KeypointDetectionPipeline}
     make = cast(Any, pipeline)  # transformers' types know its own tasks alone
     return make("keypoint-detection", model=resolve_model(name), dataset=chosen, **settings)
+
+
+def name_or_number(dataset: str) -> str | int:
+    """A dataset as the pipeline takes it, which may have been typed as its number."""
+    return int(dataset) if dataset.isdecimal() else dataset
 
 
 class Predictor:
@@ -77,6 +82,8 @@ def open_image_file(path: Path) -> Iterator[Image.Image]:
 def read_boxes(path: Path, images: Sequence[Path]) -> list[Boxes]:
     """Boxes of each image from a JSON file: a list of `{"file_name": ..., "bbox": [x, y, width, height]}`.
 
+    Entries of files that are not among the images are left out, with a warning.
+
     Raises:
         ValueError: The file is something else, or an image has no entry; the message names it.
     """
@@ -91,6 +98,9 @@ def read_boxes(path: Path, images: Sequence[Path]) -> list[Boxes]:
     missing = [image.name for image, found in zip(images, boxes, strict=True) if not found]
     if missing:
         raise ValueError(f"{path} has no box for {', '.join(missing)}. Add one, or leave these images out.")
+    others = {str(entry["file_name"]) for entry in content} - {image.name for image in images}
+    if others:
+        logger.warning("%s has boxes of files that are not among the images (%d), such as %s.", path, len(others), min(others))
     return boxes
 
 
@@ -115,7 +125,7 @@ def predict_files(
         FileNotFoundError, ValueError: Something about an image, its boxes or its name. Names, and whether the files are
             images, are looked at before any work; what is found later leaves the images that were done until then.
     """
-    _check_names(images)
+    _check_names(images, out)
     for path in images:
         with open_image_file(path):
             pass
@@ -176,9 +186,12 @@ def _to_result(image_id: int, path: Path, person: dict[str, Any]) -> dict[str, A
     }
 
 
-def _check_names(paths: Sequence[Path]) -> None:
+def _check_names(paths: Sequence[Path], out: Path) -> None:
     seen: dict[str, Path] = {}
+    photos = {path.resolve() for path in paths}
     for path in paths:
         other = seen.setdefault(path.stem, path)
         if other is not path:
             raise ValueError(f"{other} and {path} would write the same picture, {path.stem}_pose.png: rename one.")
+        if (picture := (out / f"{path.stem}_pose.png").resolve()) in photos:
+            raise ValueError(f"The drawing of {path} would overwrite the photo {picture}: choose another folder.")
