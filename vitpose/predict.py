@@ -100,7 +100,9 @@ def read_boxes(path: Path, images: Sequence[Path]) -> list[Boxes]:
         raise ValueError(f"{path} has no box for {', '.join(missing)}. Add one, or leave these images out.")
     others = {str(entry["file_name"]) for entry in content} - {image.name for image in images}
     if others:
-        logger.warning("%s has boxes of files that are not among the images (%d), such as %s.", path, len(others), min(others))
+        logger.warning(
+            "%s has boxes of files that are not among the images (%d), such as %s.", path, len(others), min(others)
+        )
     return boxes
 
 
