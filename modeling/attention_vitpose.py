@@ -82,8 +82,9 @@ class ViTPoseSelfAttention(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """The context (B, N, C) of queries (B, heads, N, d), with a bias added to their scaled scores."""
         attend: Callable = eager_attention
-        # The fused kernels never hold the weights: asking for them means the eager path.
-        if self.config._attn_implementation not in (None, "eager") and not output_attentions:
+        # The fused kernels never hold the weights, and transformers' interface to them takes no empty batch.
+        by_kernel = not output_attentions and query.shape[0] > 0
+        if self.config._attn_implementation not in (None, "eager") and by_kernel:
             attend = ALL_ATTENTION_FUNCTIONS[self.config._attn_implementation]
         dropout = self.dropout_prob if self.training else 0.0
         context, weights = attend(self, query, key, value, bias, scaling=self.scaling, dropout=dropout)

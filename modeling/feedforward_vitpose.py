@@ -48,7 +48,7 @@ class ViTPoseExperts(nn.ModuleList):
         if isinstance(dataset_index, int):
             return self[dataset_index](hidden_states)
         eager = not torch.compiler.is_compiling() and not torch.is_grad_enabled()
-        if eager and hidden_states.device.type == "cpu":
+        if eager and hidden_states.device.type == "cpu" and len(hidden_states):
             # one product a sample: on a CPU that costs less than copying the weights together
             pairs = zip(dataset_index.tolist(), hidden_states, strict=True)
             return torch.stack([self[index](sample) for index, sample in pairs])

@@ -42,7 +42,7 @@ class ViTPoseHeads(nn.ModuleList):
         if torch.compiler.is_compiling():
             present, most = range(len(self)), max(self.num_keypoints)
         else:
-            present = sorted(set(dataset_index.tolist()))
+            present = sorted(set(dataset_index.tolist())) or [0]  # no crops: the first head's empty heatmaps
             most = max(self.num_keypoints[index] for index in present)
         if self.training or torch.compiler.is_compiling():
             heatmaps = self._by_every_head(features, dataset_index, most)

@@ -48,7 +48,7 @@ class Windows(NamedTuple):
         grid = F.pad(tokens.unflatten(1, self.grid), (0, 0, 0, self.padding[1], 0, self.padding[0]))
         if any(self.shift):
             grid = grid.roll((-self.shift[0], -self.shift[1]), dims=(1, 2))
-        windows = grid.view(grid.shape[0], rows, height, columns, width, -1).transpose(2, 3)
+        windows = grid.view(grid.shape[0], rows, height, columns, width, grid.shape[-1]).transpose(2, 3)
         return windows.reshape(-1, height * width, tokens.shape[-1])
 
     def join(self, windows: torch.Tensor) -> torch.Tensor:

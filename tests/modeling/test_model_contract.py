@@ -180,6 +180,10 @@ class TestEveryModel:
         torch.testing.assert_close(output.heatmaps, model(crops, **_index(model)).heatmaps, rtol=0, atol=1e-5)
 
     @torch.no_grad()
+    def test_no_crops_give_no_heatmaps(self, model: Model, crops: torch.Tensor) -> None:
+        assert model(crops[:0], **_index(model, 0)).heatmaps.shape == (0, 17, *model.config.heatmap_size)
+
+    @torch.no_grad()
     def test_crops_of_another_size_on_request(self, model: Model, crops: torch.Tensor) -> None:
         larger = torch.nn.functional.pad(crops, (0, 16, 0, 32))
         with pytest.raises(ValueError, match="pass interpolate_pos_encoding=True"):
