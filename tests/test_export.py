@@ -106,6 +106,15 @@ def test_a_mirrored_view_of_crops_is_read_as_it_looks(exported):
     torch.testing.assert_close(model(crops.mT).heatmaps, model(crops.mT.contiguous()).heatmaps)
 
 
+@pytest.mark.parametrize("kind", ["window", "shifted_window", "pooled_window", "shifted_pooled_window"])
+def test_windows_are_exported(kind, tmp_path, photos):
+    folder = save_model(tmp_path / "model", attention_kind=kind, window_size=(4, 3))
+    export_model(folder, tmp_path / "exported", to="onnx")
+    expected, found = (pipeline("keypoint-detection", model=str(tmp_path / name)) for name in ("model", "exported"))
+    (one,), (other,) = expected(photos[0]), found(photos[0])
+    np.testing.assert_allclose(points_of([one])[..., 2], points_of([other])[..., 2], atol=1e-4)
+
+
 def test_automodel_reads_the_folder(exported):
     model = AutoModel.from_pretrained(exported["onnx"])
     assert isinstance(model, ExportedModel)

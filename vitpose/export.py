@@ -69,7 +69,7 @@ def export_model(
             raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}.")
     require(*_NEEDED[to], extra=to)
     name = resolve_model(os.fspath(source))
-    model = _of_one_dataset(_load(name), dataset)
+    model = _traceable(_of_one_dataset(_load(name), dataset))
     facts = facts_of_source(name)
     processor = load_processor(name, model)
     _check_size(name, model, processor)
@@ -119,6 +119,14 @@ def _of_one_dataset(model: ViTPoseForPoseEstimation, dataset: str | int | None) 
             f"{', '.join(names)}."
         )
     return model.fold_experts(dataset)
+
+
+def _traceable(model: ViTPoseForPoseEstimation) -> ViTPoseForPoseEstimation:
+    """The model itself; in windows it attends step by step: torch's exporter loses the layout of fused kernels."""
+    backbone: Any = model.config.backbone_config
+    if backbone.attention_kind != "full":
+        model.set_attn_implementation("eager")
+    return model
 
 
 def _check_size(name: str, model: ViTPoseForPoseEstimation, processor: ViTPoseImageProcessor) -> None:
