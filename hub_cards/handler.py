@@ -12,6 +12,7 @@ model that finds the people of images without boxes; without it, one person fill
 
 import base64
 import binascii
+import contextlib
 import http.client
 import io
 import ipaddress
@@ -19,10 +20,12 @@ import json
 import os
 import socket
 import ssl
+import string
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 from transformers import pipeline
@@ -33,7 +36,7 @@ MAX_IMAGES = 32  # of a request
 MAX_PEOPLE = 300  # of a request
 MAX_BYTES = 20_000_000  # of an encoded image
 MAX_PIXELS = 50_000_000  # of an image; a small file can hold a huge one
-FETCH_SECONDS = 10.0  # to get an image from the web, all in all
+FETCH_SECONDS = 10.0  # to get an image from the web, all in all, once names are resolved
 MAX_REDIRECTS = 3
 
 
@@ -120,7 +123,9 @@ def fetch(url: str, *, is_allowed: Callable[[str], bool] | None = None) -> bytes
         try:
             answer = _get(urlsplit(url), is_allowed or _is_public, deadline)
         except (OSError, http.client.HTTPException) as error:
+            _check_time(url, deadline)
             raise ValueError(f"{url} cannot be fetched: {error}.") from error
+        _check_time(url, deadline)  # a connection that was cut looks like the end of headers or of a body
         if isinstance(answer, bytes):
             return answer
         url = urljoin(url, answer)
@@ -131,43 +136,65 @@ def _get(url: SplitResult, is_allowed: Callable[[str], bool], deadline: float) -
     """The body, or the address of a redirect."""
     if url.scheme not in ("http", "https") or not url.hostname:
         raise ValueError(f"{url.geturl()} is no http(s) address.")
-    connection = _connect(url, is_allowed, deadline)
-    try:
-        target = f"{url.path or '/'}?{url.query}" if url.query else url.path or "/"
-        connection.request("GET", target, headers={"User-Agent": "vitpose", "Accept": "image/*"})
+    target = f"{url.path or '/'}?{url.query}" if url.query else url.path or "/"
+    with _connect(url, is_allowed, deadline) as connection:
+        connection.request(
+            "GET", quote(target, safe=string.punctuation), headers={"User-Agent": "vitpose", "Accept": "image/*"}
+        )
         response = connection.getresponse()
         if response.status in (301, 302, 303, 307, 308):
             return response.headers.get("Location", "")
         if response.status != 200:
             raise ValueError(f"{url.geturl()} answered {response.status}, expected 200 and an image.")
-        return _read(response, url.geturl(), deadline)
-    finally:
-        connection.close()
+        return _read(response, url.geturl())
 
 
-def _connect(url: SplitResult, is_allowed: Callable[[str], bool], deadline: float) -> http.client.HTTPConnection:
-    """A connection to an allowed address of the host; the name is not looked up a second time."""
+@contextlib.contextmanager
+def _connect(
+    url: SplitResult, is_allowed: Callable[[str], bool], deadline: float
+) -> Iterator[http.client.HTTPConnection]:
+    """A connection to an allowed address of the host, cut at the deadline; the name is not looked up a second time."""
     port = url.port or (443 if url.scheme == "https" else 80)
     found = [str(entry[4][0]) for entry in socket.getaddrinfo(url.hostname, port, type=socket.SOCK_STREAM)]
     allowed = [address for address in found if is_allowed(address)]
     if not allowed:
         raise ValueError(f"{url.hostname} is no public address: send the image itself as base64.")
     connection = http.client.HTTPConnection(str(url.hostname), port)
-    connection.sock = socket.create_connection((allowed[0], port), timeout=max(deadline - time.monotonic(), 0.1))
+    wire = socket.create_connection((allowed[0], port), timeout=max(deadline - time.monotonic(), 0.1))
     if url.scheme == "https":
-        connection.sock = ssl.create_default_context().wrap_socket(connection.sock, server_hostname=url.hostname)
-    return connection
+        tls = ssl.create_default_context()
+        wire = tls.wrap_socket(wire, server_hostname=url.hostname, do_handshake_on_connect=False)
+    connection.sock = wire
+    cut = threading.Timer(deadline - time.monotonic(), _cut, [wire])  # the timeout is that of a single byte
+    cut.start()
+    try:
+        if isinstance(wire, ssl.SSLSocket):
+            wire.do_handshake()
+        yield connection
+    finally:
+        cut.cancel()
+        connection.close()
 
 
-def _read(response: http.client.HTTPResponse, url: str, deadline: float) -> bytes:
+def _cut(wire: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # it is closed already
+        socket.socket.shutdown(wire, socket.SHUT_RDWR)  # not that of TLS, whose reader is at work
+
+
+def _check_time(url: str, deadline: float) -> None:
+    if time.monotonic() > deadline:
+        raise ValueError(
+            f"{url} cannot be fetched: it took longer than {FETCH_SECONDS:g} s. Send the image itself as base64."
+        )
+
+
+def _read(response: http.client.HTTPResponse, url: str) -> bytes:
     parts, size = [], 0
     while part := response.read1(65536):
         parts.append(part)
         size += len(part)
         if size > MAX_BYTES:
             raise ValueError(f"{url} has more than {MAX_BYTES} bytes: send a smaller image.")
-        if time.monotonic() > deadline:
-            raise ValueError(f"{url} took longer than {FETCH_SECONDS:g} s: send the image itself as base64.")
     return b"".join(parts)
 
 
@@ -180,7 +207,7 @@ def _from_base64(text: str) -> bytes:
     if text.startswith("data:"):
         text = text.partition(",")[2]
     try:
-        return base64.b64decode(text, validate=True)
+        return base64.b64decode("".join(text.split()), validate=True)  # it may be broken into lines
     except (binascii.Error, ValueError) as error:
         raise ValueError(f"the image is neither base64 nor an http(s) address, it starts {text[:24]!r}.") from error
 
@@ -223,4 +250,5 @@ def _named(action: Callable[[Any], Any], index: int, value: Any) -> Any:
     try:
         return action(value)
     except (ValueError, TypeError) as error:
-        raise type(error)(f"inputs[{index}]: {error}") from error
+        kind = TypeError if isinstance(error, TypeError) else ValueError  # those derived take other arguments
+        raise kind(f"inputs[{index}]: {error}") from error

@@ -2,6 +2,7 @@
 
 import ast
 import base64
+import contextlib
 import http.client
 import io
 import json
@@ -82,6 +83,7 @@ def test_an_image_and_its_boxes_give_the_pipelines_people(handler):
 
 SOURCES = [
     ("base64", PHOTO64),
+    ("base64 in lines, as `base64` prints it", base64.encodebytes(PHOTO).decode()),
     ("a data URL", f"data:image/png;base64,{PHOTO64}"),
     ("bytes", PHOTO),
     ("a decoded image, as an endpoint passes it", Image.open(io.BytesIO(PHOTO))),
@@ -144,6 +146,12 @@ def test_bad_requests_are_told_what_is_wrong(why, request_, message, handler):
         handler(request_)
 
 
+def test_an_error_of_a_kind_of_its_own_is_told(handler, monkeypatch):
+    monkeypatch.setattr(handler_module, "fetch", lambda url: url.encode("ascii"))  # UnicodeEncodeError
+    with pytest.raises(ValueError, match=r"inputs\[0\]: 'ascii' codec can't encode character"):
+        handler({"inputs": "http://größe"})
+
+
 def test_huge_images_are_refused_before_they_are_decoded(monkeypatch):
     monkeypatch.setattr(handler_module, "MAX_PIXELS", 100)
     with pytest.raises(ValueError, match="may have 100 pixels, this one is 128 x 128"):
@@ -165,7 +173,7 @@ class _Web(BaseHTTPRequestHandler):
         if path == "/endless":
             for _ in range(200):
                 self.wfile.write(b"0" * 65536)
-        elif path == "/photo":
+        elif path in ("/photo", "/gr%C3%B6%C3%9Fe%20x.png"):
             self.wfile.write(PHOTO)
 
     def log_message(self, *_: object) -> None:
@@ -184,6 +192,8 @@ def web():
 def test_an_image_is_fetched_also_after_a_redirect(web):
     assert fetch(f"{web}/photo?size=1", is_allowed=lambda _: True) == PHOTO
     assert fetch(f"{web}/moved", is_allowed=lambda _: True) == PHOTO
+    for name in ("größe x.png", "gr%C3%B6%C3%9Fe%20x.png"):
+        assert fetch(f"{web}/{name}", is_allowed=lambda _: True) == PHOTO
 
 
 BAD_ANSWERS = [
@@ -204,6 +214,32 @@ def test_a_server_that_never_answers_costs_seconds(monkeypatch):
     monkeypatch.setattr(handler_module, "FETCH_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(ValueError, match="cannot be fetched"):
         fetch(f"http://127.0.0.1:{silent.getsockname()[1]}/", is_allowed=lambda _: True)
+
+
+DRIPS = [
+    ("headers", "http", b"HTTP/1.1 200 OK\r\n", b"A: b\r\n"),
+    ("a body", "http", b"HTTP/1.1 200 OK\r\n\r\n", b"0"),
+    ("a handshake", "https", b"\x16\x03\x03\x40\x00", b"0"),
+]
+
+
+@pytest.mark.parametrize(("why", "scheme", "start", "drop"), DRIPS, ids=[row[0] for row in DRIPS])
+def test_a_server_that_drips_is_cut_at_the_deadline(why, scheme, start, drop, monkeypatch):
+    monkeypatch.setattr(handler_module, "FETCH_SECONDS", 0.3)
+
+    def drip() -> None:
+        with contextlib.suppress(OSError), listening.accept()[0] as connection:
+            connection.sendall(start)
+            for _ in range(100):
+                time.sleep(0.05)
+                connection.sendall(drop)
+
+    before = time.monotonic()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=drip, daemon=True).start()
+        with pytest.raises(ValueError, match="took longer than 0.3 s. Send the image itself as base64"):
+            fetch(f"{scheme}://127.0.0.1:{listening.getsockname()[1]}/", is_allowed=lambda _: True)
+    assert time.monotonic() - before < 2
 
 
 @pytest.mark.parametrize(
