@@ -12,7 +12,7 @@ from typing import Any, Literal
 from transformers.configuration_utils import PreTrainedConfig
 
 from .configuration_vitpose_backbone import INERT_KEYS, ExpertKind, ViTPoseBackboneConfig, reject_unknown_keys
-from .keypoint_schemas import KeypointSchema, get_keypoint_schema, schema_from_labels
+from .keypoint_schemas import KeypointSchema, get_keypoint_schema, schema_from_labels, unify_names
 
 Preset = Literal["tiny", "small", "base", "large", "huge", "giant"]
 Decoder = Literal["classic", "simple"]
@@ -54,6 +54,8 @@ STOCK_MODEL_TYPE = "vitpose"
 STOCK_BACKBONE_MODEL_TYPE = "vitpose_backbone"
 STOCK_ARCHITECTURE = "VitPoseForPoseEstimation"
 
+_KEYPOINT_FIELDS = ("keypoint_schemas", "num_labels", "id2label", "label2id")
+
 
 def default_part_features(hidden_size: int) -> int:
     """How many outputs an expert gives: as released, a quarter for widths that were not."""
@@ -64,7 +66,8 @@ class ViTPoseConfig(PreTrainedConfig):
     """Configuration of `ViTPoseForPoseEstimation`: a backbone, a decoder and what the keypoints are.
 
     Args:
-        backbone_config: A `ViTPoseBackboneConfig`, or the dictionary of one; ViTPose-B by default.
+        backbone_config: A `ViTPoseBackboneConfig`, the dictionary of one, or transformers' `VitPoseBackboneConfig`;
+            ViTPose-B by default.
         initializer_range: Standard deviation of the truncated normal that weights start from.
         scale_factor: Upsampling from the patch grid to the heatmaps; both decoders of the papers have 4.
         use_simple_decoder: The "simple" decoder (upsampling and one convolution) or the "classic" one (two
@@ -98,8 +101,10 @@ class ViTPoseConfig(PreTrainedConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         kwargs = {key: value for key, value in kwargs.items() if key not in INERT_KEYS}
         reject_unknown_keys(type(self).__name__, kwargs, (field.name for field in fields(self)))
-        if self.backbone_config is None or isinstance(self.backbone_config, dict):
-            self.backbone_config = ViTPoseBackboneConfig(**(self.backbone_config or {}))
+        backbone = self.backbone_config or {}
+        if not isinstance(backbone, ViTPoseBackboneConfig):
+            values = backbone if isinstance(backbone, dict) else backbone.to_dict()  # such as transformers' own
+            self.backbone_config = ViTPoseBackboneConfig(**values)
         self._set_schemas(kwargs.pop("num_labels", None))
         super().__post_init__(**kwargs)
         self._check()
@@ -251,8 +256,15 @@ class ViTPoseConfig(PreTrainedConfig):
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
-        """A configuration from its dictionary; `kwargs` override fields, and are checked like them."""
-        result = super().from_dict(config_dict, **kwargs)
+        """A configuration from its dictionary; `kwargs` override fields, and are checked like them.
+
+        A schema given alone brings its labels, and other labels, or another number of them, the schema that follows
+        from them: what the dictionary says of the keypoints then counts no more.
+        """
+        given = {name: kwargs.pop(name) for name in _KEYPOINT_FIELDS if kwargs.get(name) is not None}
+        outdated = _outdated(config_dict, given)
+        config_dict = {name: value for name, value in config_dict.items() if name not in outdated}
+        result = super().from_dict({**config_dict, **given}, **kwargs)
         config = result[0] if isinstance(result, tuple) else result  # with return_unused_kwargs, a pair
         config._check()
         return result
@@ -279,10 +291,13 @@ class ViTPoseConfig(PreTrainedConfig):
     def _guess_schema(self, num_labels: int | None) -> KeypointSchema:
         """The schema where none is given: after the labels, else COCO's, else numbered keypoints."""
         if self.id2label:
-            return schema_from_labels([self.id2label[index] for index in sorted(self.id2label)])
+            return schema_from_labels(self._labels_in_order())
         if num_labels in (None, 17):
             return get_keypoint_schema("coco")
         return schema_from_labels([f"keypoint_{index}" for index in range(num_labels)])
+
+    def _labels_in_order(self) -> list[str]:
+        return [self.id2label[index] for index in sorted(self.id2label)]
 
     def _check(self) -> None:
         heads, experts = len(self.keypoint_schemas), self.backbone_config.num_experts
@@ -293,10 +308,11 @@ class ViTPoseConfig(PreTrainedConfig):
                 f"{names}. Set the backbone's num_experts to {heads}, or to 1 for heads without experts."
             )
         self._check_names()
-        if self.num_labels != self.get_schema().num_keypoints:
+        labels, schema = self._labels_in_order(), self.get_schema()
+        if unify_names(labels) != unify_names(schema.keypoints):
             raise ValueError(
-                f"id2label names {self.num_labels} keypoints and the schema {self.keypoint_schemas[0]['name']!r} "
-                f"{self.get_schema().num_keypoints}: give one of them, or make them agree."
+                f"id2label names {len(labels)} keypoints and the schema {schema.name!r} {schema.num_keypoints}, not "
+                "the same ones in the same order: give one of them, or make them agree."
             )
         if self.scale_factor != 4:
             raise ValueError(f"scale_factor: expected 4, as both decoders upsample fourfold, got {self.scale_factor}.")
@@ -305,3 +321,18 @@ class ViTPoseConfig(PreTrainedConfig):
         names = [schema["name"] for schema in self.keypoint_schemas]
         if len(set(names)) != len(names):
             raise ValueError(f"keypoint_schemas: expected schemas of different names, got {names}.")
+
+
+def _outdated(saved: dict[str, Any], given: dict[str, Any]) -> tuple[str, ...]:
+    """Which fields of a saved configuration no longer hold, as something else about the keypoints is given."""
+    if "keypoint_schemas" in given:
+        return "id2label", "label2id"
+    schemas = saved.get("keypoint_schemas") or []
+    if len(schemas) > 1:
+        return ()  # labels are those of the first head alone
+    if "id2label" in given:
+        labels = list(given["id2label"].values())
+        same = schemas and unify_names(labels) == unify_names(schemas[0]["keypoints"])
+        return () if same else ("keypoint_schemas", "label2id")
+    same = given.get("num_labels") in (None, len(saved.get("id2label") or ()))
+    return () if same else _KEYPOINT_FIELDS

@@ -197,13 +197,18 @@ def mirror_pairs(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
     return tuple((i, found.index(other)) for i, other in enumerate(mirrored) if other != names[i] and other in found)
 
 
+def unify_names(labels: Iterable[str]) -> list[str]:
+    """Names of keypoints in one spelling: `"L_Eye"` is `"left_eye"`."""
+    return [re.sub("^l_", "left_", re.sub("^r_", "right_", label.lower())) for label in labels]
+
+
 def schema_from_labels(labels: list[str]) -> KeypointSchema:
     """The schema of a checkpoint that only names its keypoints, as stock files do.
 
     Names equal to those of a known dataset (`"L_Eye"` counts as `"left_eye"`) give that dataset's schema; other names
     give a schema whose mirror pairs follow from `left_` and `right_`, without skeleton and without sigmas.
     """
-    names = [re.sub("^l_", "left_", re.sub("^r_", "right_", label.lower())) for label in labels]
+    names = unify_names(labels)
     for known in sorted(list_keypoint_schemas(), key=lambda name: name != "coco"):  # COCO first: others share its names
         if get_keypoint_schema(known).keypoints == tuple(names):
             return get_keypoint_schema(known)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import VitPoseConfig
-from transformers.utils import ModelOutput
+from transformers.utils import ModelOutput, logging
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_vitpose import STOCK_MODEL_TYPE, ViTPoseConfig
@@ -24,6 +24,8 @@ from .keypoint_schemas import KeypointSchema
 from .loss_vitpose import heatmap_loss
 from .modeling_vitpose_backbone import ViTPoseBackbone, ViTPosePreTrainedModel
 from .saving_vitpose import save_with_code
+
+logger = logging.get_logger(__name__)
 
 
 @dataclass
@@ -66,7 +68,9 @@ class ViTPoseForPoseEstimation(ViTPosePreTrainedModel):
     ```
     """
 
-    def __init__(self, config: ViTPoseConfig) -> None:
+    def __init__(self, config: ViTPoseConfig | VitPoseConfig) -> None:
+        config = _as_own_config(config)
+        config._check()  # it may have been changed since it was made
         super().__init__(config)
         self.backbone = ViTPoseBackbone._from_config(config.backbone_config)
         if len(config.keypoint_schemas) == 1:
@@ -261,11 +265,19 @@ class ViTPoseFromStockConfig(ViTPoseForPoseEstimation):
 
     config: VitPoseConfig
 
-    def __init__(self, config: VitPoseConfig | ViTPoseConfig) -> None:
-        if config.model_type == STOCK_MODEL_TYPE:
-            attention = config._attn_implementation
-            config = ViTPoseConfig.from_dict({**config.to_dict(), "attn_implementation": attention})
-        super().__init__(config)
+
+def _as_own_config(config: ViTPoseConfig | VitPoseConfig) -> ViTPoseConfig:
+    """Ours, also of transformers' own. That knows labels only: where they were changed, its schema is out of date."""
+    if config.model_type != STOCK_MODEL_TYPE:
+        return config
+    values = {**config.to_dict(), "attn_implementation": config._attn_implementation}
+    own = ViTPoseConfig.from_dict(values, id2label=config.id2label)
+    if values.get("keypoint_schemas") not in (None, own.keypoint_schemas):
+        logger.warning(
+            "The keypoint schema of the configuration gives way to its id2label, which names other keypoints. To load "
+            "a model with another schema, use ViTPoseForPoseEstimation.from_pretrained(..., keypoint_schemas=[...])."
+        )
+    return own
 
 
 def _auto_map(config: ViTPoseConfig) -> dict[str, str]:

@@ -159,6 +159,11 @@ MISTAKES = [
     ("a drop path of one", _preset("small", drop_path_rate=1.0), "expected a rate in [0, 1), got 1.0."),
     ("another upsampling", _config(scale_factor=8), "expected 4, as both decoders upsample fourfold, got 8."),
     ("labels against schema", _config(id2label={0: "a"}, keypoint_schemas=[COCO]), "id2label names 1 keypoints"),
+    (
+        "labels of as many other keypoints",
+        _config(id2label=dict(enumerate(COCO.keypoints)), keypoint_schemas=[get_keypoint_schema("ap10k")]),
+        "id2label names 17 keypoints and the schema 'ap10k' 17, not the same ones",
+    ),
     ("a count against the schema", _config(num_labels=5, keypoint_schemas=[COCO]), "num_labels: got 5, where 17"),
     ("a schema of unknown shape", _config(keypoint_schemas=[{"name": "x"}]), "missing keys"),
 ]
@@ -179,15 +184,40 @@ def test_a_string_of_datasets_is_no_list() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ({"num_labels": 5}, "num_labels: got 5, where 17 keypoints are named"),
+        ({"num_labels": 5, "id2label": {0: "tail"}}, "num_labels: got 5, where 1 keypoints are named"),
         ({"scale_factor": 8}, "scale_factor: expected 4"),
-        ({"id2label": {0: "tail"}}, "id2label names 1 keypoints and the schema 'coco' 17"),
+        ({"id2label": {0: "a"}, "keypoint_schemas": [COCO]}, "id2label names 1 keypoints and the schema 'coco' 17"),
     ],
 )
 def test_what_is_overridden_while_loading_is_checked(override: dict[str, Any], message: str, tmp_path: Path) -> None:
     ViTPoseConfig.from_preset("tiny").save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=message):
         ViTPoseConfig.from_pretrained(tmp_path, **override)
+
+
+MPII = get_keypoint_schema("mpii")
+OTHER_KEYPOINTS = [
+    ("a number", {"num_labels": 2}, "custom", ["keypoint_0", "keypoint_1"]),
+    ("the number that it has", {"num_labels": 16}, "mpii", MPII.keypoints),
+    ("labels", {"id2label": {"0": "head", "1": "tail"}}, "custom", ["head", "tail"]),
+    ("the labels that it has", {"id2label": dict(enumerate(MPII.keypoints))}, "mpii", MPII.keypoints),
+    ("a schema", {"keypoint_schemas": [COCO]}, "coco", COCO.keypoints),
+]
+
+
+@pytest.mark.parametrize(("why", "given", "name", "labels"), OTHER_KEYPOINTS, ids=[row[0] for row in OTHER_KEYPOINTS])
+def test_keypoints_given_while_loading_replace_those_of_the_file(why, given, name, labels, tmp_path: Path) -> None:
+    ViTPoseConfig.from_preset("tiny", datasets=["mpii"]).save_pretrained(tmp_path)
+    config = ViTPoseConfig.from_pretrained(tmp_path, **given)
+    assert (config.get_schema().name, config.get_schema().keypoints) == (name, tuple(labels))
+    assert config.id2label == dict(enumerate(labels))
+    assert config.label2id == {label: index for index, label in enumerate(labels)}
+
+
+def test_labels_of_several_heads_cannot_be_replaced(tmp_path: Path) -> None:
+    ViTPoseConfig.from_preset("tiny", datasets=["coco", "mpii"]).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="num_labels: got 2, where 17"):
+        ViTPoseConfig.from_pretrained(tmp_path, num_labels=2)
 
 
 def test_a_folder_of_another_model_is_refused(tmp_path: Path) -> None:

@@ -128,6 +128,33 @@ def test_reads_the_inert_entries_of_older_stock_configs(tmp_path, randomise, ran
     _assert_equal_heatmaps(model, stock, random_crops(model))
 
 
+def test_configurations_of_stock_build_our_model(tmp_path, randomise, random_crops) -> None:
+    """AutoConfig gives transformers' own for a folder in its format."""
+    stock = _save_stock(tmp_path, randomise, id2label=dict(enumerate(COCO.keypoints)))
+    config = AutoConfig.from_pretrained(tmp_path)
+    model = ViTPoseForPoseEstimation.from_pretrained(tmp_path, config=config)
+    _assert_equal_heatmaps(model, stock, random_crops(model))
+    assert ViTPoseForPoseEstimation(config).state_dict().keys() == model.state_dict().keys()
+    own = ViTPoseConfig(backbone_config=config.backbone_config).backbone_config
+    assert isinstance(own, ViTPoseBackboneConfig) and own.hidden_size == 48
+
+
+@pytest.mark.parametrize("auto", [AutoModel, ViTPoseForPoseEstimation])
+def test_other_labels_while_loading_start_a_new_head(auto: Any, small_model, tmp_path) -> None:
+    small_model("base", decoder="simple").save_pretrained(tmp_path)
+    labels = {0: "tail", 1: "left_horn", 2: "right_horn"}
+    model = auto.from_pretrained(tmp_path, id2label=labels, ignore_mismatched_sizes=True)
+    assert len(model.head.conv.weight) == 3
+    assert model.config.get_schema().keypoints == tuple(labels.values())
+
+
+def test_a_configuration_changed_into_a_contradiction_builds_no_model(small_config) -> None:
+    config = small_config("base")
+    config.num_labels = 5
+    with pytest.raises(ValueError, match="id2label names 5 keypoints and the schema 'coco' 17"):
+        ViTPoseForPoseEstimation(config)
+
+
 # --------------------------------------------- C2: what we save loads where vitpose is not installed
 
 
