@@ -173,17 +173,27 @@ class ViTPoseConfig(PreTrainedConfig):
         return RELEASED_DATASETS if self.num_datasets == len(RELEASED_DATASETS) else None
 
     @property
+    def named_datasets(self) -> dict[str, int]:
+        """Index by name of the datasets whose keypoints the model finds.
+
+        One head for several experts, as in stock checkpoints, knows the keypoints of its own dataset alone. The other
+        experts can be asked for by index, as transformers' own class takes it.
+        """
+        found = {schema["name"] for schema in self.keypoint_schemas}
+        return {name: index for index, name in enumerate(self.dataset_names or []) if name in found}
+
+    @property
     def is_stock(self) -> bool:
         """Whether transformers' own VitPose computes the same function."""
         return self.backbone_config.is_stock and len(self.keypoint_schemas) == 1
 
     def dataset_index(self, dataset: str | int) -> int:
         """The index of a dataset by its name; an index in range passes."""
-        names = self.dataset_names or []
-        if dataset in names:
-            return names.index(dataset)
+        if dataset in self.named_datasets:
+            return self.named_datasets[dataset]
         if isinstance(dataset, int) and not isinstance(dataset, bool) and 0 <= dataset < self.num_datasets:
             return dataset
+        names = list(self.named_datasets)
         raise ValueError(
             f"dataset: expected one of {', '.join(names)}{' or ' if names else ''}an index from 0 to "
             f"{self.num_datasets - 1}, got {dataset!r}."

@@ -267,7 +267,7 @@ class KeypointDetectionPipeline(Pipeline):
                 raise ValueError(f"dataset: expected {names[0]!r} or 0, the only one of this model, got {dataset!r}.")
             return None
         if dataset is None:
-            names = config.dataset_names or [f"0 to {config.num_datasets - 1}"]
+            names = list(config.named_datasets) or [f"0 to {config.num_datasets - 1}"]
             raise ValueError(f"This model has several datasets, say which one's keypoints to find: {', '.join(names)}.")
         return config.dataset_index(dataset)
 

@@ -206,10 +206,16 @@ def test_experts_equal_stock_in_a_batch_of_all_six(with_experts, tmp_path) -> No
 def test_folded_stock_experts_equal_stock(with_experts, tmp_path) -> None:
     with_experts.save_pretrained(tmp_path)
     crops = torch.randn(2, 3, *with_experts.config.backbone_config.image_size)
-    for dataset, index in (("coco", 0), ("ap10k", 3), (5, 5)):
+    for dataset, index in (("coco", 0), (3, 3), (5, 5)):
         folded = Model.from_pretrained(tmp_path).fold_experts(dataset)
         expected = with_experts(crops, dataset_index=torch.tensor([index, index])).heatmaps
         torch.testing.assert_close(folded(crops).heatmaps, expected, rtol=0, atol=1e-5)
+
+
+def test_a_head_of_one_dataset_finds_no_other_s_keypoints(with_experts, tmp_path) -> None:
+    with_experts.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="dataset: expected one of coco or an index from 0 to 5, got 'ap10k'"):
+        Model.from_pretrained(tmp_path).fold_experts("ap10k")
 
 
 # ----------------------------------------------------------------------------------- folding, unfolding
