@@ -1,6 +1,7 @@
 """The command line: photos in, JSON and pictures out, and a mistake told in one line."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from transformers import ViTImageProcessor
 
 from vitpose import ViTPoseConfig, ViTPoseForPoseEstimation, ViTPoseImageProcessor, cli
 
@@ -277,6 +279,33 @@ def test_a_model_goes_to_the_authors_format_and_back(model, tmp_path):
     assert (processor.size, processor.dark_sigma) == ({"height": 64, "width": 48}, 2.0)
     assert processor.heatmap_stride == 2  # patches of 8 pixels
     assert not [path.name for path in tmp_path.iterdir() if "partial" in path.name]
+
+
+@pytest.mark.parametrize("name", ["broken.pth", "empty.pth", "broken.safetensors"])
+def test_a_broken_checkpoint_is_named(name, model, tmp_path, capsys):
+    if name == "broken.pth":
+        assert convert(model, "--to", "authors", "--out", tmp_path / name) == 0
+    broken = tmp_path / name
+    broken.write_bytes(broken.read_bytes()[:-3000] if broken.exists() else b"no tensors" * name.startswith("broken"))
+    assert convert(broken, "--out", tmp_path / "back") == 2
+    assert f"error: {broken} cannot be read as a checkpoint: " in capsys.readouterr().err
+
+
+@pytest.fixture
+def broken_models(model, tmp_path) -> list[Path]:
+    """A model whose weights are cut short, and one whose image processor is another's."""
+    for name in ("cut", "other"):
+        shutil.copytree(model, tmp_path / name)
+    weights = tmp_path / "cut" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    ViTImageProcessor().save_pretrained(tmp_path / "other")
+    return [tmp_path / "cut", tmp_path / "other"]
+
+
+def test_a_broken_model_is_told_in_a_line(broken_models, photos, tmp_path, capsys):
+    for folder, message in zip(broken_models, ("read as safetensors", "must be one of ViTPose"), strict=True):
+        assert predict(photos, "--model", folder, "--whole-image", "--out", tmp_path / "out") == 2
+        assert message in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,8 @@ import logging
 import sys
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from .cli_data import add_data_commands
 from .cli_evaluate import add_evaluate_command
 from .cli_hub import add_hub_commands
@@ -23,8 +25,11 @@ def main(arguments: list[str] | None = None) -> int:
     _quieten_transformers()
     try:
         chosen.command(chosen, rest)
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, TypeError, OSError, ImportError) as error:
         sys.stderr.write(f"error: {error}\n")
+        return 2
+    except SafetensorError as error:
+        sys.stderr.write(f"error: The weights cannot be read as safetensors: {error}. Get or save them again.\n")
         return 2
     except KeyboardInterrupt as interruption:
         sys.stderr.write(f"{interruption or 'Interrupted.'}\n")
