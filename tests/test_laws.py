@@ -5,6 +5,8 @@ hides an installed library.
 """
 
 import ast
+import configparser
+import re
 import sys
 from collections import Counter
 from importlib.metadata import packages_distributions
@@ -29,6 +31,7 @@ LIBRARIES = {
     "modeling": {"torch", "transformers", "safetensors", "huggingface_hub"},
     "processing": {"torch", "numpy", "PIL", "transformers"},
 }
+DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml"}  # of packages that are imported under another name
 
 
 class Import(NamedTuple):
@@ -38,6 +41,7 @@ class Import(NamedTuple):
     line: int
     level: int
     module: str
+    at_once: bool  # when the file is imported, and not only where a function needs it
 
     @property
     def place(self) -> str:
@@ -61,13 +65,15 @@ def _sources(*folders: str) -> list[str]:
 
 def _imports_of(file: str, source: str) -> list[Import]:
     found = []
-    for node in ast.walk(ast.parse(source)):
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        at_once = node in tree.body
         if isinstance(node, ast.Import):
-            found += [Import(file, node.lineno, 0, alias.name) for alias in node.names]
+            found += [Import(file, node.lineno, 0, alias.name, at_once) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.append(Import(file, node.lineno, node.level, node.module))
+            found.append(Import(file, node.lineno, node.level, node.module, at_once))
         elif isinstance(node, ast.ImportFrom):
-            found += [Import(file, node.lineno, node.level, alias.name) for alias in node.names]
+            found += [Import(file, node.lineno, node.level, alias.name, at_once) for alias in node.names]
     return found
 
 
@@ -111,6 +117,21 @@ def _library_breaches(imports: list[Import]) -> list[str]:
     ]
 
 
+def _extra_breaches(imports: list[Import]) -> list[str]:
+    """Imports at the beginning of a file of what `pip install vitpose` does not bring by itself."""
+    setup = configparser.ConfigParser()
+    setup.read(CHECKOUT / "setup.cfg")
+    required = {re.split(r"[<>=!~;\[ ]", line)[0] for line in setup["options"]["install_requires"].split("\n") if line}
+    return [
+        found.place
+        for found in imports
+        if found.at_once
+        and found.room is None
+        and (top := found.module.split(".")[0]) not in sys.stdlib_module_names
+        and DISTRIBUTIONS.get(top, top) not in required
+    ]
+
+
 def _repeated_names(files: list[str]) -> list[str]:
     names = Counter(Path(file).name for file in files if _travels(file) or file in AT_HOME)
     return [name for name, times in names.items() if times > 1]
@@ -122,6 +143,10 @@ def test_rooms_import_only_the_rooms_they_may() -> None:
 
 def test_the_rooms_that_travel_use_only_their_libraries() -> None:
     assert _library_breaches(_imports("modeling", "processing")) == []
+
+
+def test_a_plain_install_imports_every_file() -> None:
+    assert _extra_breaches(_imports(*ROOMS)) == []
 
 
 def test_files_that_travel_import_their_siblings_flat() -> None:
@@ -160,6 +185,7 @@ BREACHES = [
     ("a file that travels has no package above it", _flat_breaches, "modeling/a.py", "from ..modeling.b import c"),
     ("a file that travels cannot name the package", _flat_breaches, "modeling/a.py", "import vitpose.modeling.b"),
     ("a file that travels has no folders", _flat_breaches, "processing/a.py", "from .deep.b import c"),
+    ("libraries of an extra are imported where they are used", _extra_breaches, "training/a.py", "import scipy.io"),
     ("a model on the Hub needs torch and transformers alone", _library_breaches, "modeling/a.py", "import timm"),
 ]
 

@@ -61,6 +61,19 @@ def _packed(values: Any) -> Any:
         return values
 
 
+def save_mat(path: Path, variables: dict[str, Any]) -> None:
+    """Write variables to a MATLAB file.
+
+    Raises:
+        ImportError: scipy is not installed.
+    """
+    try:
+        from scipy.io import savemat
+    except ImportError as error:
+        raise ImportError(f"Writing {path.suffix} files needs scipy: pip install scipy.") from error
+    savemat(path, variables)
+
+
 def load_mat(path: Path) -> dict[str, Any]:
     """The variables of a MATLAB file, structures as objects with attributes.
 

@@ -174,6 +174,7 @@ def _check_same_architecture(
         "patch_size",
         "patch_stride",
         "attention_kind",
+        "window_size",
         "hidden_size",
         "num_hidden_layers",
         "num_attention_heads",
@@ -181,6 +182,9 @@ def _check_same_architecture(
     )
     pairs = [(name, getattr(found.backbone_config, name), getattr(wanted.backbone_config, name)) for name in fields]
     pairs.append(("use_simple_decoder", found.use_simple_decoder, wanted.use_simple_decoder))
+    if wanted.num_datasets > 1:
+        names = ("num_experts", "expert_kind", "part_features")
+        pairs += [(name, getattr(found.backbone_config, name), getattr(wanted.backbone_config, name)) for name in names]
     theirs, ours = (_backbone(config).knowledge_token_size for config in (found, wanted))
     pairs += [("knowledge_token_size", theirs, ours)] if theirs else []  # without one, a fresh one is added
     if keypoints:

@@ -50,7 +50,7 @@ def save_checkpoint(
     target = folder / f"step-{progress.step:08d}"
     partial = target.with_name(f".{target.name}.partial")
     if accelerator.is_main_process:
-        shutil.rmtree(partial, ignore_errors=True)  # what a killed run left
+        _tidy(folder)
     accelerator.wait_for_everyone()
     accelerator.save_state(str(partial), safe_serialization=True)
     accelerator.wait_for_everyone()
@@ -60,8 +60,9 @@ def save_checkpoint(
             average.save(partial)
         (partial / PROGRESS_FILE).write_text(json.dumps(state, indent=2), encoding="utf-8")
         if target.exists():
-            shutil.rmtree(target)
+            target.rename(target.with_name(f".{target.name}.old"))
         partial.rename(target)
+        _tidy(folder)
         _rotate(folder, keep=recipe.keep_checkpoints)
     accelerator.wait_for_everyone()
     return target
@@ -81,6 +82,9 @@ def load_checkpoint(
         FileNotFoundError: There is no checkpoint to go on from.
         ValueError: The recipe or the number of processes differs in a way that changes the result.
     """
+    if accelerator.is_main_process:
+        _tidy(folder)
+    accelerator.wait_for_everyone()
     checkpoints = list_checkpoints(folder)
     if not checkpoints:
         raise FileNotFoundError(f"Nothing to resume: {folder} holds no checkpoint. Leave --resume out to start.")
@@ -113,6 +117,16 @@ def _check_same_run(state: dict[str, Any], recipe: Recipe, layout: dict[str, Any
         )
 
 
+def _tidy(folder: Path) -> None:
+    """Delete what is not whole, and bring a checkpoint back that a killed run was about to replace."""
+    for old in folder.glob(".step-*.old"):
+        replaced = folder / old.name.removeprefix(".").removesuffix(".old")
+        old.rename(old.with_suffix(".partial") if replaced.exists() else replaced)
+    for partial in folder.glob(".step-*.partial"):
+        shutil.rmtree(partial)
+
+
 def _rotate(folder: Path, *, keep: int) -> None:
-    for old in list_checkpoints(folder)[:-keep]:
-        shutil.rmtree(old)
+    for checkpoint in list_checkpoints(folder)[:-keep]:
+        checkpoint.rename(checkpoint.with_name(f".{checkpoint.name}.partial"))  # at once, so that none is half there
+    _tidy(folder)

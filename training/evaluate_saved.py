@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import Accelerator
-from scipy.io import savemat
 
 from vitpose.modeling.configuration_vitpose import ViTPoseConfig
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
 
+from .annotation_files import save_mat
 from .error_types import ERROR_TYPES
 from .evaluation import Evaluation
 from .evaluation_analysis import EvaluationAnalysis, analyse
@@ -111,7 +112,9 @@ def _evaluate(sources: Sequence[str], recipe: Recipe, accelerator: Accelerator) 
     if recipe.mixture:
         names = ", ".join(recipe.part_names)
         raise ValueError(f"The recipe mixes {names}: evaluate one dataset at a time, --dataset NAME --data DIR.")
-    models = [ViTPoseForPoseEstimation.from_pretrained(source) for source in sources]
+    if accelerator.is_fsdp2:
+        raise ValueError("An evaluation has the whole model in each process: launch it without FSDP.")
+    models = [ViTPoseForPoseEstimation.from_pretrained(source, dtype=torch.float32) for source in sources]
     if len(models) > 1:
         models = [_of_one_dataset(model, recipe.keypoint_schema) for model in models]
         _check_together([model.config for model in models], sources)
@@ -145,11 +148,12 @@ def _check_folder(out: Path) -> None:
 def _write(out: Path, report: ModelReport, evaluator: Evaluator, *, num_models: int) -> None:
     recipe, evaluation = evaluator.recipe, report.evaluation
     details = {**report.analysis.to_dict(), "num_models": num_models}
-    if evaluator.metrics[0] == "pckh":
-        with whole_file(out / MPII_FILE) as path:
-            savemat(path, {"preds": mpii_predictions(evaluation.predictions.keypoints, evaluator.source.people)})
     save_report(out / REPORT, evaluator, report.analysis, title=report.title)
     write_figures(out, {recipe.data: evaluation}, recipe, details)
+    if evaluator.metrics[0] == "pckh":
+        keypoints = mpii_predictions(evaluation.predictions.keypoints, evaluator.source.people)
+        with whole_file(out / MPII_FILE) as path:
+            save_mat(path, {"preds": keypoints})
 
 
 def _title(sources: Sequence[str], evaluator: Evaluator) -> str:

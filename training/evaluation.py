@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from vitpose.modeling.keypoint_schemas import KeypointSchema
-from vitpose.processing.geometry_vitpose import transform_points
+from vitpose.processing.geometry_vitpose import box_to_center_and_size, transform_points
 from vitpose.processing.heatmaps_vitpose import decode_heatmaps
 from vitpose.processing.prediction_vitpose import predict_heatmaps
 
@@ -132,15 +132,23 @@ def to_coco_results(
     people: Sequence[Mapping[str, Any]],
     *,
     schema: KeypointSchema,
+    annotated_boxes: bool = False,
+    crop_size: tuple[int, int] = (256, 192),
+    padding: float = 1.25,
 ) -> list[dict[str, Any]]:
     """COCO result dicts, rescored, and where boxes come from a detector thinned by OKS-NMS (released configs).
 
     Args:
         predictions: Keypoints and scores, one row a person.
         people: The people in the same order, with `image_id`, `bbox` [x, y, w, h], and `box_score` where a detector
-            found them; an annotated box counts as score 1. Animals have their `category_id`.
+            found them. Animals have their `category_id`.
+        schema: The keypoints.
+        annotated_boxes: Whether the boxes are those of the annotation, each of which counts as score 1.
+        crop_size: Height and width of the crops in pixels; their shape and `padding`, the factor on the boxes' sides,
+            give the area that OKS-NMS measures by.
     """
-    box_scores = np.array([person.get("box_score", 1.0) for person in people], dtype=np.float64)
+    detected = not annotated_boxes and any("box_score" in person for person in people)
+    box_scores = np.array([person.get("box_score", 1.0) if detected else 1.0 for person in people], dtype=np.float64)
     scores = rescore(box_scores, predictions.scores)
     results = [
         {
@@ -154,15 +162,16 @@ def to_coco_results(
             people, predictions.keypoints, predictions.scores, scores, strict=True
         )
     ]
-    if any("box_score" in person for person in people) and schema.sigmas is not None:
-        return _suppress(results, schema)
+    if detected and schema.sigmas is not None:
+        boxes = torch.tensor([result["bbox"] for result in results], dtype=torch.float64)  # (n, 4)
+        _, sizes = box_to_center_and_size(boxes, crop_size=crop_size, padding=padding)
+        return _suppress(results, schema, areas=sizes.prod(-1).tolist())
     return results
 
 
-def _suppress(results: list[dict[str, Any]], schema: KeypointSchema) -> list[dict[str, Any]]:
+def _suppress(results: list[dict[str, Any]], schema: KeypointSchema, *, areas: Sequence[float]) -> list[dict[str, Any]]:
     """Drop a result that repeats a better one of its image; what is left comes image by image, best first."""
     points = np.array([result["keypoints"] for result in results]).reshape(len(results), -1, 3)[..., :2]
-    areas = [result["bbox"][2] * result["bbox"][3] for result in results]
     scores = [result["score"] for result in results]
     images = [result["image_id"] for result in results]
     kept = oks_nms(points, scores, areas, sigmas=schema.sigmas, threshold=NMS_OKS, image_ids=images)
@@ -200,13 +209,18 @@ def score(
     schema: KeypointSchema,
     annotated_boxes: bool = True,
     metrics: Sequence[MetricName] | None = None,
+    crop_size: tuple[int, int] = (256, 192),
+    padding: float = 1.25,
 ) -> Evaluation:
     """Score predictions against COCO ground truth, and against each person's own where boxes are the annotated ones.
 
     Args:
         metrics: Which, see `chosen_metrics`; those that the keypoints allow if not given.
+        crop_size, padding: Of the crops, as for [`to_coco_results`].
     """
-    results = to_coco_results(predictions, people, schema=schema)
+    results = to_coco_results(
+        predictions, people, schema=schema, annotated_boxes=annotated_boxes, crop_size=crop_size, padding=padding
+    )
     scored = Scored(
         points=predictions.keypoints, people=people, results=results, annotations=annotations, schema=schema
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from accelerate import Accelerator
 from torch import nn
@@ -14,6 +15,7 @@ from .assembly import build_evaluation_loader
 from .dataset_metrics import check_columns, chosen_metrics
 from .evaluation import Evaluation, predict_people, score
 from .metric_modules import MetricName
+from .pose_dataset import PoseDataset
 from .recipe import Recipe
 from .sources import EvaluationPeople, evaluation_people
 
@@ -82,6 +84,8 @@ class Evaluator:
             schema=self.schema,
             annotated_boxes=source.annotated_boxes,
             metrics=self.metrics,
+            crop_size=cast(PoseDataset, self.loader.dataset).crop_size,
+            padding=self.recipe.box_padding,
         )
 
 

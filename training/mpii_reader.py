@@ -144,7 +144,12 @@ def _head_sizes(path: Path, people: _People) -> list[float]:
     if not path.is_file():
         logger.info("No head sizes: there is no file %s. PCKh needs it.", path)
         return []
-    corners = np.asarray(load_mat(path)["headboxes_src"], dtype=np.float64)  # (2 corners, 2, people)
+    variables = load_mat(path)
+    if "headboxes_src" not in variables:
+        raise ValueError(f"{path} has no head boxes: expected the variable headboxes_src, got {sorted(variables)}.")
+    corners = np.asarray(variables["headboxes_src"], dtype=np.float64)  # (2 corners, 2, people)
+    if corners.shape == (2, 2):
+        corners = corners[..., None]  # of a single person
     if corners.shape != (2, 2, len(people.images)):
         raise ValueError(
             f"{path} has head boxes of shape {corners.shape}: expected (2, 2, {len(people.images)}) for the people of "

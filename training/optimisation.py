@@ -17,9 +17,10 @@ BETA1 = 0.9
 def layer_index(name: str, num_layers: int) -> int:
     """The group of a parameter, counted from the image: embeddings 0, block i is i + 1, everything else the last.
 
-    Released configs: `num_layers` blocks make `num_layers + 2` groups.
+    Released configs: `num_layers` blocks make `num_layers + 2` groups. A knowledge token, which has no pre-training to
+    keep, is of the last group.
     """
-    if name.startswith("backbone.embeddings."):
+    if re.match(r"backbone\.embeddings\.(?!knowledge\.)", name):
         return 0
     block = re.match(r"backbone\.encoder\.layer\.(\d+)\.", name)
     return int(block[1]) + 1 if block else num_layers + 1

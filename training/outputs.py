@@ -163,7 +163,7 @@ def draw_predictions(evaluator: Evaluator, evaluation: Evaluation, path: Path) -
     ]
     save_predictions(
         path,
-        [Image.fromarray(image.permute(1, 2, 0).numpy()) for image in pixels],
+        [Image.fromarray(image.permute(1, 2, 0).round().byte().numpy()) for image in pixels],
         [[{"keypoints": predictions.keypoints[i], "scores": predictions.scores[i]}] for i in chosen],
         schema,
         targets=[np.array(row["keypoints"])[None] for row in rows] if source.annotated_boxes else None,
@@ -213,6 +213,8 @@ def run_cost(trainer: Trainer) -> dict[str, Any]:
     processes = trainer.accelerator.num_processes
     if device.type == "cuda":
         hardware = f"{processes} x {torch.cuda.get_device_name(device)}"
+    elif device.type != "cpu":
+        hardware = f"{processes} x {device.type}"
     else:
         cores = usable_cores()
         hardware = f"{cores} CPU core{'s' if cores > 1 else ''} ({platform.machine()})"

@@ -199,7 +199,7 @@ class Recipe:
 
     @property
     def keypoint_schemas(self) -> list[KeypointSchema]:
-        """One for each head of the model; parts with the same keypoints share a head."""
+        """One for each head of the model; parts whose keypoints have the same name share a head."""
         return list({part.keypoint_schema.name: part.keypoint_schema for part in self.parts}.values())
 
     def validate(self) -> None:
@@ -227,11 +227,15 @@ class Recipe:
         for number, recipe in enumerate(self.parts):
             try:
                 check_types(vars(recipe))
+                _check_ranges(recipe)
                 recipe._check_data()
             except ValueError as error:
                 raise ValueError(f"Recipe field mixture, entry {number}: {error}") from error
         names = [part.data if part.data_dir is None else f"{part.data} of {part.data_dir}" for part in self.parts]
         _require(self, "mixture", len(set(names)) == len(names), "each dataset once")
+        heads = {schema.name: schema.keypoints for schema in self.keypoint_schemas}
+        same = all(heads[part.keypoint_schema.name] == part.keypoint_schema.keypoints for part in self.parts)
+        _require(self, "mixture", same, "keypoints of different names for schemas with different keypoints")
 
     def _check_data(self) -> None:
         choices = ("synthetic", "people", *DATASETS)
@@ -239,6 +243,8 @@ class Recipe:
         _ = self.keypoint_schema
         named = self.data in DATASETS
         _require(self, "eval_boxes", self.eval_boxes is None or named, "none, or a named dataset as data beside it")
+        every = self.eval_boxes is None or self.eval_people is None
+        _require(self, "eval_people", every, "null, since with eval_boxes all of a detector's boxes are evaluated")
         if self.data == "synthetic":
             own = self.schema in (None, "coco")
             _require(self, "schema", own, "none or 'coco', the keypoints that generated people have")
@@ -303,7 +309,7 @@ def _kind_words(kind: Any) -> str:
 
 def _check_ranges(recipe: Recipe) -> None:
     one_or_more = ("epochs", "batch_size", "eval_batch_size", "gradient_accumulation_steps", "keep_checkpoints")
-    sizes = ("num_hidden_layers", "image_height", "image_width", "patch_stride", "window_size")
+    sizes = ("num_hidden_layers", "num_attention_heads", "image_height", "image_width", "patch_stride", "window_size")
     for name in (*one_or_more, *sizes, "log_every", "train_people", "eval_people"):
         value = getattr(recipe, name)
         _require(recipe, name, value is None or value >= 1, "1 or more")
@@ -323,7 +329,7 @@ def _check_ranges(recipe: Recipe) -> None:
 def reject_unknown(names: Any, owner: str, known: Sequence[str] | None = None) -> None:
     known = known or [item.name for item in dataclasses.fields(Recipe)]
     for name in names:
-        if name not in known and not (name.startswith("no_") and name[3:] in known):
-            near = difflib.get_close_matches(name, known, n=1)
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else f" Fields: {', '.join(known)}."
             raise ValueError(f"{owner} has an unknown field {name!r}.{hint}")

@@ -36,7 +36,19 @@ def load_recipe_file(path: str | Path) -> dict[str, Any]:
     reject_unknown(fields, f"Recipe {file}")
     fields = _with_numbers(fields)
     check_types(fields)
-    return {**(load_recipe_file(file.parent / base) if base else {}), **fields}
+    return {**(_base_fields(file, base) if base else {}), **fields}
+
+
+def _base_fields(file: Path, base: Any) -> dict[str, Any]:
+    """The fields of the recipe that a file builds on; a file may have the name of the shipped one it builds on."""
+    if not isinstance(base, str):
+        raise ValueError(f"Recipe {file}: expected base to name a recipe, got {base!r}.")
+    beside = file.parent / base
+    source = RECIPES / base if beside.resolve() == file.resolve() else beside
+    try:
+        return load_recipe_file(source)
+    except RecursionError:
+        raise ValueError(f"Recipe {file}: its base {base} builds on it in turn.") from None
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:
@@ -58,7 +70,8 @@ def parse_recipe(arguments: list[str] | None = None) -> Recipe:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     fields = load_recipe_file(arguments.pop(0)) if arguments and not arguments[0].startswith("-") else {}
     given = [argument[2:].split("=")[0].replace("-", "_") for argument in arguments if argument.startswith("--")]
-    reject_unknown([name for name in given if name != "help"], "The command line")
+    fields_named = [name.removeprefix("no_") if name.startswith("no_") else name for name in given if name != "help"]
+    reject_unknown(fields_named, "The command line")
     parser = _Parser(cast(Any, Recipe), prog="training/run.py", usage="%(prog)s [RECIPE.yaml] [--field value ...]")
     parser.set_defaults(**fields)
     (recipe,) = parser.parse_args_into_dataclasses(arguments, look_for_args_file=False)

@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     _use_all_cores()
     try:
         run_recipe(parse_recipe(arguments))
-    except (ValueError, OSError, NonFiniteLossError) as error:
+    except (ValueError, OSError, ImportError, NonFiniteLossError) as error:
         sys.stderr.write(f"error: {_message(error)}\n")
         return 2
     except PreemptedError as preemption:

@@ -1,7 +1,7 @@
 """The people a recipe trains and evaluates on, and the ground truth they are scored against."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from datasets import Dataset
 
@@ -12,8 +12,6 @@ from .synthetic import SyntheticPeople
 
 # Generated people to evaluate on come from a seed of their own, which data_seed is not allowed to be.
 EVALUATION_SEED = 20_000_003
-
-Split = Literal["train", "eval"]
 
 
 @dataclass(kw_only=True)

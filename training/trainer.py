@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -161,8 +161,10 @@ class Trainer:
             self.train_epoch(epoch, started)
             last = epoch + 1 == self.recipe.epochs
             if last or (self.recipe.eval_every and (epoch + 1) % self.recipe.eval_every == 0):
+                # a run that is killed now goes on with its evaluation
+                self._save(replace(self.progress, epoch=epoch, samples=self.sampler.epoch_length))
                 evaluations = self._evaluate()
-            self._save()
+            self._save(self.progress)
         return evaluations or self._evaluate()  # a finished run that is resumed has only its evaluation left
 
     def train_epoch(self, epoch: int, started: float) -> None:
@@ -189,9 +191,9 @@ class Trainer:
             if self.progress.step % self.recipe.log_every == 0 or batches_left == 0:
                 self._log(window, learning_rate)
                 window.restart()
-            stops = batches_left > 0 and self.notice.heard()
-            if stops or (self.recipe.checkpoint_every and self.progress.step % self.recipe.checkpoint_every == 0):
-                self._save()
+            stops, every = self.notice.heard(), self.recipe.checkpoint_every
+            if stops or (batches_left > 0 and every and self.progress.step % every == 0):  # after an epoch in any case
+                self._save(self.progress)
             if stops:
                 raise PreemptedError(f"Asked to end: saved step {self.progress.step} in {self.checkpoint_folder}.")
             self.after_step()
@@ -231,12 +233,11 @@ class Trainer:
         done = self.progress.samples // self.samples_per_batch + 1
         return batches_left == 0 or done % self.recipe.gradient_accumulation_steps == 0
 
-    def _batches_in_step(self) -> int:
-        """How many batches the gradients of the present step are the mean of: fewer at the end of an epoch."""
-        accumulated = self.recipe.gradient_accumulation_steps
-        batch = self.progress.samples // self.samples_per_batch
-        in_epoch = math.ceil(self.sampler.epoch_length / self.samples_per_batch)
-        return min(accumulated, in_epoch - batch // accumulated * accumulated)
+    def _share_of_step(self, batch: dict[str, Tensor]) -> float:
+        """Which part the samples of a batch are of those of the step, of which an epoch's last one may have fewer."""
+        most = self.recipe.gradient_accumulation_steps * self.samples_per_batch
+        left = self.sampler.epoch_length - self.progress.samples // most * most  # when the step began
+        return len(batch["index"]) * self.accelerator.num_processes / min(most, left)
 
     def _seed_step(self) -> None:
         """Make dropout and drop path a function of (seed, step, batch of the step, process)."""
@@ -246,21 +247,25 @@ class Trainer:
 
     def _train_batch(self, batch: dict[str, Tensor], ends_step: bool, learning_rate: float) -> list[float]:
         """Backward, and where it ends a step the step; returns the loss of each sample, or the one of the batch."""
-        with self.part("forward"):
-            losses = self.objective(self.model, batch)
-            values = losses.detach().reshape(-1).tolist()
+        # Processes average their gradients once a step, not after each of its batches; the forward pass sets it up.
+        with nullcontext() if ends_step else self.accelerator.no_sync(self.model):
+            with self.part("forward"):
+                losses = self.objective(self.model, batch)
+                values = losses.detach().reshape(-1).tolist()
+            self._check_finite(values, batch, learning_rate)
+            with self.part("backward"):
+                self.accelerator.backward(losses.mean() * self._share_of_step(batch))
+        if ends_step:
+            self._step()
+        return values
+
+    def _check_finite(self, values: list[float], batch: dict[str, Tensor], learning_rate: float) -> None:
         if not all(map(math.isfinite, values)):
             raise NonFiniteLossError(
                 f"The loss is {fmean(values)} at step {self.progress.step}, learning rate {learning_rate:.3g}, people "
                 f"{batch['person_id'].tolist()} of images {batch['image_id'].tolist()}. Look at these samples, lower "
                 "learning_rate, or go on from the last checkpoint with --resume."
             )
-        # Processes average their gradients once a step, not after each of its batches.
-        with self.part("backward"), nullcontext() if ends_step else self.accelerator.no_sync(self.model):
-            self.accelerator.backward(losses.mean() / self._batches_in_step())
-        if ends_step:
-            self._step()
-        return values
 
     def _step(self) -> None:
         with self.part("optimiser"):
@@ -294,9 +299,9 @@ class Trainer:
             self.on_evaluation(self, evaluations)
         return evaluations
 
-    def _save(self) -> None:
+    def _save(self, progress: Progress) -> None:
         share_buffers([self.model], self.accelerator)  # of sharded models, a checkpoint has them from any process
-        save_checkpoint(self.accelerator, self.checkpoint_folder, self.progress, self.recipe, self.average)
+        save_checkpoint(self.accelerator, self.checkpoint_folder, progress, self.recipe, self.average)
 
 
 # Sum and number of losses: of batches under None, of samples under the part of the mixture that they are of.

@@ -41,6 +41,13 @@ def test_another_architecture_is_refused(make_recipe, saved, tmp_path: Path) -> 
         build_model(make_recipe(init_from=str(tmp_path / "saved"), decoder="classic"))
 
 
+def test_experts_of_another_kind_are_refused(make_recipe, tmp_path: Path) -> None:
+    mixture = [{"data": "synthetic"}, {"data": "people", "data_dir": "d", "schema": "mpii"}]
+    build_model(make_recipe(mixture=mixture, experts="independent")).save_pretrained(tmp_path / "experts")
+    with pytest.raises(ValueError, match="expert_kind independent there, partially_shared in the recipe"):
+        build_model(make_recipe(mixture=mixture, experts="partially_shared", init_from=str(tmp_path / "experts")))
+
+
 def test_a_frozen_part_stays_as_it_is(make_recipe, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     recipe = make_recipe(freeze="ffn", learning_rate=0.01, flip_test=False)
     before = build_model(recipe).state_dict()

@@ -1,6 +1,8 @@
 """Checkpoints: whole or absent, the newest few kept, and only for the run they belong to."""
 
+import itertools
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -73,6 +75,29 @@ def test_what_a_kill_left_half_written_is_passed_over(tmp_path, accelerator, mod
     save(accelerator, tmp_path, 2)  # and it is no obstacle to the next
     assert not partial.exists()
     assert load_checkpoint(accelerator, tmp_path, Recipe()).step == 2
+
+
+@pytest.mark.parametrize("call", range(4))
+def test_a_kill_while_a_checkpoint_is_replaced_loses_nothing(tmp_path, accelerator, model, monkeypatch, call):
+    """A step is saved before its evaluation and after it; the one checkpoint that is kept is then the only way back."""
+    save_checkpoint(accelerator, tmp_path, Progress(samples=8, step=2), Recipe(keep_checkpoints=1))
+    calls = itertools.count()
+
+    def dies(original):
+        def step(*arguments, **choices):
+            if next(calls) == call:
+                raise KeyboardInterrupt
+            return original(*arguments, **choices)
+
+        return step
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", dies(Path.rename))
+        patch.setattr(shutil, "rmtree", dies(shutil.rmtree))
+        with pytest.raises(KeyboardInterrupt):
+            save_checkpoint(accelerator, tmp_path, Progress(epoch=1, step=2), Recipe(keep_checkpoints=1))
+    assert load_checkpoint(accelerator, tmp_path, Recipe(keep_checkpoints=1)).step == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000002"]
 
 
 def test_nothing_to_resume_is_said(tmp_path, accelerator):

@@ -165,8 +165,21 @@ def test_different_poses_in_one_photo_stay(people):
     assert len(to_coco_results(predictions, found, schema=COCO)) == 2
 
 
+def test_repeats_are_told_by_the_area_of_the_padded_crop(people):
+    """Released configs: twice as far apart as the area of the bare box would allow."""
+    box = [100.0, 100.0, 60.0, 200.0]
+    found = [{**people[0], "bbox": box, "box_score": score} for score in (0.5, 0.4)]
+    predictions = perfect(found)
+    sigma = np.array(COCO.sigmas).mean()
+    predictions.keypoints[1] += sigma * np.sqrt(60 * 200) * 0.9  # OKS well below 0.9 by the box's own area
+    assert len(to_coco_results(predictions, found, schema=COCO)) == 1
+    assert len(to_coco_results(predictions, found, schema=COCO, padding=0.6)) == 2
+
+
 def test_annotated_people_are_never_thinned(people):
-    assert len(to_coco_results(perfect([people[0]] * 2), [people[0]] * 2, schema=COCO)) == 2
+    twice = [{**people[0], "box_score": 0.5}] * 2  # a column that the data happens to have
+    results = to_coco_results(perfect(twice), twice, schema=COCO, annotated_boxes=True)
+    assert [result["score"] for result in results] == pytest.approx([0.9, 0.9])
 
 
 def test_the_model_is_as_before(model, people):

@@ -67,6 +67,11 @@ def test_each_parameter_gets_its_layers_rate_and_decay(model):
         assert group["weight_decay"] == (0.1 if has_weight_decay(name, model.get_parameter(name)) else 0.0)
 
 
+def test_a_knowledge_token_and_its_projection_learn_at_the_full_rate():
+    assert layer_index("backbone.embeddings.knowledge.token", NUM_LAYERS) == NUM_LAYERS + 1
+    assert layer_index("backbone.embeddings.knowledge.projection.weight", NUM_LAYERS) == NUM_LAYERS + 1
+
+
 def test_block_ten_is_not_block_one():
     assert layer_index("backbone.encoder.layer.10.mlp.fc1.weight", 12) == 11
 

@@ -93,6 +93,24 @@ def test_a_recipe_starts_from_its_base(tmp_path):
     assert fields == {"epochs": 3, "batch_size": 8, "seed": 3}
 
 
+def test_a_recipe_may_have_the_name_of_the_shipped_one_it_builds_on(tmp_path):
+    recipe = parse_recipe([write(tmp_path / "coco_small.yaml", "base: coco_small.yaml\nepochs: 3\n")])
+    assert (recipe.preset, recipe.epochs) == ("small", 3)
+
+
+def test_own_schemas_of_one_name_must_be_the_same(tmp_path):
+    parts = []
+    for number, names in enumerate((["nose", "tail"], ["left_ear", "right_ear"])):
+        none = dict.fromkeys(("flip_pairs", "upper_body", "lower_body", "edges"), [])
+        file = tmp_path / f"{number}.json"
+        file.write_text(
+            json.dumps({"name": "animal", "keypoints": names, "sigmas": None, "joint_weights": [1, 1], **none})
+        )
+        parts.append({"data": "people", "data_dir": f"d{number}", "schema": str(file)})
+    with pytest.raises(ValueError, match="keypoints of different names for schemas with different keypoints"):
+        Recipe(mixture=parts).validate()
+
+
 @pytest.mark.parametrize(
     ("text", "arguments", "message"),
     [
@@ -162,6 +180,24 @@ def test_a_recipe_starts_from_its_base(tmp_path):
             [],
             "Recipe field distillation: expected 'none', since the teacher itself is trained on",
         ),
+        # what belongs together
+        (
+            "data: coco\ndata_dir: d\neval_boxes: det.json",
+            [],
+            "Recipe field eval_people: expected null, since with eval_boxes all of a detector's boxes are evaluated",
+        ),
+        (
+            "mixture:\n- {data: coco, data_dir: d, train_people: 0}",
+            [],
+            "Recipe field mixture, entry 0: Recipe field train_people: expected 1 or more, got 0",
+        ),
+        # what the command line has for True and False is no field of a file
+        ("no_flip_test: true", [], "unknown field 'no_flip_test'. Did you mean 'flip_test'?"),
+        ("1: 2", [], "unknown field 1"),
+        ("num_attention_heads: 0", [], "Recipe field num_attention_heads: expected 1 or more, got 0"),
+        # bases
+        ("base: 3", [], "expected base to name a recipe, got 3"),
+        ("base: b.yaml", [], "its base a.yaml builds on it in turn"),
         # no recipe at all
         ("- epochs", [], "expected lines of the form 'field: value', got a list"),
         ("epochs: [", [], "is not YAML"),
@@ -169,6 +205,7 @@ def test_a_recipe_starts_from_its_base(tmp_path):
 )
 def test_a_mistake_is_named(tmp_path, text, arguments, message):
     file = write(tmp_path / "a.yaml", text + "\n")
+    write(tmp_path / "b.yaml", "base: a.yaml\n")
     with pytest.raises(ValueError) as error:
         parse_recipe([file, *arguments])
     assert message in str(error.value)

@@ -13,7 +13,8 @@ from PIL import Image
 from vitpose import get_keypoint_schema
 from vitpose.modeling.configuration_vitpose import PRESETS
 from vitpose.training.assembly import build_config
-from vitpose.training.recipe import Recipe
+from vitpose.training.known_datasets import get_known_dataset
+from vitpose.training.recipe import DATASETS, Recipe
 from vitpose.training.recipe_reading import RECIPES, load_recipe_file
 from vitpose.training.session import run_recipe
 
@@ -41,6 +42,14 @@ def test_a_recipe_opens_with_its_command(name):
         assert "Not run by itself" in head[0].replace("\n# ", " ")
     else:
         assert f"training/run.py {name}" in head[0]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "finetune.yaml"])  # its schema is the user's
+def test_a_recipe_names_splits_that_its_data_has(name):
+    for part in Recipe(**load_recipe_file(name)).parts:
+        known = get_known_dataset(part.data) if part.data in DATASETS else None
+        if known is not None:
+            assert {part.train_split, part.eval_split} <= set(known.splits), part.data
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -4,14 +4,18 @@ import itertools
 import json
 import logging
 import math
+import os
 import re
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from PIL import Image
 
@@ -19,6 +23,7 @@ from vitpose.training import assembly, run
 from vitpose.training.checkpoints import list_checkpoints
 from vitpose.training.image_reading import ImageReadError
 from vitpose.training.objectives import PoseObjective
+from vitpose.training.preemption import PreemptedError
 from vitpose.training.recipe import Recipe
 from vitpose.training.session import run_recipe
 from vitpose.training.synthetic import SyntheticPeople
@@ -120,6 +125,65 @@ def test_accumulated_batches_equal_a_big_one(tmp_path, make_recipe, read_log):
     parts = {"batch_size": 2, "gradient_accumulation_steps": 4, "output_dir": str(tmp_path / "parts")}
     assert losses_of(make_recipe(**same, **parts), read_log) == pytest.approx(big, abs=1e-5, rel=1e-4)
     assert len(big) == 6
+
+
+def test_samples_of_an_accumulated_step_count_alike(tmp_path, make_recipe, read_weights):
+    """Nine people in batches of 4, 4 and 1 take the step of one batch of nine."""
+    whole = make_recipe(train_people=9, batch_size=9, output_dir=str(tmp_path / "whole"))
+    parts = {"train_people": 9, "batch_size": 4, "gradient_accumulation_steps": 3}
+    for recipe in (whole, make_recipe(**parts, output_dir=str(tmp_path / "parts"))):
+        run_recipe(replace(recipe, learning_rate=1e-3, drop_path_rate=0.0))
+    one, other = (read_weights(tmp_path / name) for name in ("whole", "parts"))
+    for name, values in one.items():
+        torch.testing.assert_close(other[name], values, atol=2e-5, rtol=0, msg=name)
+
+
+def test_the_gradients_of_a_step_travel_once(make_recipe, monkeypatch):
+    """DDP decides in the forward pass whether processes exchange gradients after the backward pass."""
+    seen = []
+    monkeypatch.setattr(Accelerator, "no_sync", lambda self, model: _noting(seen))
+    original = PoseObjective.__call__
+
+    def noted(self, model, batch):
+        seen.append("forward")
+        return original(self, model, batch)
+
+    monkeypatch.setattr(PoseObjective, "__call__", noted)
+    run_recipe(make_recipe(train_people=8, batch_size=4, gradient_accumulation_steps=2, epochs=1))
+    assert seen == ["begin", "forward", "end", "forward"]
+
+
+@contextmanager
+def _noting(seen: list[str]) -> Iterator[None]:
+    seen.append("begin")
+    yield
+    seen.append("end")
+
+
+@pytest.mark.parametrize("method", ["_log", "_evaluate"])
+def test_a_notice_in_the_last_step_or_in_an_evaluation_loses_nothing(
+    tmp_path, make_recipe, monkeypatch, read_log, assert_same_weights, method
+):
+    recipe = make_recipe(epochs=2, output_dir=str(tmp_path / "unbroken"))
+    run_recipe(recipe)
+    noticed = replace(recipe, output_dir=str(tmp_path / "noticed"))
+    original, steps = getattr(Trainer, method), itertools.count(1)
+
+    def with_notice(self, *arguments):
+        if next(steps) == (3 if method == "_log" else 1):  # 12 people in batches of 4
+            os.kill(os.getpid(), signal.SIGTERM)
+            if method == "_evaluate":  # and a scheduler that does not wait for its end
+                raise PowerCutError
+        return original(self, *arguments)
+
+    with monkeypatch.context() as patch, pytest.raises((PreemptedError, PowerCutError)):
+        patch.setattr(Trainer, method, with_notice)
+        run_recipe(noticed)
+    assert [path.name for path in (tmp_path / "noticed" / "checkpoints").iterdir()] == ["step-00000003"]
+    run_recipe(replace(noticed, resume=True))
+    assert_same_weights(tmp_path / "unbroken", tmp_path / "noticed")
+    logs = [[line["step"] for line in read_log(tmp_path / name)] for name in ("unbroken", "noticed")]
+    assert logs[0] == logs[1]
 
 
 def test_gradient_checkpointing_changes_no_loss(tmp_path, make_recipe, read_log):
