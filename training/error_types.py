@@ -72,7 +72,7 @@ def count_errors(
         (K, 5) counts in the order of `ERROR_TYPES`; labelled keypoints alone count.
     """
     rows = truth["annotations"]
-    people = np.array([row["keypoints"] for row in rows], dtype=np.float64).reshape(len(rows), -1, 3)
+    people = np.array([row["keypoints"] for row in rows], dtype=np.float64).reshape(-1, schema.num_keypoints, 3)
     areas = np.array([row["area"] for row in rows], dtype=np.float64)
     of_image: dict[Any, list[int]] = defaultdict(list)
     for index, row in enumerate(rows):

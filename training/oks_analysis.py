@@ -79,7 +79,10 @@ def precision_by_keypoint(
     """
     truth, poses = _checked(results, annotations, schema)
     assert schema.sigmas is not None
-    targets, points = _table(truth["annotations"]), _table(poses)  # (M, K, 3) and (N, K, 3)
+    targets, points = (
+        np.array([row["keypoints"] for row in rows], dtype=np.float64).reshape(-1, schema.num_keypoints, 3)
+        for rows in (truth["annotations"], poses)
+    )  # (M, K, 3) and (N, K, 3)
     figures = {}
     for index, name in enumerate(schema.keypoints):
         people = _alone(truth["annotations"], targets[:, index])
@@ -97,11 +100,6 @@ def _checked(
     content, name = loaded(annotations, "annotations")
     truth = checked_truth(content, num_keypoints=schema.num_keypoints, name=name)
     return truth, checked_poses(results, truth, num_keypoints=schema.num_keypoints)
-
-
-def _table(rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
-    """Keypoints `(N, K, 3)` of flat rows."""
-    return np.array([row["keypoints"] for row in rows], dtype=np.float64).reshape(len(rows), -1, 3)
 
 
 def _alone(rows: Sequence[Mapping[str, Any]], keypoints: np.ndarray) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from vitpose import ViTPoseConfig, ViTPoseForPoseEstimation, get_keypoint_schema
 from vitpose.processing.heatmaps_vitpose import encode_heatmaps
-from vitpose.training.evaluate_saved import evaluate_model
+from vitpose.training.evaluate_saved import evaluate_model, report_model
 from vitpose.training.evaluation import (
     Predictions,
     heatmap_to_image,
@@ -246,3 +246,23 @@ def test_detector_boxes_are_scored_against_everybody_annotated(saved_model, make
     found = perfect(people[1:])
     best = score(found, people[1:], to_coco_annotations(people, COCO), schema=COCO, annotated_boxes=False)
     assert best.metrics["AR"] == pytest.approx(5 / 6)
+
+
+def test_a_test_set_without_annotations_is_predicted_for_its_server(saved_model, make_recipe, tmp_path, people):
+    """COCO's test-dev: a list of photos and a detector's boxes; its figures come from the server."""
+    folder = coco_folder(tmp_path / "coco", people)
+    content = json.loads((folder / "annotations" / "person_keypoints_val2017.json").read_text())
+    del content["annotations"]
+    (folder / "annotations" / "image_info_test-dev2017.json").write_text(json.dumps(content))
+    (folder / "val2017").rename(folder / "test2017")
+    fields = {"data": "coco", "data_dir": str(folder), "eval_split": "test-dev2017", "eval_people": None}
+    recipe = make_recipe(**fields, eval_boxes=str(folder / "boxes.json"))
+    report = report_model(saved_model, recipe, out=tmp_path / "out")
+    assert report.evaluation.metrics["AP"] == -1
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert sorted(result["image_id"] for result in results) == [person["image_id"] for person in people[1:]]
+
+
+def test_a_checkpoint_in_half_precision_is_evaluated_in_float32(model, make_recipe, tmp_path):
+    model.bfloat16().save_pretrained(tmp_path / "half")
+    assert "AP" in evaluate_model(str(tmp_path / "half"), make_recipe()).metrics
