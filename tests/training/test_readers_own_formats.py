@@ -209,6 +209,15 @@ def test_head_sizes_come_from_the_file_beside_the_list(mpii, tmp_path):
     assert mpii([mpii_person(), mpii_person()])["head_size"][:] == pytest.approx([3, 3])  # 0.6 of a diagonal of 5
 
 
+def test_a_file_with_the_head_of_one_person_is_read_and_one_without_heads_refused(mpii, tmp_path):
+    (tmp_path / "annotations").mkdir()
+    write_head_boxes(tmp_path, 1)
+    assert mpii([mpii_person()])["head_size"][:] == pytest.approx([3])
+    savemat(tmp_path / "annotations" / "mpii_gt_val.mat", {"jnt_missing": [1]})
+    with pytest.raises(ValueError, match="expected the variable headboxes_src, got .*'jnt_missing'"):
+        mpii([mpii_person()])
+
+
 def test_head_sizes_of_another_split_are_refused(mpii, tmp_path):
     (tmp_path / "annotations").mkdir()
     write_head_boxes(tmp_path, 3)
