@@ -47,6 +47,7 @@ def to_rgb_tensor(
     Args:
         image: a path, URL, PIL image, array or tensor. Arrays and tensors are `(height, width)`, or have 1, 3 or 4
             channels first or last; where both axes fit, arrays are taken as channels last, tensors as channels first.
+            PIL images of mode F are float images; those of mode I hold 16 bits, or 8 where no value is above 255.
         input_data_format: ``"channels_first"`` or ``"channels_last"`` of arrays and tensors; None looks at their shape.
         do_rescale: whether values are divided by 255 later, which float images must agree with: they are 0..255 where
             it is True, and of any range, such as 0..1, where it is False.
@@ -59,7 +60,7 @@ def to_rgb_tensor(
     """
     opened = upright_pil(image)
     if opened is not None:
-        return _from_pil(opened)
+        return _from_pil(opened, do_rescale)
     if isinstance(image, np.ndarray):
         tensor, channels_last = _from_numpy(image), True
     elif isinstance(image, Tensor):
@@ -95,6 +96,8 @@ def upright_pil(image: ImageSource) -> Image.Image | None:
 def cut_to_region(image: Image.Image, region: Sequence[int]) -> tuple[Image.Image, tuple[int, int]]:
     """The part of a photo that a region covers, where that spares time, else all of it: converting it takes its time.
 
+    Deep images stay whole, as what their values mean shows in the whole range of them.
+
     Args:
         image: an upright photo.
         region: left, top, right and bottom (exclusive) in image pixels.
@@ -103,14 +106,14 @@ def cut_to_region(image: Image.Image, region: Sequence[int]) -> tuple[Image.Imag
         The image, and x and y of its corner in the photo.
     """
     left, top, right, bottom = region
-    if 0 < 2 * (right - left) * (bottom - top) < image.width * image.height:
+    if not _is_deep(image) and 0 < 2 * (right - left) * (bottom - top) < image.width * image.height:
         return image.crop((left, top, right, bottom)), (left, top)
     return image, (0, 0)
 
 
-def _from_pil(image: Image.Image) -> Tensor:
+def _from_pil(image: Image.Image, do_rescale: bool) -> Tensor:
     if _is_deep(image):
-        return _rgb(_from_deep_pil(image)[None])
+        return _rgb(_from_deep_pil(image, do_rescale)[None])
     image = _rgb_pil(image)
     pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)  # faster than through numpy
     return pixels.view(image.height, image.width, 3).permute(2, 0, 1)
@@ -128,16 +131,19 @@ def _rgb_pil(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _from_deep_pil(image: Image.Image) -> Tensor:
-    """Grayscale `(height, width)` float32 in 0..255 from a 16-bit image; Pillow stores those in several modes."""
+def _from_deep_pil(image: Image.Image, do_rescale: bool) -> Tensor:
+    """Grayscale `(height, width)` float32 in 0..255; of mode F in the range that float arrays have."""
     values = torch.from_numpy(np.array(image, dtype=np.float32))
+    if image.mode == "F":
+        return _to_8_bit_range(values, do_rescale)
     low, high = (value.item() for value in values.aminmax())
     if not 0 <= low <= high <= 65535:
         raise ValueError(
             f"a PIL image of mode {image.mode} must hold 16-bit values 0..65535, got {low:g}..{high:g}: "
             f"convert it to RGB or to a float array with the range you mean."
         )
-    return values * _16_BIT_TO_8_BIT
+    # Pillow opens 16-bit files as I;16, before version 10 as I; an I of a program's own may well hold 8 bits
+    return values if image.mode == "I" and high <= 255 else values * _16_BIT_TO_8_BIT
 
 
 def _from_numpy(image: np.ndarray) -> Tensor:

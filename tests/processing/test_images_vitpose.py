@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from vitpose.processing.images_vitpose import list_images, to_rgb_photo, to_rgb_tensor
+from vitpose.processing.images_vitpose import cut_to_region, list_images, to_rgb_photo, to_rgb_tensor
 
 RED, GRAY = (200, 10, 20), 90
 HEIGHT, WIDTH = 6, 8
@@ -34,6 +34,8 @@ def colors(tensor: torch.Tensor) -> list[float]:
         pytest.param(Image.new("1", (WIDTH, HEIGHT), 1), [255] * 3, id="black and white"),
         pytest.param(Image.new("I;16", (WIDTH, HEIGHT), GRAY * 257), [GRAY] * 3, id="16-bit grayscale"),
         pytest.param(Image.new("I", (WIDTH, HEIGHT), GRAY * 257), [GRAY] * 3, id="16-bit as Pillow 9 opens it"),
+        pytest.param(Image.new("I", (WIDTH, HEIGHT), GRAY), [GRAY] * 3, id="8 bits in 32"),
+        pytest.param(Image.new("F", (WIDTH, HEIGHT), GRAY + 0.5), [GRAY + 0.5] * 3, id="floats, as in arrays"),
     ],
 )
 def test_pil_modes(image, expected):
@@ -115,6 +117,13 @@ def test_floats_keep_their_range_where_nothing_rescales_them():
     assert tensor.dtype == torch.float32
 
 
+def test_a_dark_part_of_a_deep_image_means_what_the_whole_does():
+    image = Image.new("I", (40, 40), 200)
+    image.putpixel((39, 39), 65535)
+    part, (left, top) = cut_to_region(image, (0, 0, 5, 5))
+    assert to_rgb_tensor(part)[0, 1 - top, 1 - left] == pytest.approx(200 / 257)
+
+
 def test_a_black_float_image_is_no_mistake():
     assert colors(to_rgb_tensor(uniform(3, np.float32, 0, first=False))) == [0, 0, 0]
 
@@ -163,7 +172,9 @@ def test_exif_orientation_is_applied(tmp_path, opened):
             torch.zeros(3, 6, 8, dtype=torch.bool), TypeError, "integers or floats, got torch.bool", id="masks"
         ),
         pytest.param(np.array([["a"]]), TypeError, "integers or floats, got dtype <U1", id="text"),
-        pytest.param(Image.new("F", (8, 6), 70000.0), ValueError, "mode F must hold 16-bit values", id="HDR"),
+        pytest.param(Image.new("I", (8, 6), 70000), ValueError, "mode I must hold 16-bit values", id="above 16 bits"),
+        pytest.param(Image.new("F", (8, 6), 70000.0), ValueError, "clip it to 0..255", id="HDR"),
+        pytest.param(Image.new("F", (8, 6), 0.5), ValueError, "looks rescaled already: pass", id="0..1 in PIL"),
     ],
 )
 def test_bad_images_are_named(image, error, message):
