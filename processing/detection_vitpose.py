@@ -35,18 +35,24 @@ def as_detector(detector: Any, *, device: torch.device | None = None) -> Pipelin
     return detector
 
 
-def detect(detector: Pipeline, pixels: Tensor, *, threshold: float, labels: Sequence[str]) -> Detections:
+def detect(
+    detector: Pipeline, pixels: Tensor, *, threshold: float, labels: Sequence[str], do_rescale: bool = True
+) -> Detections:
     """Run a detector on one image and keep what it calls by one of the labels.
 
     Args:
         detector: an object-detection pipeline.
-        pixels: `(3, height, width)` RGB in 0..255.
+        pixels: `(3, height, width)` RGB in 0..255, or without do_rescale floats in 0..1.
         threshold: least score.
         labels: names of the detector's classes.
+        do_rescale: as of the pose model's processor.
 
     Raises:
-        ValueError: the detector has no class of these names.
+        TypeError: the labels are a single string.
+        ValueError: the detector has no class of these names, or the pixels are in no range of photos.
     """
+    if isinstance(labels, str):
+        raise TypeError(f"detector_labels: expected a list of names such as [{labels!r}], got the string {labels!r}.")
     known = detector.model.config.id2label
     wanted = {number for number, label in known.items() if label in labels}
     if not wanted:
@@ -54,7 +60,7 @@ def detect(detector: Pipeline, pixels: Tensor, *, threshold: float, labels: Sequ
             f"The detector has no class {' or '.join(map(repr, labels))}: pass detector_labels, some of its own "
             f"{', '.join(map(repr, list(known.values())[:10]))}."
         )
-    photo = Image.fromarray(pixels.clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy())
+    photo = _to_photo(pixels, do_rescale)
     outputs = detector.forward(detector.preprocess(photo))
     (found,) = detector.image_processor.post_process_object_detection(
         outputs, threshold=threshold, target_sizes=[pixels.shape[1:]]
@@ -67,6 +73,19 @@ def detect(detector: Pipeline, pixels: Tensor, *, threshold: float, labels: Sequ
         "box_scores": found["scores"].cpu()[kept],
         "labels": [known[number] for number, own in zip(classes, kept.tolist(), strict=True) if own],
     }
+
+
+def _to_photo(pixels: Tensor, do_rescale: bool) -> Image.Image:
+    """What the detector sees of pixels `(3, height, width)` that the pose model takes."""
+    low, high = (value.item() for value in pixels.aminmax())
+    if low < 0 or high > 255:
+        raise ValueError(
+            f"a detector needs photos of 0..255, or floats of 0..1 with do_rescale=False, but this image spans "
+            f"{low:g}..{high:g}: give one of those, or the boxes."
+        )
+    if pixels.is_floating_point() and not do_rescale and high <= 1:
+        pixels = 255 * pixels
+    return Image.fromarray(pixels.round().byte().permute(1, 2, 0).cpu().numpy())
 
 
 def _visible(corners: Tensor, wanted: Tensor, *, height: int, width: int) -> Tensor:

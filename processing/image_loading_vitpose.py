@@ -1,5 +1,6 @@
 """Images of a list, a dataset or a stream, read one after the other or by worker processes, with their boxes."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,7 +97,7 @@ class _Reader(Dataset[LoadedImage]):
                     f"{sorted(map(str, item))}."
                 )
             image, boxes = item["image"], item.get("boxes", boxes)
-        if isinstance(image, (str, Path)) and not Path(image).is_file():
+        if isinstance(image, (str, Path)) and not os.path.isfile(image):  # Path.is_file fails on long base64
             image = _named(number, load_image, str(image), timeout=self.timeout)
         pixels = _named(number, to_rgb_tensor, image, do_rescale=self.do_rescale)
         return LoadedImage(number=number, pixels=pixels, boxes=boxes)

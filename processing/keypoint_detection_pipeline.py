@@ -203,7 +203,14 @@ class KeypointDetectionPipeline(Pipeline):
         if image.boxes is not None:
             boxes = image.boxes
         elif detector is not None:
-            found = image.named(detect, detector, image.pixels, threshold=detector_threshold, labels=detector_labels)
+            found = image.named(
+                detect,
+                detector,
+                image.pixels,
+                threshold=detector_threshold,
+                labels=detector_labels,
+                do_rescale=self.image_processor.do_rescale,
+            )
             return self._cut(image, **found)
         else:
             boxes = [[0.0, 0.0, width, height]]

@@ -1,5 +1,7 @@
 """The pipeline as a user of transformers calls it: any input, any source of people, batches across images."""
 
+import base64
+import io
 import json
 import subprocess
 import sys
@@ -192,6 +194,16 @@ def test_a_detector_finds_the_people(pipe, photos, detector):
     assert len(dogs[0]) + len(by_name[0]) == len(made(photos[0], threshold=0.0))
 
 
+def test_a_detector_sees_photos_of_0_to_1_as_bright_as_others(folder, pipe, photos, detector):
+    plain = pipeline("keypoint-detection", model=folder, device="cpu")
+    plain.image_processor = ViTPoseImageProcessor(size={"height": 64, "width": 48}, do_rescale=False)
+    seen = [np.asarray(photos[0], dtype=np.float32) / 255, np.asarray(photos[0])]
+    boxes = [[p["box"] for p in plain(image, detector=detector, detector_threshold=0.0)] for image in seen]
+    assert boxes[0] == boxes[1] != []
+    with pytest.raises(ValueError, match=r"inputs\[0\]: a detector needs photos of 0..255, or floats of 0..1"):
+        plain(seen[0] - 0.5, detector=detector)
+
+
 def test_a_detectors_score_counts(pipe, photos, detector):
     (photo, *_), found = photos, pipe(photos[0], detector=detector, detector_threshold=0.0)
     given = pipe(
@@ -308,6 +320,17 @@ def test_a_stream_of_boxes_that_does_not_fit_is_named(pipe, photos):
         list(pipe(iter(photos), boxes=iter(BOXES[:2])))
     with pytest.raises(ValueError, match="but go on after the last of 2 images"):
         list(pipe(iter(photos[:2]), boxes=iter(BOXES)))
+
+
+def test_labels_of_a_detector_are_a_list(pipe, photos, detector):
+    with pytest.raises(TypeError, match=r"expected a list of names such as \['person'\], got the string 'person'"):
+        pipe(photos[0], detector=detector, detector_labels="person")
+
+
+def test_base64_of_a_photo_is_a_photo(pipe, photos):
+    file = io.BytesIO()
+    photos[0].save(file, format="PNG")
+    assert pipe(base64.b64encode(file.getvalue()).decode(), boxes=BOXES[0]) == pipe(photos[0], boxes=BOXES[0])
 
 
 def test_a_detector_that_knows_no_person(pipe, photos, detector):
