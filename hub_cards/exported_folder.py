@@ -8,11 +8,9 @@ from typing import Any
 import torch
 
 from ..exported_model import ExportedModel, ViTPoseExportedConfig
-from ..runtimes import FILES
+from ..runtimes import COMPANIONS, FILES
 from .checkpoint_folder import companions, refuse_pickles
 from .travelling_code import CONFIG, PROCESSOR, read_json
-
-COMPANION = {"onnx": "model.onnx.data", "openvino": "openvino_model.bin"}  # weights; of ONNX's those of large models
 
 
 def is_exported(folder: Path) -> bool:
@@ -31,12 +29,12 @@ def exported_files(folder: Path) -> dict[str, Path]:
     """
     _require(folder, CONFIG, PROCESSOR)
     kind = _format(folder)
-    refuse_pickles(folder, known=COMPANION.values())
+    refuse_pickles(folder, known=COMPANIONS.values())
     _require(folder, FILES[kind])
     if kind == "openvino":
-        _require(folder, COMPANION[kind])
+        _require(folder, COMPANIONS[kind])
     names = [CONFIG, PROCESSOR, FILES[kind]]
-    names += [COMPANION[kind]] if (folder / COMPANION[kind]).is_file() else []
+    names += [COMPANIONS[kind]] if (folder / COMPANIONS[kind]).is_file() else []
     return {name: folder / name for name in [*names, *companions(folder)]}
 
 

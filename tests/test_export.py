@@ -123,6 +123,28 @@ def test_automodel_reads_the_folder(exported):
     assert set(model.config.exported["difference"]) == {"heatmaps", "keypoints"}
 
 
+@pytest.mark.parametrize("to", FORMATS)
+def test_a_saved_pipeline_is_the_model_again(to, exported, photos, tmp_path):
+    pipe = pipeline("keypoint-detection", model=str(exported[to]))
+    pipe.save_pretrained(tmp_path / "saved")
+    again = pipeline("keypoint-detection", model=str(tmp_path / "saved"))
+    assert isinstance(again.model, ExportedModel)
+    assert again(photos[0]) == pipe(photos[0])
+
+
+@pytest.mark.parametrize(
+    ("load", "option", "hint"),
+    [
+        (ExportedModel.from_pretrained, "bakend", "Did you mean 'backend'?"),
+        (AutoModel.from_pretrained, "bakend", "Did you mean 'backend'?"),
+        (ExportedModel.from_pretrained, "subfolder", "Options: cache_dir"),
+    ],
+)
+def test_an_unknown_option_is_named(load, option, hint, exported):
+    with pytest.raises(TypeError, match=re.escape(f"An exported model has no option {option!r}. {hint}")):
+        load(exported["onnx"], **{option: "x"})
+
+
 def test_a_repository_of_the_hub_is_read_like_a_folder(exported, tmp_path):
     commit = "a" * 40
     repository = tmp_path / "models--ada--pose-onnx"

@@ -1,6 +1,10 @@
 """An exported model as the pipeline takes it: the config of its folder, and a module that calls its runtime."""
 
+import copy
 import os
+import shutil
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +14,11 @@ from torch import Tensor, nn
 
 from .modeling.configuration_vitpose import ViTPoseConfig
 from .modeling.modeling_vitpose import ViTPoseOutput
-from .runtimes import Backend, Runtime, open_runtime
+from .runtimes import COMPANIONS, Backend, Runtime, open_runtime
 
 _HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "revision", "token")
+_OPTIONS = (*_HUB_OPTIONS, "backend", "config", "dtype")
+_FROM_AUTO = ("adapter_kwargs", "trust_remote_code")  # which AutoModel hands to every model
 
 
 class ViTPoseExportedConfig(ViTPoseConfig):
@@ -83,8 +89,10 @@ class ExportedModel(nn.Module):
 
         Raises:
             ModuleNotFoundError: The backend is not installed.
+            TypeError: There is no such option.
             ValueError: It is no exported model, or there is no such backend; or another dtype.
         """
+        _check_options(options)
         if dtype not in (None, "auto", torch.float32):
             raise ValueError(f"dtype: an exported model takes and gives float32, got {dtype}: leave it out.")
         hub = {option: value for option, value in options.items() if option in _HUB_OPTIONS}
@@ -93,6 +101,17 @@ class ExportedModel(nn.Module):
         if backend is not None:
             model.open_runtime(backend)
         return model
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
+        """Copy the exported file and its config into a folder."""
+        folder = Path(save_directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        config = copy.deepcopy(self.config)
+        config.custom_pipelines = {}  # which a pipeline that is saved notes: this model has no code of its own
+        config.save_pretrained(folder)
+        for path in (self._path, self._path.with_name(COMPANIONS[self._format])):
+            if path.is_file() and not path.parent.samefile(folder):
+                shutil.copyfile(path, folder / path.name)
 
     def open_runtime(self, backend: Backend | None = None) -> None:
         """Read the file now rather than at the first call, or run it on another backend from now on.
@@ -129,3 +148,11 @@ class ExportedModel(nn.Module):
     def can_generate(self) -> bool:
         """False: it writes no text."""
         return False
+
+
+def _check_options(names: Iterable[str]) -> None:
+    unknown = [name for name in names if name not in (*_OPTIONS, *_FROM_AUTO)]
+    if unknown:
+        near = get_close_matches(unknown[0], _OPTIONS, n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else f"Options: {', '.join(_OPTIONS)}."
+        raise TypeError(f"An exported model has no option {unknown[0]!r}. {hint}")

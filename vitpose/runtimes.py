@@ -19,6 +19,8 @@ Runtime: TypeAlias = Callable[[np.ndarray], np.ndarray]
 
 INPUT, OUTPUT = "pixel_values", "heatmaps"
 FILES: dict[Format, str] = {"onnx": "model.onnx", "openvino": "openvino_model.xml"}
+# Weights beside them; of ONNX those of large models.
+COMPANIONS: dict[Format, str] = {"onnx": "model.onnx.data", "openvino": "openvino_model.bin"}
 READERS: dict[Format, tuple[Backend, ...]] = {"onnx": ("onnxruntime", "openvino"), "openvino": ("openvino",)}
 _EXTRAS: dict[Backend, str] = {"onnxruntime": "onnx", "openvino": "openvino"}
 
