@@ -32,7 +32,7 @@ INERT_KEYS = {
 _LIBRARY_KEYS = {
     *("name_or_path", "attn_implementation", "output_attentions", "output_hidden_states", "torch_dtype", "num_labels"),
     *("_commit_hash", "_attn_implementation_internal", "_experts_implementation_internal", "experts_implementation"),
-    *("auto_map", "custom_pipelines", "_output_attentions", "_experts_implementation"),
+    *("auto_map", "custom_pipelines", "quantization_config", "_output_attentions", "_experts_implementation"),
 }
 
 

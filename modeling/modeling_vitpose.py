@@ -121,8 +121,8 @@ class ViTPoseForPoseEstimation(ViTPosePreTrainedModel):
             pixel_values,
             dataset_index=index if self.config.backbone_config.num_experts > 1 else None,
             interpolate_pos_encoding=interpolate_pos_encoding,
-            output_hidden_states=output_hidden_states,
-            output_attentions=output_attentions,
+            output_hidden_states=_asked_for(output_hidden_states, self.config.output_hidden_states),
+            output_attentions=_asked_for(output_attentions, self.config.output_attentions),
         )
         heatmaps, keypoint_mask = self._decode(features.feature_maps[-1], index)
         if flip_pairs is not None:
@@ -292,6 +292,11 @@ def _auto_map(config: ViTPoseConfig) -> dict[str, str]:
     }
 
 
+def _asked_for(argument: bool | None, setting: bool | None) -> bool | None:
+    """What a call asks for, or else the configuration; where that does not, None: the backbone's own then decides."""
+    return (setting or None) if argument is None else argument
+
+
 def _flip_back(heatmaps: torch.Tensor, flip_pairs: torch.Tensor | Sequence[Sequence[int]]) -> torch.Tensor:
     """Heatmaps (B, K, h, w) of mirrored crops, mirrored back, with the keypoints of each pair swapped."""
     keypoints = heatmaps.shape[1]
@@ -303,6 +308,6 @@ def _flip_back(heatmaps: torch.Tensor, flip_pairs: torch.Tensor | Sequence[Seque
         raise ValueError(
             f"flip_pairs: expected pairs of indices from 0 to {keypoints - 1}, shape (n, 2), got {flip_pairs!r}."
         )
-    index = torch.arange(keypoints, device=heatmaps.device)
+    index, pairs = torch.arange(keypoints, device=heatmaps.device), pairs.long()
     index[pairs[:, 0]], index[pairs[:, 1]] = pairs[:, 1], pairs[:, 0]
     return heatmaps[:, index].flip(-1)

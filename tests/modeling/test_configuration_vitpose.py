@@ -130,6 +130,11 @@ def test_schema_where_none_is_given(options: dict[str, Any], name: str, count: i
     assert all(isinstance(index, int) for index in config.label2id.values())
 
 
+def test_how_a_model_is_quantised_stays_in_its_configuration() -> None:
+    quantised = {**ViTPoseConfig().to_dict(), "quantization_config": {"quant_method": "torchao"}}
+    assert ViTPoseConfig.from_dict(quantised).quantization_config == {"quant_method": "torchao"}
+
+
 def _preset(*args: Any, **kwargs: Any) -> Callable[[], ViTPoseConfig]:
     return lambda: ViTPoseConfig.from_preset(*args, **kwargs)
 

@@ -208,7 +208,11 @@ def test_other_dataset_indices_are_refused(why, index, message: str, model: Mode
 PAIRS = get_keypoint_schema("coco").flip_pairs
 
 
-@pytest.mark.parametrize("pairs", [PAIRS, [list(pair) for pair in PAIRS], torch.tensor(PAIRS)], ids=type)
+@pytest.mark.parametrize(
+    "pairs",
+    [PAIRS, [list(pair) for pair in PAIRS], torch.tensor(PAIRS), torch.tensor(PAIRS, dtype=torch.int32)],
+    ids=["tuples", "lists", "int64", "int32"],
+)
 def test_flip_pairs_bring_mirrored_heatmaps_back(pairs: Any, model: Model, crops: torch.Tensor) -> None:
     expected = model(crops).heatmaps.flip(-1)[:, list(get_keypoint_schema("coco").flip_index)]
     assert torch.equal(model(crops, flip_pairs=pairs).heatmaps, expected)
@@ -222,6 +226,16 @@ def test_no_flip_pairs_mirror_alone(model: Model, crops: torch.Tensor) -> None:
 def test_other_flip_pairs_are_refused(pairs: list, model: Model, crops: torch.Tensor) -> None:
     with pytest.raises(ValueError, match=r"flip_pairs: expected pairs of indices from 0 to 16, shape \(n, 2\), got"):
         model(crops, flip_pairs=pairs)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("of_backbone", [False, True])
+def test_a_configuration_may_ask_for_hidden_states(of_backbone: bool, small_model, random_crops) -> None:
+    model = small_model("base")
+    crops, config = random_crops(model), model.config.backbone_config if of_backbone else model.config
+    config.output_hidden_states = True
+    assert len(model(crops).hidden_states) == 3
+    assert model(crops, output_hidden_states=False).hidden_states is None
 
 
 @torch.no_grad()
