@@ -117,7 +117,8 @@ class ViTPoseImageProcessor(BaseImageProcessor):
             `(num_people, num_keypoints)`, see [`encode_heatmaps`].
         """
         settings = self._call_settings(pixel_settings)
-        dtype = _checked_dtype(dtype)
+        as_numpy = return_tensors is not None and TensorType(return_tensors) is TensorType.NUMPY
+        dtype = _checked_dtype(dtype, as_numpy)
         images = list_images(images)
         tables = parse_boxes(boxes, num_images=len(images))
         matrices = self._matrices(_join(tables), self._crop_size)  # (num_people, 2, 3)
@@ -132,6 +133,8 @@ class ViTPoseImageProcessor(BaseImageProcessor):
         if keypoints is not None:
             targets = self._targets(parse_keypoints(keypoints, boxes=tables), matrices)
             data |= {name: target.to(pixel_values.device) for name, target in targets.items()}
+        if as_numpy:
+            data = {name: values.cpu() for name, values in data.items()}
         return BatchFeature(data=data, tensor_type=return_tensors)
 
     def _cut(
@@ -294,11 +297,13 @@ def _load(
         raise kind(f"images[{index}]: {error}") from error
 
 
-def _checked_dtype(dtype: torch.dtype | None) -> torch.dtype:
+def _checked_dtype(dtype: torch.dtype | None, as_numpy: bool) -> torch.dtype:
     if dtype is None:
         return torch.float32
     if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
         raise TypeError(f"dtype must be a floating type of torch, such as torch.bfloat16, got {dtype!r}.")
+    if as_numpy and dtype not in (torch.float16, torch.float32, torch.float64):
+        raise ValueError(f"dtype: numpy has no {dtype}: take torch.float32 or torch.float16, or return_tensors='pt'.")
     return dtype
 
 

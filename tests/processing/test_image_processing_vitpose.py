@@ -149,6 +149,8 @@ def test_images_in_any_container():
 def test_arrays_where_asked_for():
     batch = ViTPoseImageProcessor()(PHOTO, boxes=[BOXES], return_tensors="np")
     assert isinstance(batch.pixel_values, np.ndarray)
+    with pytest.raises(ValueError, match="dtype: numpy has no torch.bfloat16: take torch.float32"):
+        ViTPoseImageProcessor()(PHOTO, boxes=[BOXES], return_tensors="np", dtype=torch.bfloat16)
 
 
 def outputs_with_scores(*scores: float) -> SimpleNamespace:
