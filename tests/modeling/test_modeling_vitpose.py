@@ -14,7 +14,7 @@ from vitpose.modeling import modeling_vitpose_backbone
 from vitpose.modeling.decoders_vitpose import ViTPoseSimpleDecoder
 from vitpose.modeling.encoder_vitpose import ViTPoseDropPath
 from vitpose.modeling.loss_vitpose import heatmap_loss
-from vitpose.modeling.positions_vitpose import sine_cosine_positions
+from vitpose.modeling.positions_vitpose import resize_positions, sine_cosine_positions
 
 Model = ViTPoseForPoseEstimation
 
@@ -118,6 +118,13 @@ def test_positions_start_from_sines_and_cosines(fresh: dict[str, Model]) -> None
             for place, wave in ((row, math.sin), (row, math.cos), (column, math.sin), (column, math.cos)):
                 expected += [wave(place / 10000 ** (i / 48)) for i in range(48)]
             torch.testing.assert_close(table[1 + row * 3 + column], torch.tensor(expected), rtol=0, atol=1e-6)
+
+
+def test_positions_are_resized_in_float32_under_autocast() -> None:
+    table = sine_cosine_positions((4, 3), 8)
+    expected = resize_positions(table, from_grid=(4, 3), to_grid=(6, 5))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(resize_positions(table, from_grid=(4, 3), to_grid=(6, 5)), expected)
 
 
 def test_positions_of_widths_beyond_a_multiple_of_four_end_in_zeros() -> None:
