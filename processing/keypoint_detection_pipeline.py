@@ -71,10 +71,11 @@ class KeypointDetectionPipeline(Pipeline):
     def __init__(self, *args: Any, backend: str | None = None, **kwargs: Any) -> None:
         self._detectors: dict[str, Pipeline] = {}
         super().__init__(*args, **kwargs)
-        if not getattr(self.model.config, "keypoint_schemas", None):
+        if not _tells_all(self.model.config):
             raise TypeError(
-                f"model must be a ViTPose model that knows its keypoints, got {type(self.model).__name__}: give its "
-                f"name, or load it with vitpose.ViTPoseForPoseEstimation.from_pretrained."
+                f"model must be a ViTPose model that knows its keypoints and datasets, got "
+                f"{type(self.model).__name__}: give its name, or load it with "
+                f"vitpose.ViTPoseForPoseEstimation.from_pretrained."
             )
         self.image_processor = _as_own_processor(self.image_processor)
         size = (self.image_processor.size.height, self.image_processor.size.width)
@@ -281,6 +282,13 @@ class KeypointDetectionPipeline(Pipeline):
 
 def _given(settings: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if value is not None}
+
+
+def _tells_all(config: Any) -> bool:
+    """Whether a configuration knows its keypoints and datasets; transformers' own does where there are no experts."""
+    if not getattr(config, "keypoint_schemas", None):
+        return False
+    return hasattr(config, "num_datasets") or config.backbone_config.num_experts == 1
 
 
 def _as_own_processor(processor: Any) -> ViTPoseImageProcessor:

@@ -352,9 +352,13 @@ def test_transformers_own_class_gives_the_same(folder, pipe, photos):
     np.testing.assert_allclose(points_of(found), points_of(expected), atol=1e-3)
 
 
-def test_a_model_that_does_not_tell_its_keypoints_is_refused(folder):
+@pytest.mark.parametrize("missing", ["keypoints", "datasets"])
+def test_a_model_that_does_not_tell_its_keypoints_is_refused(missing, folder):
     stock = VitPoseForPoseEstimation.from_pretrained(folder)
-    del stock.config.keypoint_schemas
+    if missing == "keypoints":
+        del stock.config.keypoint_schemas
+    else:
+        stock.config.backbone_config.num_experts = 6
     with pytest.raises(TypeError, match="load it with vitpose.ViTPoseForPoseEstimation.from_pretrained"):
         pipeline("keypoint-detection", model=stock, image_processor=ViTPoseImageProcessor(), device="cpu")
 
