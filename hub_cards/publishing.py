@@ -16,6 +16,8 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
 from vitpose.modeling.configuration_vitpose import ViTPoseConfig
+from vitpose.modeling.configuration_vitpose_mim import ViTPoseMaskedImageModelingConfig
+from vitpose.modeling.modeling_vitpose_mim import ViTPoseForMaskedImageModeling
 
 from .benchmark import Benchmark, eval_results_file
 from .card import write_model_card
@@ -34,7 +36,7 @@ from .exported_card import write_exported_card
 from .exported_folder import check_runs, exported_files, is_exported
 from .hand_written import CardParts
 from .hub_upload import Destination, upload
-from .travelling_code import CONFIG, add_pipeline, endpoint_files
+from .travelling_code import CONFIG, add_pipeline, endpoint_files, load_whole, read_json
 
 logger = logging.getLogger(__name__)
 
@@ -76,9 +78,10 @@ def publish(
     """Make the folder of a model a repository on the Hub, or a new commit of one, in a single commit.
 
     Weights, config, processor, card, the pictures it shows, figures, the code that `trust_remote_code` runs, and what
-    an Inference Endpoint needs; of an exported model all but the last two. Files that have not changed are not sent
-    again, and what was written by hand into the card on the Hub stays. A broken connection is tried again; after a
-    failure nothing is visible, and the next call sends what is missing. The token is `hf auth login`'s or `HF_TOKEN`.
+    an Inference Endpoint needs; of an exported model all but the last two, of a pre-trained one all but the last. Files
+    that have not changed are not sent again, and what was written by hand into the card on the Hub stays. A broken
+    connection is tried again; after a failure nothing is visible, and the next call sends what is missing. The token is
+    `hf auth login`'s or `HF_TOKEN`.
 
     Args:
         folder: With a model and its image processor, as a run or `save_pretrained` leaves it, or an exported model,
@@ -139,8 +142,14 @@ def _saved(folder: Path, scratch: Path, repo_id: str, max_shard_size: str | None
     if max_shard_size is not None:
         files = {name: source for name, source in files.items() if name not in names}
         files |= reshard(paths, scratch / "shards", max_shard_size)
-    files |= add_pipeline(folder, scratch / "saved") | endpoint_files(folder)
-    if not (card := folder / CARD).is_file():
+    card = folder / CARD
+    if read_json(folder / CONFIG).get("model_type") == ViTPoseMaskedImageModelingConfig.model_type:
+        load_whole(folder, ViTPoseForMaskedImageModeling)  # it finds no keypoints: it has no pipeline, no endpoint
+        if not card.is_file():
+            raise FileNotFoundError(f"{folder} lacks {CARD}: publish the folder of the pre-training run, which has it.")
+    else:
+        files |= add_pipeline(folder, scratch / "saved") | endpoint_files(folder)
+    if not card.is_file():
         config = ViTPoseConfig.from_pretrained(folder)
         card = write_model_card(scratch / repo_id.split("/")[1], model_config=config, picture=None)
     return files | {CARD: _card(card, repo_id, example_pictures(folder)).encode()}, names

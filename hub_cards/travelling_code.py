@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from transformers import PreTrainedModel
 from transformers.dynamic_module_utils import get_relative_imports
 
 from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
@@ -28,7 +29,17 @@ def add_pipeline(folder: Path, scratch: Path) -> dict[str, Path]:
     Raises:
         ValueError: The weights are not those of the config.
     """
-    loaded: Any = ViTPoseForPoseEstimation.from_pretrained(folder, output_loading_info=True)
+    model = load_whole(folder, ViTPoseForPoseEstimation)
+    if read_json(folder / CONFIG).get("custom_pipelines"):
+        return {}
+    processor = ViTPoseImageProcessor.from_pretrained(folder)
+    KeypointDetectionPipeline(model=model, image_processor=processor, device="cpu").save_pretrained(scratch)
+    return {path.name: path for path in scratch.iterdir() if ".safetensors" not in path.name}
+
+
+def load_whole(folder: Path, kind: type[PreTrainedModel]) -> Any:
+    """The model of a folder; raises `ValueError` where its weights are not those of the config."""
+    loaded: Any = kind.from_pretrained(folder, output_loading_info=True)
     model, info = loaded
     wrong = [*info["missing_keys"], *info["mismatched_keys"]]
     if wrong:
@@ -36,11 +47,7 @@ def add_pipeline(folder: Path, scratch: Path) -> dict[str, Path]:
             f"{folder}: {len(wrong)} weights that the config asks for are missing or of another shape, the first is "
             f"{sorted(map(str, wrong))[0]}. Save the model again, config and weights together."
         )
-    if read_json(folder / CONFIG).get("custom_pipelines"):
-        return {}
-    processor = ViTPoseImageProcessor.from_pretrained(folder)
-    KeypointDetectionPipeline(model=model, image_processor=processor, device="cpu").save_pretrained(scratch)
-    return {path.name: path for path in scratch.iterdir() if ".safetensors" not in path.name}
+    return model
 
 
 def endpoint_files(folder: Path) -> dict[str, Path]:

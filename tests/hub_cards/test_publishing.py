@@ -18,8 +18,18 @@ from publishing_help import REPO, change_weights
 from skimage.data import astronaut
 from transformers import VitPoseForPoseEstimation
 
-from vitpose import ViTPoseConfig, ViTPoseForPoseEstimation, ViTPoseImageProcessor, cli, publish, write_model_card
+from vitpose import (
+    ViTPoseConfig,
+    ViTPoseForMaskedImageModeling,
+    ViTPoseForPoseEstimation,
+    ViTPoseImageProcessor,
+    ViTPoseMaskedImageModelingConfig,
+    cli,
+    publish,
+    write_model_card,
+)
 from vitpose.hub_cards.benchmark import Benchmark
+from vitpose.hub_cards.pretraining_card import write_pretraining_card
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of huggingface_hub itself
 
@@ -42,6 +52,35 @@ def test_a_folder_becomes_a_repository_in_one_commit(hub, checkpoint):
     assert publication.url == f"{hub.endpoint}/{REPO}/commit/{hub.head(REPO).oid}"
     assert not hub.repos[REPO].private
     assert f'checkpoint = "{REPO}"' in hub.card(REPO) and "Nothing has been measured" in hub.card(REPO)
+
+
+@pytest.fixture
+def pretrained(tmp_path) -> Path:
+    """Folder of a small masked autoencoder with its processor and its card."""
+    folder = tmp_path / "my-mae"
+    config = ViTPoseMaskedImageModelingConfig.from_preset("tiny", image_size=(64, 48), num_hidden_layers=1)
+    ViTPoseForMaskedImageModeling(config).save_pretrained(folder)
+    ViTPoseImageProcessor(size={"height": 64, "width": 48}).save_pretrained(folder)
+    Image.new("RGB", (8, 8)).save(folder / "reconstructions.png")
+    facts = {"dataset_name": "my people", "trained_on": "my people", "recipe": {}, "command": "run"}
+    figures = {"metrics": {"reconstruction_loss": 0.5}, "cost": {"hardware": "a CPU", "seconds": 1.0}}
+    write_pretraining_card(folder, model_config=config, **figures, **facts)
+    return folder
+
+
+def test_a_pretrained_backbone_is_published_with_its_own_code_and_no_pipeline(hub, pretrained):
+    publish(pretrained, REPO)
+    files = hub.paths(REPO)
+    assert {"model.safetensors", "modeling_vitpose_mim.py", "reconstructions.png"} <= files
+    assert not {"handler.py", "keypoint_detection_pipeline.py"} & files
+    assert f'checkpoint = "{REPO}"' in hub.card(REPO)
+    assert type(ViTPoseForMaskedImageModeling.from_pretrained(REPO)) is ViTPoseForMaskedImageModeling
+
+
+def test_a_pretrained_backbone_needs_its_card(pretrained):
+    (pretrained / "README.md").unlink()
+    with pytest.raises(FileNotFoundError, match=r"my-mae lacks README.md: publish the folder of the pre-training run"):
+        publish(pretrained, REPO, dry_run=True)
 
 
 def test_the_card_of_a_run_keeps_its_figures_and_shows_its_picture(hub, checkpoint):
