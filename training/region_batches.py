@@ -1,7 +1,7 @@
 """Batches of crops, cut where it is fastest: by the loader's workers, or on the device that trains.
 
-Cutting takes a third of a worker's time (benchmarks/README.md), and the pixels that crops of a common photo are cut from
-are fewer bytes to move than normalised crops are: so where a GPU trains it cuts, and the workers only decode.
+Cutting takes a third of a worker's time (benchmarks/README.md), and the pixels that crops of a common photo are cut
+from are fewer bytes to move than normalised crops are: so where a GPU trains it cuts, and the workers only decode.
 """
 
 from collections.abc import Callable, Mapping, Sequence
