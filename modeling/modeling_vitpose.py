@@ -14,7 +14,7 @@ from transformers import VitPoseConfig
 from transformers.utils import ModelOutput, logging
 from transformers.utils.generic import can_return_tuple
 
-from .configuration_vitpose import STOCK_MODEL_TYPE, ViTPoseConfig
+from .configuration_vitpose import ViTPoseConfig
 from .configuration_vitpose_backbone import ExpertKind
 from .dataset_index_vitpose import check_dataset_index, one_per_sample
 from .feedforward_vitpose import DatasetIndex
@@ -268,7 +268,7 @@ class ViTPoseFromStockConfig(ViTPoseForPoseEstimation):
 
 def _as_own_config(config: ViTPoseConfig | VitPoseConfig) -> ViTPoseConfig:
     """Ours, also of transformers' own. That knows labels only: where they were changed, its schema is out of date."""
-    if config.model_type != STOCK_MODEL_TYPE:
+    if not isinstance(config, VitPoseConfig):
         return config
     values = {**config.to_dict(), "attn_implementation": config._attn_implementation}
     own = ViTPoseConfig.from_dict(values, id2label=config.id2label)
