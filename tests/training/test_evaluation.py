@@ -1,6 +1,7 @@
 """Evaluation: the flip test, the way back to the image, and figures that are right at both ends."""
 
 import dataclasses
+import io
 import json
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from datasets import Dataset
 from PIL import Image
 from torch.utils.data import DataLoader
 
@@ -22,6 +24,8 @@ from vitpose.training.evaluation import (
     score,
     to_coco_results,
 )
+from vitpose.training.evaluator import Evaluator
+from vitpose.training.outputs import draw_predictions
 from vitpose.training.pose_dataset import PoseDataset
 from vitpose.training.readers import to_coco_annotations
 from vitpose.training.synthetic import SyntheticPeople
@@ -266,3 +270,18 @@ def test_a_test_set_without_annotations_is_predicted_for_its_server(saved_model,
 def test_a_checkpoint_in_half_precision_is_evaluated_in_float32(model, make_recipe, tmp_path):
     model.bfloat16().save_pretrained(tmp_path / "half")
     assert "AP" in evaluate_model(str(tmp_path / "half"), make_recipe()).metrics
+
+
+def test_photos_of_sixteen_bits_are_drawn(saved_model, make_recipe, tmp_path):
+    values = np.linspace(0, 65535, 80 * 60).reshape(80, 60).astype(np.uint16)
+    data = io.BytesIO()
+    Image.fromarray(values).save(data, format="PNG")
+    row = {"image": {"bytes": data.getvalue(), "path": None}, "bbox": [5.0, 5.0, 40.0, 60.0]}
+    (tmp_path / "deep").mkdir()
+    Dataset.from_list([{**row, "keypoints": [[20.0, 30.0, 2.0]] * 17}]).to_parquet(tmp_path / "deep" / "val-0.parquet")
+    recipe = make_recipe(data="people", data_dir=str(tmp_path / "deep"), schema="coco", eval_people=None)
+    model = ViTPoseForPoseEstimation.from_pretrained(saved_model)
+    accelerator = Accelerator(cpu=True)
+    evaluator = Evaluator.build(recipe, accelerator, model.config)
+    draw_predictions(evaluator, evaluator(accelerator.prepare_model(model, evaluation_mode=True)), tmp_path / "p.png")
+    assert np.asarray(Image.open(tmp_path / "p.png").convert("L")).std() > 10  # grey from black to white
