@@ -103,7 +103,7 @@ class Demo:
         config = self._pipeline(model).model.config
         if getattr(config, "num_datasets", 1) == 1:
             return [config.keypoint_schemas[0]["name"]]
-        return config.dataset_names or [str(index) for index in range(config.num_datasets)]
+        return list(config.named_datasets) or [str(index) for index in range(config.num_datasets)]
 
     def find(
         self,

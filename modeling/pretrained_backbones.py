@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
@@ -93,10 +94,12 @@ def read_weights(path: str | Path) -> StateDict:
     file = path / "model.safetensors" if path.is_dir() else path
     if not file.is_file():
         raise FileNotFoundError(f"No checkpoint at {file}: expected a .safetensors or .pth file, or a folder with one.")
-    if file.suffix == ".safetensors":
-        return load_file(file)
     try:
+        if file.suffix == ".safetensors":
+            return load_file(file)
         content = torch.load(file, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, SafetensorError) as error:  # of torch and safetensors, about broken files
+        raise ValueError(f"{file} cannot be read as a checkpoint: {error}. Get or save it again.") from error
     except pickle.UnpicklingError as error:
         raise ValueError(
             f"{file} holds more than tensors, and reading that would run code from the file: {error}. Save its state "

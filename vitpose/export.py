@@ -113,7 +113,7 @@ def _of_one_dataset(model: ViTPoseForPoseEstimation, dataset: str | int | None) 
         config.dataset_index(0 if dataset is None else dataset)
         return model
     if dataset is None:
-        names = config.dataset_names or [f"0 to {config.num_datasets - 1}"]
+        names = list(config.named_datasets) or [f"0 to {config.num_datasets - 1}"]
         raise ValueError(
             f"This model has several datasets and a file is written for one: say which, --dataset with one of "
             f"{', '.join(names)}."

@@ -16,6 +16,7 @@ from vitpose.modeling.pretrained_backbones import (
     POSITIONS,
     load_pretrained_backbone,
     pad_patch_kernel,
+    read_weights,
 )
 
 WIDTH, HEADS, BLOCKS = 32, 2, 2
@@ -258,3 +259,12 @@ def test_code_in_a_file_never_runs(model, tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_missing_file_is_named(name: str, model, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="expected a .safetensors or .pth file, or a folder with one"):
         load_pretrained_backbone(model, tmp_path / name)
+
+
+@pytest.mark.parametrize("save", [torch.save, save_file], ids=["pth", "safetensors"])
+def test_a_broken_download_is_said_to_be_one(tmp_path, save):
+    file = tmp_path / ("half.safetensors" if save is save_file else "half.pth")
+    save({"weight": torch.ones(100)}, file)
+    file.write_bytes(file.read_bytes()[:300])
+    with pytest.raises(ValueError, match="half.* cannot be read as a checkpoint: .*Get or save it again"):
+        read_weights(file)
