@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from transformers.image_utils import load_image
 
-from .images_vitpose import to_rgb_tensor
+from .images_vitpose import check_path, to_rgb_tensor
 
 _Result = TypeVar("_Result")
 
@@ -98,6 +98,7 @@ class _Reader(Dataset[LoadedImage]):
                 )
             image, boxes = item["image"], item.get("boxes", boxes)
         if isinstance(image, (str, Path)) and not os.path.isfile(image):  # Path.is_file fails on long base64
+            _named(number, check_path, image)
             image = _named(number, load_image, str(image), timeout=self.timeout)
         pixels = _named(number, to_rgb_tensor, image, do_rescale=self.do_rescale)
         return LoadedImage(number=number, pixels=pixels, boxes=boxes)

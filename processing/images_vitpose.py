@@ -85,12 +85,23 @@ def upright_pil(image: ImageSource) -> Image.Image | None:
     """A PIL image or what lies at a path or URL, turned as its EXIF data says; None for arrays and tensors."""
     if isinstance(image, (str, Path)):
         # a URL or base64 otherwise, or a ValueError that says so
+        check_path(image)
         image = Image.open(image) if os.path.isfile(image) else load_image(str(image))
     if not isinstance(image, Image.Image):
         return None
     if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
         image = ImageOps.exif_transpose(image)
     return image
+
+
+def check_path(source: str | Path) -> None:
+    """Raise a ValueError for the path of an image that is not there, which would pass for damaged base64."""
+    text = str(source)
+    if os.path.isfile(text) or "://" in text:
+        return
+    extension = os.path.splitext(text)[1].lower()
+    if isinstance(source, Path) or (extension and extension in Image.registered_extensions()):
+        raise ValueError(f"There is no image file {text}. Check the path.")
 
 
 def cut_to_region(image: Image.Image, region: Sequence[int]) -> tuple[Image.Image, tuple[int, int]]:

@@ -78,10 +78,10 @@ def best_figure(folder: Path) -> float:
 
 
 def log_best(output: Path) -> None:
-    """Say where the best model of a finished run is, and how to publish it."""
+    """Say where the best model of a finished run is, and how to publish the run's folder, which has the card."""
     folder = output / BEST_FOLDER
     if not folder.exists():
         return  # no evaluation gave a number
     best = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     logger.info("best     %s, %.4f after epoch %d, step %d", folder, best["main"], best["epoch"], best["step"])
-    logger.info("publish  %s", shlex.join(["vitpose", "publish", str(folder), "--repo", f"YOUR_NAME/{output.name}"]))
+    logger.info("publish  %s", shlex.join(["vitpose", "publish", str(output), "--repo", f"YOUR_NAME/{output.name}"]))

@@ -1,5 +1,7 @@
 """Photos of every kind become the RGB values that a user sees on the screen."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -195,3 +197,9 @@ def test_lists_of_images():
     assert len(list_images(np.zeros((5, HEIGHT, WIDTH, 3)))) == 5
     with pytest.raises(TypeError, match=r"one flat list, but images\[0\] is a list: flatten it"):
         list_images([[rgb_image()]])
+
+
+@pytest.mark.parametrize("source", ["nothing.jpg", Path("nothing")], ids=["by its name", "a path"])
+def test_a_photo_that_is_not_there_is_said_to_be_missing(source):
+    with pytest.raises(ValueError, match="There is no image file nothing.*Check the path"):
+        to_rgb_tensor(source)

@@ -41,6 +41,11 @@ def test_another_architecture_is_refused(make_recipe, saved, tmp_path: Path) -> 
         build_model(make_recipe(init_from=str(tmp_path / "saved"), decoder="classic"))
 
 
+def test_weights_that_are_not_there_are_not_looked_for_on_the_hub(make_recipe) -> None:
+    with pytest.raises(FileNotFoundError, match="There is no file mae_vit_base.pth"):
+        build_model(make_recipe(init_from="mae_vit_base.pth"))
+
+
 def test_experts_of_another_kind_are_refused(make_recipe, tmp_path: Path) -> None:
     mixture = [{"data": "synthetic"}, {"data": "people", "data_dir": "d", "schema": "mpii"}]
     build_model(make_recipe(mixture=mixture, experts="independent")).save_pretrained(tmp_path / "experts")

@@ -159,7 +159,7 @@ def test_the_summary_names_the_folder_and_the_command(make_recipe, caplog):
         run_recipe(recipe)
     best = Path(recipe.output_dir, "best")
     assert f"best     {best}, {best_figure(best):.4f} after epoch 1, step 3" in caplog.text
-    assert f"publish  vitpose publish {best} --repo YOUR_NAME/run" in caplog.text
+    assert f"publish  vitpose publish {best.parent} --repo YOUR_NAME/run" in caplog.text
 
 
 def test_a_run_may_keep_none_and_a_left_one_is_no_start(make_recipe, tmp_path):

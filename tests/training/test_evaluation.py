@@ -1,5 +1,6 @@
 """Evaluation: the flip test, the way back to the image, and figures that are right at both ends."""
 
+import copy
 import dataclasses
 import io
 import json
@@ -268,7 +269,7 @@ def test_a_test_set_without_annotations_is_predicted_for_its_server(saved_model,
 
 
 def test_a_checkpoint_in_half_precision_is_evaluated_in_float32(model, make_recipe, tmp_path):
-    model.bfloat16().save_pretrained(tmp_path / "half")
+    copy.deepcopy(model).bfloat16().save_pretrained(tmp_path / "half")
     assert "AP" in evaluate_model(str(tmp_path / "half"), make_recipe()).metrics
 
 
