@@ -101,8 +101,7 @@ def publish(
         ValueError: An argument, the weights or the card is not fit to be published.
         FileNotFoundError: The folder lacks a file.
         PermissionError: There is no token, or the Hub does not let it do this.
-        ConnectionError: The Hub cannot be reached.
-        OSError: The Hub refused for another reason; the message gives it.
+        ConnectionError, OSError: The Hub cannot be reached, or refused for another reason; the message gives it.
     """
     destination = Destination(
         repo_id=repo_id, private=private, create_pr=create_pr, revision=revision, tag=tag, collection=collection

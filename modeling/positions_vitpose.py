@@ -35,10 +35,8 @@ def resize_positions(positions: torch.Tensor, *, from_grid: tuple[int, int], to_
         _bicubic_matrix(before, after, positions.device) for before, after in zip(from_grid, to_grid, strict=True)
     )
     grid = positions[:, 1:].float().unflatten(1, from_grid)  # (1, rows, columns, C)
-    kind = (
-        positions.device.type if positions.device.type != "meta" else "cpu"
-    )  # tensors without values know no autocast
-    with torch.autocast(kind, enabled=False):
+    device = positions.device.type if positions.device.type != "meta" else "cpu"  # which knows no autocast
+    with torch.autocast(device, enabled=False):
         grid = columns @ (rows @ grid.flatten(2)).unflatten(2, (from_grid[1], -1))  # (1, new rows, new columns, C)
     return torch.cat([positions[:, :1], grid.flatten(1, 2).to(positions.dtype)], dim=1)
 

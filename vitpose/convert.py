@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from safetensors import SafetensorError
 
 from .modeling.conversion import convert_checkpoint, describe, to_authors
 from .modeling.modeling_vitpose import ViTPoseForPoseEstimation
@@ -48,12 +47,9 @@ def convert(
     """
     if out.exists() and (out.is_file() or any(out.iterdir())):
         raise FileExistsError(f"{out} exists already: choose another place, or delete it.")
-    try:
-        model = convert_checkpoint(
-            resolve_model(source), datasets=datasets, image_size=image_size, num_attention_heads=num_attention_heads
-        )
-    except (RuntimeError, EOFError, SafetensorError) as error:  # of torch and safetensors, about broken files
-        raise ValueError(f"{source} cannot be read as a checkpoint: {error}. Get or save it again.") from error
+    model = convert_checkpoint(
+        resolve_model(source), datasets=datasets, image_size=image_size, num_attention_heads=num_attention_heads
+    )
     if fold is not None:
         model = model.fold_experts(fold)
     if to == "authors":
