@@ -127,12 +127,15 @@ def test_accumulated_batches_equal_a_big_one(tmp_path, make_recipe, read_log):
     assert len(big) == 6
 
 
-def test_samples_of_an_accumulated_step_count_alike(tmp_path, make_recipe, read_weights):
-    """Nine people in batches of 4, 4 and 1 take the step of one batch of nine."""
+def test_samples_of_an_accumulated_step_count_alike(tmp_path, make_recipe, monkeypatch, read_weights):
+    """Nine people in batches of 4, 4 and 1 take the step of one batch of nine; Adam would not tell its length."""
+    share_of_step, shares = Trainer._share_of_step, []
+    monkeypatch.setattr(Trainer, "_share_of_step", lambda *given: shares.append(share_of_step(*given)) or shares[-1])
     whole = make_recipe(train_people=9, batch_size=9, output_dir=str(tmp_path / "whole"))
     parts = {"train_people": 9, "batch_size": 4, "gradient_accumulation_steps": 3}
     for recipe in (whole, make_recipe(**parts, output_dir=str(tmp_path / "parts"))):
         run_recipe(replace(recipe, learning_rate=1e-3, drop_path_rate=0.0))
+    assert shares == pytest.approx([1, 4 / 9, 4 / 9, 1 / 9])
     one, other = (read_weights(tmp_path / name) for name in ("whole", "parts"))
     for name, values in one.items():
         torch.testing.assert_close(other[name], values, atol=2e-5, rtol=0, msg=name)
