@@ -14,8 +14,8 @@ from pathlib import Path
 from training_runs import FIGURES, print_table, trained, write_people
 
 from vitpose import TINY_CHECKPOINT
-from vitpose.training.evaluate_saved import evaluate_model
-from vitpose.training.recipe import Recipe
+from vitpose.training.config.recipe import Recipe
+from vitpose.training.evaluation.saved import evaluate_model
 
 
 def main() -> None:

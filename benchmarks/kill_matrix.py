@@ -22,7 +22,7 @@ import yaml
 from safetensors.torch import load_file
 from training_runs import write_people
 
-from vitpose.training.checkpoints import list_checkpoints
+from vitpose.training.engine.checkpoints import list_checkpoints
 
 RUN = Path(__file__).resolve().parents[1] / "training" / "run.py"
 # Two epochs of six steps, fewer with accumulated gradients.

@@ -22,10 +22,11 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from vitpose import get_keypoint_schema
-from vitpose.training.augmentation import Augmentation
-from vitpose.training.machine import usable_cores
-from vitpose.training.pose_dataset import EpochSampler, PoseDataset
-from vitpose.training.region_batches import RegionCollator
+from vitpose.base.machine import usable_cores
+from vitpose.training.samples.augmentation import Augmentation
+from vitpose.training.samples.collate import RegionCollator
+from vitpose.training.samples.pose import PoseDataset
+from vitpose.training.samples.sampler import EpochSampler
 
 SIZE = 640, 480  # width, height
 AUGMENTATION = Augmentation(flip_probability=0.5, half_body_probability=0.3, scale=0.5, rotation=40.0)

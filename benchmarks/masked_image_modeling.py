@@ -14,7 +14,7 @@ from typing import Any
 
 from training_runs import print_table, trained, training_losses, write_people
 
-from vitpose.training.recipe import Recipe
+from vitpose.training.config.recipe import Recipe
 
 
 def pretrain(chosen: argparse.Namespace, shared: dict[str, Any]) -> Recipe:

@@ -69,8 +69,8 @@ def _keypoints(count: int, rng: np.random.Generator, labelled: bool) -> list[flo
 def index(file: Path, *, wholebody: bool) -> None:
     """Read the file and print the figures of this process."""
     from vitpose.modeling.keypoint_schemas import get_keypoint_schema
-    from vitpose.training.coco_people import read_coco
-    from vitpose.training.wholebody_reader import read_wholebody
+    from vitpose.training.data.readers.coco import read_coco
+    from vitpose.training.data.readers.wholebody import read_wholebody
 
     before = _peak_gib()
     start, start_cpu = time.perf_counter(), time.process_time()

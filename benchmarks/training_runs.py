@@ -13,12 +13,12 @@ from datasets import Dataset
 from tqdm.auto import tqdm
 
 from vitpose import get_keypoint_schema
-from vitpose.training.files import whole_file
-from vitpose.training.people_columns import PEOPLE_FEATURES
-from vitpose.training.recipe import Recipe
+from vitpose.base.files import whole_file
+from vitpose.training.config.recipe import Recipe
+from vitpose.training.data.columns import PEOPLE_FEATURES
+from vitpose.training.samples.sources import EVALUATION_SEED
 from vitpose.training.session import run_recipe
-from vitpose.training.sources import EVALUATION_SEED
-from vitpose.training.synthetic import SyntheticPeople
+from vitpose.training.synthetic.people import SyntheticPeople
 
 TRAINING_SEED = 1
 FIGURES = ("AP", "PCK")

@@ -20,7 +20,7 @@ from transformers import VitPoseConfig, VitPoseForPoseEstimation
 
 from vitpose import ViTPoseConfig, ViTPoseForPoseEstimation
 from vitpose.modeling.loss_vitpose import sample_losses
-from vitpose.training.compilation import compile_blocks
+from vitpose.training.engine.compilation import compile_blocks
 
 CUDA = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if CUDA else "cpu")

@@ -15,9 +15,9 @@ from PIL import Image
 from skimage.data import astronaut
 
 from vitpose import get_keypoint_schema
-from vitpose.cli import _parser
-from vitpose.cli_evaluate import evaluation_recipe
-from vitpose.training.recipe_reading import parse_recipe
+from vitpose.cli.evaluate import evaluation_recipe
+from vitpose.cli.main import _parser
+from vitpose.training.config.parsing import parse_recipe
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PAGES = [path for path in (CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("**/*.md"))) if path.exists()]

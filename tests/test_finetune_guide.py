@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from vitpose import SyntheticPeople, ViTPoseForPoseEstimation, get_keypoint_schema
-from vitpose.cli import main
-from vitpose.training.own_schema import schema_from_annotations
-from vitpose.training.recipe import Recipe
+from vitpose.cli.main import main
+from vitpose.training.config.recipe import Recipe
+from vitpose.training.data.schema_from_coco import schema_from_annotations
 
 NAMES = ["nose", "left_wrist", "right_wrist", "left_ankle", "right_ankle", "belt_buckle"]
 SKELETON = [[2, 1], [3, 1], [4, 6], [5, 6]]

@@ -12,11 +12,12 @@ import sys
 import torch
 from transformers.utils.logging import disable_progress_bar
 
-from vitpose.training.machine import usable_cores
-from vitpose.training.preemption import PreemptedError
-from vitpose.training.recipe_reading import parse_recipe
-from vitpose.training.session import run_recipe
-from vitpose.training.trainer import NonFiniteLossError
+from vitpose.base.machine import usable_cores
+
+from .config.parsing import parse_recipe
+from .engine.preemption import PreemptedError
+from .engine.trainer import NonFiniteLossError
+from .session import run_recipe
 
 
 def main(arguments: list[str] | None = None) -> int:

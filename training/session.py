@@ -12,21 +12,22 @@ from accelerate.utils import ProjectConfiguration
 
 from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
 
-from .assembly import build_model, build_training_loader
-from .best_model import BEST_FOLDER, keep_best, log_best
-from .checkpoints import list_checkpoints, load_checkpoint
-from .compilation import check_not_compiled, compile_blocks
-from .distillation import build_objective, load_teacher
-from .evaluator import Evaluator
-from .optimisation import make_optimizer
-from .outputs import write_outputs
-from .pretraining import assemble_pretraining
-from .pretraining_outputs import write_pretraining_outputs
-from .profiling import profile_run
-from .recipe import Recipe
-from .sharding import autocast_forward, check_sharded, sharding_plugin
-from .trainer import RunLog, Trainer
-from .weight_average import WeightAverage
+from .config.recipe import Recipe
+from .engine.checkpoints import list_checkpoints, load_checkpoint
+from .engine.compilation import check_not_compiled, compile_blocks
+from .engine.distillation import build_objective, load_teacher
+from .engine.model_building import build_model
+from .engine.optimizer import make_optimizer
+from .engine.profiling import profile_run
+from .engine.sharding import autocast_forward, check_sharded, sharding_plugin
+from .engine.trainer import RunLog, Trainer
+from .engine.weight_average import WeightAverage
+from .evaluation.evaluator import Evaluator
+from .results.best_model import BEST_FOLDER, keep_best, log_best
+from .results.masked_image import assemble_pretraining
+from .results.masked_image_outputs import write_pretraining_outputs
+from .results.run_outputs import write_outputs
+from .samples.loaders import build_training_loader
 
 logger = logging.getLogger(__name__)
 

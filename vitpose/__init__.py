@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 from .auto import register
 
 if TYPE_CHECKING:
-    from .export import export_model
-    from .exported_model import ExportedModel
-    from .hub_cards.card import write_model_card
-    from .hub_cards.pretraining_card import write_pretraining_card
-    from .hub_cards.publishing import publish
+    from .base.bundled import TINY_CHECKPOINT
+    from .export.export import export_model
+    from .export.model import ExportedModel
+    from .hub_cards.cards.card import write_model_card
+    from .hub_cards.cards.pretraining_card import write_pretraining_card
+    from .hub_cards.publish.publishing import publish
     from .modeling.configuration_vitpose import ViTPoseConfig
     from .modeling.configuration_vitpose_backbone import ViTPoseBackboneConfig
     from .modeling.configuration_vitpose_mim import ViTPoseMaskedImageModelingConfig
-    from .modeling.conversion import convert_checkpoint
+    from .modeling.convert.conversion import convert_checkpoint
     from .modeling.keypoint_schemas import KeypointSchema, get_keypoint_schema
     from .modeling.modeling_vitpose import ViTPoseForPoseEstimation
     from .modeling.modeling_vitpose_backbone import ViTPoseBackbone
@@ -27,11 +28,10 @@ if TYPE_CHECKING:
     from .processing.image_processing_vitpose import ViTPoseImageProcessor
     from .processing.keypoint_detection_pipeline import KeypointDetectionPipeline
     from .processing.prediction_vitpose import predict_heatmaps
-    from .training.dataset_reading import read_dataset
-    from .training.metric_modules import load_metric
-    from .training.metrics import coco_keypoint_metrics
-    from .training.packaged import TINY_CHECKPOINT
-    from .training.synthetic import SyntheticPeople
+    from .training.data.loading import read_dataset
+    from .training.metrics.coco import coco_keypoint_metrics
+    from .training.metrics.modules import load_metric
+    from .training.synthetic.people import SyntheticPeople
 
 __version__ = "0.1.0.dev0"
 
@@ -63,11 +63,11 @@ __all__ = [
 ]
 
 _HOMES = {
-    "TINY_CHECKPOINT": "training.packaged",
-    "ExportedModel": "exported_model",
+    "TINY_CHECKPOINT": "base.bundled",
+    "ExportedModel": "export.model",
     "KeypointDetectionPipeline": "processing.keypoint_detection_pipeline",
     "KeypointSchema": "modeling.keypoint_schemas",
-    "SyntheticPeople": "training.synthetic",
+    "SyntheticPeople": "training.synthetic.people",
     "ViTPoseBackbone": "modeling.modeling_vitpose_backbone",
     "ViTPoseBackboneConfig": "modeling.configuration_vitpose_backbone",
     "ViTPoseConfig": "modeling.configuration_vitpose",
@@ -75,17 +75,17 @@ _HOMES = {
     "ViTPoseForPoseEstimation": "modeling.modeling_vitpose",
     "ViTPoseImageProcessor": "processing.image_processing_vitpose",
     "ViTPoseMaskedImageModelingConfig": "modeling.configuration_vitpose_mim",
-    "coco_keypoint_metrics": "training.metrics",
-    "convert_checkpoint": "modeling.conversion",
+    "coco_keypoint_metrics": "training.metrics.coco",
+    "convert_checkpoint": "modeling.convert.conversion",
     "draw_poses": "processing.drawing",
-    "export_model": "export",
+    "export_model": "export.export",
     "get_keypoint_schema": "modeling.keypoint_schemas",
-    "load_metric": "training.metric_modules",
+    "load_metric": "training.metrics.modules",
     "predict_heatmaps": "processing.prediction_vitpose",
-    "publish": "hub_cards.publishing",
-    "read_dataset": "training.dataset_reading",
-    "write_model_card": "hub_cards.card",
-    "write_pretraining_card": "hub_cards.pretraining_card",
+    "publish": "hub_cards.publish.publishing",
+    "read_dataset": "training.data.loading",
+    "write_model_card": "hub_cards.cards.card",
+    "write_pretraining_card": "hub_cards.cards.pretraining_card",
 }
 
 

@@ -11,7 +11,7 @@ from transformers import (
 )
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from .exported_model import ExportedModel, ViTPoseExportedConfig
+from .export.model import ExportedModel, ViTPoseExportedConfig
 from .modeling.configuration_vitpose import ViTPoseConfig
 from .modeling.configuration_vitpose_backbone import ViTPoseBackboneConfig
 from .modeling.configuration_vitpose_mim import ViTPoseMaskedImageModelingConfig

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import vitpose
-from vitpose.predict import Predictor
+from vitpose.cli.predict import Predictor
 from vitpose.processing.drawing import contact_sheet
 
 STYLES = ("studio", "street")

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vitpose import ViTPoseConfig, ViTPoseForPoseEstimation
-from vitpose.training.optimisation import has_weight_decay
+from vitpose.training.engine.optimizer import has_weight_decay
 
 Model = ViTPoseForPoseEstimation
 

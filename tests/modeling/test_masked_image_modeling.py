@@ -12,8 +12,8 @@ from transformers import AutoModel, AutoModelForPreTraining, ViTMAEConfig, ViTMA
 
 from vitpose import ViTPoseConfig, ViTPoseForMaskedImageModeling, ViTPoseForPoseEstimation
 from vitpose import ViTPoseMaskedImageModelingConfig as Config
+from vitpose.modeling.convert.pretrained_backbones import load_pretrained_backbone
 from vitpose.modeling.modeling_vitpose_mim import patchify, unpatchify
-from vitpose.modeling.pretrained_backbones import load_pretrained_backbone
 
 Model = ViTPoseForMaskedImageModeling
 SIZES = {"hidden_size": 48, "num_attention_heads": 4, "num_hidden_layers": 2}

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from vitpose.modeling.configuration_vitpose import PRESETS
 from vitpose.modeling.keypoint_schemas import get_keypoint_schema
-from vitpose.training import outputs
-from vitpose.training.recipe import Recipe
-from vitpose.training.synthetic import SyntheticPeople
+from vitpose.training.config.recipe import Recipe
+from vitpose.training.results import run_outputs as outputs
+from vitpose.training.synthetic.people import SyntheticPeople
 
 SMALL = {
     "image_size": (64, 48),

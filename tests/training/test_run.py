@@ -18,7 +18,7 @@ from PIL import Image
 from vitpose import ViTPoseForPoseEstimation, ViTPoseImageProcessor
 from vitpose.processing.heatmaps_vitpose import encode_heatmaps
 from vitpose.training import run
-from vitpose.training.checkpoints import list_checkpoints
+from vitpose.training.engine.checkpoints import list_checkpoints
 
 FIELDS = {
     "init_from": "none",

@@ -1,0 +1,84 @@
+"""The card of an exported model: what it was made of, how far it is from torch, how to run it with and without us."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import ModelCard, ModelCardData, hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError
+
+from vitpose.export.model import ViTPoseExportedConfig
+
+from .card import CARD, TASK, is_hub_id, write_card
+from .hand_written import CardParts
+from .model_words import model_schemas, model_words
+
+TEMPLATE = Path(__file__).with_name("templates") / "exported_card.md"
+RUNTIMES = {"onnx": ("ONNX Runtime", "onnxruntime"), "openvino": ("OpenVINO", "openvino")}  # name and package
+
+
+def write_exported_card(
+    folder: str | os.PathLike[str],
+    *,
+    name: str,
+    license: str | None = None,
+    datasets: list[str] | None = None,
+    base_model: str | None = None,
+) -> Path:
+    """Write `README.md` into the folder of an exported model and return its path.
+
+    What was written by hand into an earlier card of the folder stays; a warning names it.
+
+    Args:
+        folder: With the config.json of the exported model.
+        name: What stands for the model in the snippets: the folder's name, or the repository's id.
+        license: Identifier of the weights' licence as the Hub spells it; None where it is not known.
+        datasets: Hub ids of what the model was trained on.
+        base_model: Hub id of the model that was exported; None where it is not on the Hub.
+    """
+    config = ViTPoseExportedConfig.from_pretrained(folder)
+    assert config.exported is not None
+    runtime, package = RUNTIMES[config.exported["format"]]
+    metadata = ModelCardData(
+        library_name=config.exported["format"],
+        pipeline_tag=TASK,
+        license=license,
+        tags=["vitpose", "pose-estimation", *(schema.name for schema in model_schemas(config))],
+        datasets=datasets,
+        base_model=base_model,
+        # the Hub's word for another format of the same weights too; it knows adapter, merge and finetune besides
+        base_model_relation=None if base_model is None else "quantized",
+    )
+    card = ModelCard.from_template(
+        metadata,
+        template_str=TEMPLATE.read_text(encoding="utf-8"),
+        **model_words(config),
+        **config.exported,
+        model_name=name,
+        base_model=base_model,
+        runtime=runtime,
+        package=package,
+    )
+    return write_card(Path(folder) / CARD, CardParts.parse(str(card)).seal().render())
+
+
+def facts_of_source(source: str) -> dict[str, Any]:
+    """Licence, datasets and Hub id of a model, as `write_exported_card` takes them, from its card and its name.
+
+    Args:
+        source: Folder or Hub id.
+
+    Raises:
+        ValueError: The metadata of its card cannot be read.
+    """
+    path = Path(source) / CARD
+    if not os.path.isdir(source):
+        try:
+            path = Path(hf_hub_download(source, CARD))
+        except EntryNotFoundError:  # also where the Hub is out of reach, and the model lies in the cache
+            path = Path()
+    metadata = CardParts.parse(path.read_text(encoding="utf-8")).metadata if path.is_file() else {}
+    known: dict[str, Any] = {key: metadata[key] for key in ("license", "datasets") if key in metadata}
+    return {**known, "base_model": source if is_hub_id(source) else None}

@@ -1,0 +1,131 @@
+"""People keep their numbers, and their boxes follow their keypoints."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from vitpose.video.tracking import PeopleTracker, SeenPeople, follow
+
+pytest.importorskip("trackers", reason="tracking comes with the video extra")
+
+MIN_SCORE = 0.3
+
+
+def paths(time: float) -> np.ndarray:
+    """Boxes (3, 4) of people at a time: one goes right, one left below, one out of the picture at the right."""
+    return np.array([[20 + 60 * time, 20, 40, 90], [400 - 60 * time, 200, 50, 100], [500 + 120 * time, 30, 40, 80]])
+
+
+def run(tracker: PeopleTracker, boxes: np.ndarray, time: float, scores: list[float] | None = None) -> list[int | None]:
+    """The number of each box, None where it is no person."""
+    rows, numbers = tracker.update(boxes, np.array(scores or [0.9] * len(boxes)), time)
+    assert np.array_equal(rows, np.sort(rows))
+    by_row = dict(zip(rows.tolist(), numbers.tolist(), strict=True))
+    return [by_row.get(row) for row in range(len(boxes))]
+
+
+@pytest.mark.parametrize("rate", [5, 10, 30, 60, 120])
+def test_numbers_are_stable_at_any_frame_rate(rate):
+    tracker, rng = PeopleTracker(min_score=MIN_SCORE), np.random.default_rng(0)
+    for index in range(3 * rate):
+        boxes = paths(index / rate) + rng.normal(size=(3, 4))
+        is_there = np.flatnonzero(boxes[:, 0] < 600)
+        order = rng.permutation(is_there) if index else is_there  # a detector's order means nothing
+        assert run(tracker, boxes[order], index / rate) == (order + 1).tolist()
+
+
+def test_everyone_has_a_number_from_their_first_frame_on():
+    tracker = PeopleTracker(min_score=MIN_SCORE)
+    assert run(tracker, paths(0.0)[:1], 0.0) == [1]
+    assert run(tracker, paths(0.1), 0.1) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("pause", "number"),
+    [(0.3, 1), (0.9, 1), (1.5, 2)],
+    ids=["hidden for a moment", "hidden for nearly a second", "away for longer than a second"],
+)
+def test_someone_who_was_not_seen(pause, number):
+    tracker, box = PeopleTracker(min_score=MIN_SCORE), np.array([[100.0, 100, 50, 100]])
+    times = [index / 30 for index in range(15)]
+    assert [run(tracker, box, time) for time in times] == [[1]] * 15
+    for time in np.arange(times[-1] + 1 / 30, times[-1] + pause, 1 / 30):
+        run(tracker, np.empty((0, 4)), time)
+    assert run(tracker, box, times[-1] + pause + 0.01) == [number]
+
+
+def test_a_weak_detection_only_continues_someone():
+    tracker, boxes = PeopleTracker(min_score=MIN_SCORE), paths(0.0)[:2]
+    assert run(tracker, boxes, 0.0, [0.9, 0.2]) == [1, None]
+    assert run(tracker, boxes, 0.1, [0.2, 0.2]) == [1, None]
+    assert run(tracker, boxes, 0.2, [0.2, MIN_SCORE]) == [1, 2]
+
+
+def test_frames_without_people():
+    tracker = PeopleTracker(min_score=MIN_SCORE)
+    for time in (0.0, 0.1):
+        assert run(tracker, np.empty((0, 4)), time) == []
+    assert run(tracker, paths(0.2), 0.2) == [1, 2, 3]
+    assert run(tracker, np.empty((0, 4)), 0.3) == []
+
+
+BODY = np.array([[110.0, 50], [120, 60], [130, 120], [140, 140]])  # x, y of keypoints in the box 100, 40, 50, 120
+RAISED = BODY + np.array([[0, -30], [0, 0], [0, 0], [0, 0]])
+FOLLOWED = [
+    ("nobody moved: the box stays", BODY, [0.9] * 4, [100, 40, 50, 120]),
+    ("the box goes where the keypoints go", BODY + (7, -3), [0.9] * 4, [107, 37, 50, 120]),
+    ("a raised arm lifts the upper edge alone", RAISED, [0.9] * 4, [100, 10, 50, 150]),
+    ("an unsure keypoint moves nothing", RAISED, [0.1, 0.9, 0.9, 0.9], [100, 40, 50, 120]),
+    ("someone who comes nearer fills a larger box", 2 * BODY, [0.9] * 4, [210, 90, 80, 210]),
+    ("half out of the picture is still there", BODY - (120, 0), [0.9] * 4, [-20, 40, 50, 120]),
+    ("out at the left is lost", BODY - (160, 0), [0.9] * 4, None),
+    ("out at the right is lost", BODY + (400, 0), [0.9] * 4, None),
+    ("out below is lost", BODY + (0, 400), [0.9] * 4, None),
+    ("two sure keypoints are too few", BODY, [0.9, 0.9, 0.1, 0.1], None),
+    ("no sure keypoint at all", BODY, [0.1] * 4, None),
+]
+
+
+@pytest.mark.parametrize(("why", "keypoints", "scores", "expected"), FOLLOWED, ids=[row[0] for row in FOLLOWED])
+def test_a_box_follows_the_keypoints(why, keypoints, scores, expected):
+    box, score = np.array([[100.0, 40, 50, 120]]), np.array([0.8])
+    detected = SeenPeople(boxes=box, scores=score, keypoints=BODY[None], keypoint_scores=np.full((1, 4), 0.9))
+    last = SeenPeople(boxes=box, scores=score, keypoints=keypoints[None], keypoint_scores=np.array([scores]))
+    boxes, is_held = follow(detected, last, (480, 400))
+    assert is_held.tolist() == [expected is not None]
+    assert expected is None or boxes[0].tolist() == expected
+
+
+def test_following_nobody():
+    nobody = SeenPeople(
+        boxes=np.empty((0, 4)), scores=np.empty(0), keypoints=np.empty((0, 17, 2)), keypoint_scores=np.empty((0, 17))
+    )
+    boxes, is_held = follow(nobody, nobody, (480, 400))
+    assert boxes.shape == (0, 4) and is_held.shape == (0,)
+
+
+def test_without_the_extra_the_message_says_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "trackers", None)
+    with pytest.raises(ModuleNotFoundError, match=r'needs trackers: pip install "vitpose\[video\]"'):
+        PeopleTracker(min_score=MIN_SCORE)
+
+
+def test_without_a_display_library_the_message_names_the_build_that_needs_none(monkeypatch, tmp_path):
+    (tmp_path / "trackers.py").write_text('raise ImportError("libGL.so.1: cannot open shared object file")')
+    for name in [name for name in sys.modules if name.split(".")[0] == "trackers"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ImportError, match=r"libGL\.so\.1.*pip install opencv-python-headless"):
+        PeopleTracker(min_score=MIN_SCORE)
+
+
+def test_the_extra_is_imported_only_where_it_is_used():
+    code = (
+        "import sys, vitpose, vitpose.cli.main, vitpose.cli.predict_video, vitpose.video.predictor\n"
+        "extra = {'av', 'cv2', 'trackers', 'supervision', 'rich'} & {name.split('.')[0] for name in sys.modules}\n"
+        "assert not extra, extra"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,552 @@
+"""Videos in, tracked people out: files of every kind of trouble, and memory that stays flat."""
+
+import json
+import logging
+import os
+import signal
+import weakref
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vitpose import SyntheticPeople, get_keypoint_schema
+from vitpose.cli import main as cli
+from vitpose.video.files import Frame, VideoReader, VideoWriter, video_source
+from vitpose.video.find_people import BoxesFile, find_whole_image
+from vitpose.video.predict_video import draw_people, predict_video
+from vitpose.video.predictor import VideoPredictor
+
+av = pytest.importorskip("av", reason="videos come with the video extra")
+pytest.importorskip("trackers", reason="tracking comes with the video extra")
+
+SIZE = (320, 240)  # width, height of the clip in pixels
+RATE = 10
+COUNT = 24  # frames
+STEPS = ((6, 0), (-5, 0), (16, 0))  # pixels a frame of the three people; the third leaves at the right
+STARTS = ((5, 10), (240, 130), (170, 5))
+
+
+class Layout:
+    """A predictor of fixed proportions: the keypoints of a box are at the same places of it, whatever the picture."""
+
+    schema = get_keypoint_schema("coco")
+
+    def __init__(self, trembling: float = 0.0) -> None:
+        self._places = np.random.default_rng(0).uniform(0.1, 0.9, (17, 2))
+        self._noise = np.random.default_rng(1)
+        self._trembling = trembling
+
+    def __call__(self, image: Image.Image, boxes: list[list[float]]) -> list[dict]:
+        table = np.reshape(boxes, (-1, 4))
+        keypoints = table[:, None, :2] + self._places * table[:, None, 2:]
+        keypoints = keypoints + self._noise.normal(scale=self._trembling, size=keypoints.shape)
+        return [{"keypoints": own, "scores": np.full(17, 0.9)} for own in keypoints]
+
+
+@pytest.fixture(scope="module")
+def figures() -> list[dict]:
+    """Three generated people, at a third of their size."""
+    people = SyntheticPeople(num_people=3, seed=11)
+    rows = [people[index] for index in range(3)]
+    return [
+        {"image": row["image"].reduce(2), "bbox": [value / 2 for value in row["bbox"]]}  # pixels of the reduced picture
+        for row in rows
+    ]
+
+
+def frame_of(figures: list[dict], index: int, size: tuple[int, int] = SIZE) -> tuple[Image.Image, list[list[float]]]:
+    """A frame of the clip, and the boxes of the people who are in it."""
+    image, boxes = Image.new("RGB", SIZE, (90, 110, 100)), []
+    for figure, (left, top), (right, down) in zip(figures, STARTS, STEPS, strict=True):
+        left, top = left + right * index, top + down * index
+        image.paste(figure["image"], (left, top))
+        x, y, width, height = figure["bbox"]
+        if left + x + width < SIZE[0]:
+            boxes.append([left + x, top + y, width, height])
+    return image.resize(size), boxes
+
+
+@pytest.fixture(scope="module")
+def clip(figures, tmp_path_factory) -> Path:
+    """The clip; beside it the boxes of its people."""
+    path, entries = tmp_path_factory.mktemp("clip") / "street.mp4", []
+    with VideoWriter(path, frame_rate=Fraction(RATE), time_base=Fraction(1, RATE)) as writer:
+        for index in range(COUNT):
+            image, boxes = frame_of(figures, index)
+            writer.write(image, index / RATE)
+            entries += [{"frame": index, "bbox": box} for box in boxes]
+    path.with_suffix(".json").write_text(json.dumps(entries))
+    return path
+
+
+def read(path: Path) -> list[Frame]:
+    with VideoReader(path) as video:
+        return list(video)
+
+
+def read_lines(out: Path) -> list[dict]:
+    return [json.loads(line) for line in (out / "predictions.jsonl").read_text().splitlines()]
+
+
+def run(path: Path | int, out: Path, **settings: object) -> list[dict]:
+    settings = {"predictor": Layout(), "find_people": find_whole_image, **settings}
+    predict_video(VideoPredictor(**settings), path, out)
+    return read_lines(out)
+
+
+def test_people_keep_their_numbers_over_a_clip(clip, tmp_path):
+    lines = run(clip, tmp_path / "out", find_people=BoxesFile(clip.with_suffix(".json")))
+    expected = json.loads(clip.with_suffix(".json").read_text())
+    assert [line["frame"] for line in lines] == list(range(COUNT))
+    assert [line["time"] for line in lines] == pytest.approx(np.arange(COUNT) / RATE)
+    found = [{"frame": line["frame"], "bbox": person["bbox"]} for line in lines for person in line["people"]]
+    assert found == expected
+    numbers = [[person["track_id"] for person in line["people"]] for line in lines]
+    leaves_at = next(index for index, own in enumerate(numbers) if len(own) == 2)
+    assert 0 < leaves_at < COUNT
+    assert numbers == [[1, 2, 3]] * leaves_at + [[1, 2]] * (COUNT - leaves_at)
+
+
+def predict(path: Path, out: Path, *arguments: object) -> int:
+    return cli.main(["predict", *map(str, (path, "--out", out, *arguments))])
+
+
+def test_the_command_predicts_a_clip(clip, tmp_path, caplog):
+    boxes = clip.with_suffix(".json")
+    with caplog.at_level(logging.INFO):
+        assert predict(clip, tmp_path / "out", "--boxes", boxes, "--smooth") == 0
+    lines = read_lines(tmp_path / "out")
+    assert [len(line["people"]) for line in lines] == [len(frame_boxes) for frame_boxes in boxes_by_frame(boxes)]
+    assert {len(person["keypoints"]) for line in lines for person in line["people"]} == {51}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"predictions.jsonl", "street_pose.mp4"}
+    assert "24 frames (to 2.3 s) with 3 people" in caplog.text
+
+
+def boxes_by_frame(path: Path) -> list[list[list[float]]]:
+    entries = json.loads(path.read_text())
+    return [[entry["bbox"] for entry in entries if entry["frame"] == index] for index in range(COUNT)]
+
+
+def test_boxes_beyond_the_end_are_told(clip, tmp_path, caplog):
+    (tmp_path / "boxes.json").write_text(json.dumps([{"frame": 30, "bbox": [0, 0, 5, 5]}]))
+    assert predict(clip, tmp_path / "out", "--boxes", tmp_path / "boxes.json") == 0
+    assert "boxes of 1 frames, up to number 30, which the video does not have" in caplog.text
+
+
+def test_the_command_finds_people_with_a_detector(clip, detector, tmp_path, capsys):
+    everything = ("--detector", detector, "--detector-threshold", 0.0, "--detect-every", 5)
+    assert predict(clip, tmp_path / "out", *everything) == 0
+    lines = read_lines(tmp_path / "out")
+    assert len(lines) == COUNT
+    assert lines[0]["people"]
+    for person in lines[0]["people"]:
+        left, top, width, height = person["bbox"]
+        assert width > 0 and height > 0
+        assert left < SIZE[0] and top < SIZE[1]
+    assert predict(clip, tmp_path / "cats", "--detector", detector, "--detector-labels", "cat") == 2
+    assert "error: The detector has no class 'cat'" in capsys.readouterr().err
+
+
+MISUSES = [
+    (["clip.mp4", "--whole-image", "--detect-every", "2"], "--detect-every is for --detector"),
+    (["a.jpg", "--whole-image", "--smooth"], "--smooth and --detect-every are for videos"),
+    (["a.jpg", "--detector", "d", "--detect-every", "2"], "--smooth and --detect-every are for videos"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), MISUSES, ids=[row[1] for row in MISUSES])
+def test_an_argument_that_would_do_nothing_is_refused(arguments, message, capsys):
+    assert cli.main(["predict", *arguments]) == 2
+    assert f"error: {message}" in capsys.readouterr().err
+
+
+def test_a_line_is_like_a_result_of_coco(clip, tmp_path):
+    (person,) = run(clip, tmp_path / "out")[0]["people"]
+    assert set(person) == {"track_id", "bbox", "keypoints", "score"}
+    assert person["bbox"] == [0, 0, *SIZE]
+    rows = np.reshape(person["keypoints"], (17, 3))
+    (expected,) = Layout()(Image.new("RGB", SIZE), [[0, 0, *SIZE]])
+    assert rows[:, :2] == pytest.approx(expected["keypoints"], abs=1e-4)
+    assert person["score"] == pytest.approx(rows[:, 2].mean())
+
+
+def test_the_drawn_video_has_the_frames_and_times_of_the_clip(clip, tmp_path):
+    run(clip, tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"predictions.jsonl", "street_pose.mp4"}
+    drawn, original = read(tmp_path / "out" / "street_pose.mp4"), read(clip)
+    assert [frame.time for frame in drawn] == pytest.approx([frame.time for frame in original])
+    assert {frame.image.size for frame in drawn} == {SIZE}
+    with VideoReader(tmp_path / "out" / "street_pose.mp4") as video:
+        assert (video.frame_rate, video.num_frames) == (RATE, COUNT)
+
+
+def test_colours_come_through(tmp_path):
+    colours = [(220, 30, 30), (30, 200, 40), (20, 40, 210), (128, 128, 128)]
+    image = Image.new("RGB", (64, 64))
+    for index, colour in enumerate(colours):
+        image.paste(colour, (16 * index, 0, 16 * index + 16, 64))
+    with VideoWriter(tmp_path / "c.mp4", frame_rate=Fraction(25), time_base=Fraction(1, 25)) as writer:
+        writer.write(image, 0.0)
+    (frame,) = read(tmp_path / "c.mp4")
+    for index, colour in enumerate(colours):
+        assert frame.image.getpixel((16 * index + 8, 32)) == pytest.approx(colour, abs=6)
+
+
+def test_uneven_times_are_kept(figures, tmp_path):
+    times = [0.0, 0.04, 0.2, 0.21, 1.5]
+    with VideoWriter(tmp_path / "phone.mp4", frame_rate=Fraction(30), time_base=Fraction(1, 1000)) as writer:
+        for time in times:
+            writer.write(frame_of(figures, 0)[0], time)
+    assert [frame.time for frame in read(tmp_path / "phone.mp4")] == pytest.approx(times)
+    lines = run(tmp_path / "phone.mp4", tmp_path / "out")
+    assert [line["time"] for line in lines] == pytest.approx(times)
+    assert [frame.time for frame in read(tmp_path / "out" / "phone_pose.mp4")] == pytest.approx(times)
+
+
+def remux(source: Path, target: Path, *, degrees: int | None = None) -> Path:
+    """The same pictures in another kind of file, to be shown turned."""
+    with av.open(str(source)) as old, av.open(str(target), "w") as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        if degrees is not None:
+            stream.set_display_rotation(degrees)
+        for packet in old.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                new.mux(packet)
+    return target
+
+
+@pytest.mark.parametrize("degrees", [90, -90, 180])
+def test_a_phone_held_upright_is_turned(degrees, clip, tmp_path):
+    if not hasattr(av.video.stream.VideoStream, "set_display_rotation"):
+        pytest.skip("this release of PyAV cannot write the angle")
+    turned = read(remux(clip, tmp_path / "turned.mp4", degrees=degrees))
+    expected = read(clip)[0].image.rotate(degrees, expand=True)
+    assert np.array_equal(np.array(turned[0].image), np.array(expected))
+    lines = run(tmp_path / "turned.mp4", tmp_path / "out")
+    assert lines[0]["people"][0]["bbox"] == [0, 0, *expected.size]
+    assert read(tmp_path / "out" / "turned_pose.mp4")[0].image.size == expected.size
+
+
+def encode(clip: Path, target: Path, codec: str) -> Path:
+    """The clip in another codec, each frame on its own, so that a file's bytes are spread evenly over its frames."""
+    with av.open(str(clip)) as old, av.open(str(target), "w") as new:
+        stream = new.add_stream(codec, rate=25, width=SIZE[0], height=SIZE[1])
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        stream.codec_context.gop_size = 1
+        for index, picture in enumerate(old.decode(video=0)):
+            picture = picture.reformat(format=stream.pix_fmt)
+            picture.pts, picture.time_base = index, Fraction(1, 25)
+            new.mux(stream.encode(picture))
+        new.mux(stream.encode(None))
+    return target
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [(".avi", "mjpeg"), (".mkv", "mjpeg"), (".ts", "mpeg2video")])
+def test_a_file_that_ends_early_gives_what_it_has(suffix, codec, clip, tmp_path, caplog):
+    path = encode(clip, tmp_path / f"cut{suffix}", codec)
+    content = path.read_bytes()
+    path.write_bytes(content[: round(0.5 * len(content))])
+    with caplog.at_level(logging.WARNING):
+        lines = run(path, tmp_path / "out")
+    assert 2 < len(lines) < COUNT - 2
+    assert len(read(tmp_path / "out" / "cut_pose.mp4")) == len(lines)
+    if suffix == ".avi":  # the others do not say how many frames they have
+        assert f"{path} ends early: {len(lines)} of {COUNT} frames could be read." in caplog.text
+
+
+def test_damaged_frames_are_left_out(clip, tmp_path, caplog):
+    path = encode(clip, tmp_path / "damaged.avi", "mjpeg")
+    content = bytearray(path.read_bytes())
+    for index in range(15, 20):  # the frames are about as long as each other
+        start = round((index + 0.2) / COUNT * len(content))
+        content[start : start + len(content) // COUNT] = bytes(len(content) // COUNT)
+    path.write_bytes(content)
+    with caplog.at_level(logging.WARNING):
+        lines = run(path, tmp_path / "out")
+    assert COUNT // 2 < len(lines) < COUNT
+    assert [line["frame"] for line in lines] == list(range(len(lines)))
+    # decoders differ in whether they refuse a damaged frame or pass over it: one of both is said
+    assert f"{path} is damaged: " in caplog.text or f"{path} ends early: {len(lines)} of {COUNT}" in caplog.text
+
+
+def test_a_clip_without_people_gives_a_video_and_empty_lists(clip, tmp_path):
+    lines = run(clip, tmp_path / "out", find_people=lambda frame: ([], []))
+    assert [line["people"] for line in lines] == [[]] * COUNT
+    drawn, original = read(tmp_path / "out" / "street_pose.mp4")[0].image, read(clip)[0].image
+    assert np.abs(np.array(drawn, dtype=float) - np.array(original)).mean() < 3
+
+
+def test_frames_of_other_sizes_keep_their_own_pixels(figures, tmp_path):
+    """People keep their numbers, the keypoints are smoothed through the change, and the video stays one size."""
+    sizes = [SIZE if index < 8 else (480, 360) for index in range(16)]
+    people_of = VideoPredictor(
+        predictor=Layout(), find_people=lambda frame: (scaled_boxes(frame), [1.0, 1.0]), smooth=True
+    )
+
+    def scaled_boxes(frame: Frame) -> list[list[float]]:
+        scale = frame.image.width / SIZE[0]
+        return [[scale * value for value in box] for box in ([10, 20, 40, 90], [200, 100, 50, 110])]
+
+    with VideoWriter(tmp_path / "mixed.mp4", frame_rate=Fraction(10), time_base=Fraction(1, 10)) as writer:
+        for index, size in enumerate(sizes):
+            frame = Frame(index=index, time=index / 10, image=frame_of(figures, index, size)[0])
+            people = people_of(frame)
+            writer.write(draw_people(frame.image, people, Layout.schema), frame.time)
+            assert [person.track_id for person in people] == [1, 2]
+            own = Layout()(frame.image, scaled_boxes(frame))
+            for person, expected in zip(people, own, strict=True):
+                assert person.keypoints == pytest.approx(expected["keypoints"])
+    assert {frame.image.size for frame in read(tmp_path / "mixed.mp4")} == {SIZE}
+
+
+def test_a_file_may_change_its_size(figures, tmp_path):
+    parts = []
+    for size in (SIZE, (160, 120)):
+        part = tmp_path / f"{size[0]}.mp4"
+        with VideoWriter(part, frame_rate=Fraction(10), time_base=Fraction(1, 10)) as writer:
+            for index in range(6):
+                writer.write(frame_of(figures, index, size)[0], index / 10)
+        parts.append(remux(part, part.with_suffix(".ts")).read_bytes())
+    (tmp_path / "joined.ts").write_bytes(b"".join(parts))
+    lines = run(tmp_path / "joined.ts", tmp_path / "out")
+    sizes = [line["people"][0]["bbox"][2:] for line in lines]
+    assert sizes[0] == list(SIZE) and sizes[-1] == [160, 120]
+    times = [line["time"] for line in lines]
+    assert times == sorted(set(times))  # the second part's clock begins anew
+    assert {frame.image.size for frame in read(tmp_path / "out" / "joined_pose.mp4")} == {SIZE}
+
+
+def test_odd_sizes_are_completed(tmp_path):
+    with VideoWriter(tmp_path / "odd.mp4", frame_rate=Fraction(10), time_base=Fraction(1, 10)) as writer:
+        writer.write(Image.new("RGB", (101, 75), "white"), 0.0)
+    (frame,) = read(tmp_path / "odd.mp4")
+    assert frame.image.size == (102, 76)
+
+
+@pytest.mark.parametrize("detect_every", [1, 4, 100])
+def test_between_detections_people_are_followed(detect_every, figures):
+    """A detector asked every so often; the keypoints move as the people do, and boxes and numbers with them."""
+    asked = []
+
+    def find(frame: Frame) -> tuple[list[list[float]], list[float]]:
+        asked.append(frame.index)
+        return [list(box) for box in truth(frame.index)], [0.9, 0.8]
+
+    def truth(index: int) -> list[list[float]]:
+        return [[10 + 3 * index, 20, 40, 90], [200 - 3 * index, 100, 50, 110]]
+
+    class Scene(Layout):
+        """Finds the people where they are, also in a box that is a step behind."""
+
+        def __call__(self, image: Image.Image, boxes: list[list[float]]) -> list[dict]:
+            index = image.info["index"]
+            for box in boxes:
+                assert min(abs(box[0] - own[0]) for own in truth(index)) <= 3
+            nearest = [min(truth(index), key=lambda own: abs(own[0] - box[0]) + abs(own[1] - box[1])) for box in boxes]
+            return super().__call__(image, nearest)
+
+    people_of = VideoPredictor(predictor=Scene(), find_people=find, detect_every=detect_every)
+    for index in range(20):
+        image = Image.new("RGB", SIZE)
+        image.info["index"] = index
+        people = people_of(Frame(index=index, time=index / RATE, image=image))
+        assert [person.track_id for person in people] == [1, 2]
+        for person, box in zip(people, truth(index), strict=True):
+            assert person.bbox == pytest.approx(box, abs=3.001)
+    assert asked == list(range(0, 20, detect_every))
+
+
+def test_smoothing_calms_the_keypoints_of_a_video():
+    def spread(smooth: bool) -> float:
+        people_of = VideoPredictor(predictor=Layout(trembling=1.5), find_people=find_whole_image, smooth=smooth)
+        frames = (Frame(index=index, time=index / 30, image=Image.new("RGB", SIZE)) for index in range(60))
+        return np.stack([people_of(frame)[0].keypoints for frame in frames])[20:].std(axis=0).mean()
+
+    assert spread(smooth=True) < spread(smooth=False) / 2
+
+
+def test_frames_are_not_kept(clip, tmp_path, monkeypatch):
+    """However long a video is, only the frame at hand is alive, and the one after it while that is being read."""
+    seen, most = [], 0
+    timed = VideoReader.__iter__
+
+    def counted(self):
+        nonlocal most
+        for frame in timed(self):
+            seen.append(weakref.ref(frame.image))
+            most = max(most, sum(image() is not None for image in seen))
+            yield frame
+
+    monkeypatch.setattr(VideoReader, "__iter__", counted)
+    run(clip, tmp_path / "out", smooth=True, detect_every=3)
+    assert len(seen) == COUNT and most <= 2
+
+
+@pytest.mark.parametrize("source", ["file", "webcam"])
+def test_ctrl_c_leaves_two_whole_files(source, clip, tmp_path, monkeypatch, caplog):
+    def interrupt(frame: Frame) -> tuple[list[list[float]], list[float]]:
+        if frame.index == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+        return find_whole_image(frame)
+
+    before, out = signal.getsignal(signal.SIGINT), tmp_path / "out"
+    if source == "file":
+        with pytest.raises(
+            KeyboardInterrupt, match=r"street.mp4: interrupted after 6 frames \(to 0.5 s\) with 1 people"
+        ):
+            run(clip, out, find_people=interrupt)
+    else:  # which has no other end
+        monkeypatch.setattr("vitpose.video.files._open_webcam", lambda index: av.open(str(clip)))
+        with caplog.at_level(logging.INFO):
+            run(0, out, find_people=interrupt)
+        assert "6 frames (to 0.5 s) with 1 people" in caplog.text
+    (drawn,) = out.glob("*_pose.mp4")
+    assert drawn.name == {"file": "street_pose.mp4", "webcam": "webcam0_pose.mp4"}[source]
+    assert len(read(drawn)) == len(read_lines(out)) == 6
+    assert len(list(out.iterdir())) == 2
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_mistake_on_the_way_leaves_nothing_and_names_the_frame(clip, tmp_path):
+    class Refuses(Layout):
+        def __call__(self, image: Image.Image, boxes: list[list[float]]) -> list[dict]:
+            raise ValueError("boxes[0] is outside the image.")
+
+    with pytest.raises(ValueError, match=r"Frame 0: boxes\[0\] is outside the image"):
+        run(clip, tmp_path / "out", predictor=Refuses())
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_what_was_done_before_a_bad_box_is_kept(clip, tmp_path):
+    class RefusesLate(Layout):
+        def __call__(self, image, boxes):
+            if boxes[0][0] > 0:
+                raise ValueError("boxes[0] is outside the image.")
+            return super().__call__(image, boxes)
+
+    def find(frame: Frame) -> tuple[list[list[float]], list[float]]:
+        return [[float(frame.index == 6), 0.0, 99.0, 99.0]], [1.0]
+
+    message = r"Frame 6: boxes\[0\] is outside the image. Before that came 6 frames \(to 0.5 s\) with 1 people"
+    with pytest.raises(ValueError, match=message):
+        run(clip, tmp_path / "out", predictor=RefusesLate(), find_people=find)
+    assert len(read(tmp_path / "out" / "street_pose.mp4")) == len(read_lines(tmp_path / "out")) == 6
+
+
+def test_detect_every_is_checked():
+    with pytest.raises(ValueError, match="detect_every: expected at least 1, which is every frame, got 0"):
+        VideoPredictor(predictor=Layout(), find_people=find_whole_image, detect_every=0)
+
+
+SOURCES = [
+    (["a.jpg", "b.png"], None),
+    (["photo"], None),
+    (["clip.mp4"], Path("clip.mp4")),
+    (["CLIP.MOV"], Path("CLIP.MOV")),
+    (["0"], 0),
+    ([Path("2")], 2),
+]
+
+
+@pytest.mark.parametrize(("names", "source"), SOURCES, ids=[str(row[0]) for row in SOURCES])
+def test_a_video_is_told_from_photos(names, source):
+    assert video_source(names) == source
+
+
+@pytest.mark.parametrize("names", [["clip.mp4", "a.jpg"], ["a.jpg", "clip.mp4"], ["a.mp4", "b.mp4"], ["0", "a.jpg"]])
+def test_a_video_comes_alone(names, capsys):
+    assert cli.main(["predict", *names, "--whole-image"]) == 2
+    shown = capsys.readouterr().err
+    assert f"Expected photos, or a single video or webcam, got {', '.join(names)}" in shown
+
+
+def not_a_video(folder: Path, kind: str) -> Path:
+    path = folder / "clip.mp4"
+    if kind == "sound alone":
+        path = folder / "song.mkv"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("aac", rate=44100, layout="mono")
+            silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+            silence.sample_rate = 44100
+            container.mux([*stream.encode(silence), *stream.encode(None)])
+    elif kind != "absent":
+        path.write_bytes({"text": b"no video at all", "empty": b"", "zeros": bytes(5000)}[kind])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("absent", "There is no video"),
+        ("text", "cannot be read as a video"),
+        ("empty", "cannot be read as a video"),
+        ("zeros", "cannot be read as a video"),
+        ("sound alone", "has no pictures: expected a video, got sound or data alone"),
+    ],
+)
+def test_a_file_that_is_no_video_is_named(kind, message, tmp_path):
+    path = not_a_video(tmp_path, kind)
+    with pytest.raises((ValueError, FileNotFoundError), match=message) as raised:
+        run(path, tmp_path / "out")
+    assert str(path) in str(raised.value)
+    assert not (tmp_path / "out").exists()
+
+
+BOXES = [
+    ("[{", "is not JSON"),
+    ({"frame": 0}, "expected a list of"),
+    ([{"file_name": "a.jpg", "bbox": [0, 0, 5, 5]}], "expected a list of"),
+    ([{"frame": "0", "bbox": [0, 0, 5, 5]}], "expected the number of a frame, counted from 0, got '0'"),
+    ([{"frame": -1, "bbox": [0, 0, 5, 5]}], "expected the number of a frame, counted from 0, got -1"),
+    ([{"frame": 3, "bbox": [0, 0, 5]}], r"frame 3: expected a bbox \[x, y, width, height\], got \[0, 0, 5\]"),
+    ([{"frame": 3, "bbox": "all"}], r"frame 3: expected a bbox"),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), BOXES, ids=[row[1] for row in BOXES])
+def test_a_bad_boxes_file_is_named(content, message, tmp_path):
+    path = tmp_path / "boxes.json"
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    with pytest.raises(ValueError, match=message) as raised:
+        BoxesFile(path)
+    assert str(path) in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("platform", "file", "settings"),
+    [
+        ("linux", "/dev/video1", {"format": "v4l2"}),
+        ("darwin", "1:none", {"format": "avfoundation", "options": {"framerate": "30"}}),
+        ("win32", "video=Second camera", {"format": "dshow"}),
+    ],
+)
+def test_a_webcam_goes_by_the_name_of_its_platform(platform, file, settings, clip, monkeypatch):
+    devices = [("Microphone", ["audio"]), ("First camera", ["video"]), ("Second camera", ["video", "audio"])]
+    listed = [av.device.DeviceInfo(name, name, False, kinds) for name, kinds in devices]
+    opened, open_file = [], av.open
+
+    def note(name: str, **given: object) -> object:
+        opened.append((name, given))
+        return open_file(str(clip))
+
+    monkeypatch.setattr("sys.platform", platform)
+    monkeypatch.setattr("av.device.enumerate_input_devices", lambda kind: listed)
+    monkeypatch.setattr("av.open", note)
+    with VideoReader(1) as video:
+        assert video.name == "webcam 1"
+    assert opened == [(file, settings)]
+
+
+def test_a_missing_webcam_is_named():
+    with pytest.raises(FileNotFoundError, match="Webcam 99 cannot be opened: .* The first one is 0"):
+        VideoReader(99)
+
+
+def test_without_the_extra_the_message_says_how_to_get_it(clip, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "av", None)
+    with pytest.raises(ModuleNotFoundError, match=r'needs PyAV: pip install "vitpose\[video\]"'):
+        VideoReader(clip)

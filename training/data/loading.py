@@ -1,0 +1,124 @@
+"""Datasets by their names: people to train on, boxes of a detector, and ground truth to score against."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+
+from vitpose.modeling.keypoint_schemas import KeypointSchema, get_keypoint_schema
+
+from ..metrics.crowdpose import box_areas
+from .annotations import load_json
+from .columns import to_coco_annotations
+from .readers.coco import read_detections
+from .registry import KnownDataset, Place, get_known_dataset
+
+PUBLISHED_BOXES = "published"  # instead of a file of detections: the one that the field's figures are of
+
+_BY_BOX_AREA = ("aic", "crowdpose")  # scored with areas from boxes, since they have no outlines
+
+
+def find_split(name: str, data_dir: str | os.PathLike[str], split: str) -> Place:
+    """The place of a split, its paths complete.
+
+    Raises:
+        ValueError: The dataset or the split has another name, or its annotation file is in none of its places; the
+            message lists them.
+    """
+    known, root = get_known_dataset(name), Path(data_dir)
+    if not root.is_dir():
+        raise ValueError(f"There is no data folder {root}. Check data_dir.")
+    places = known.splits.get(split, ())
+    patterns = [(place.annotations.format(split=split), place) for place in (*places, *known.any_split)]
+    for annotations, place in patterns:
+        if (root / annotations).is_file():
+            images = str(root / place.images.format(split=split))
+            return Place(annotations=str(root / annotations), images=images, options=place.options)
+    if not patterns:
+        raise ValueError(
+            f"{known.title} has the splits {', '.join(known.splits)}: expected one of them, got {split!r}."
+        )
+    looked_for = " or ".join(annotations for annotations, _ in patterns)
+    raise ValueError(
+        f"There is no {looked_for} in {root}, where the split {split!r} of {known.title} lies. Splits that it may "
+        f"have: {', '.join(known.splits)}; docs/datasets.md shows the folders."
+    )
+
+
+def read_dataset(
+    name: str,
+    data_dir: str | os.PathLike[str],
+    *,
+    split: str,
+    schema: KeypointSchema | None = None,
+    min_keypoints: int = 1,
+    everyone: bool = False,
+    boxes: str | os.PathLike[str] | None = None,
+    min_score: float = 0.0,
+) -> Dataset:
+    """Read a dataset by its name, from the folders that its download makes; the photos stay on disk.
+
+    Args:
+        name: Such as `"coco"` or `"mpii"`; `list_known_datasets()` has them all.
+        data_dir: Folder of the dataset; docs/datasets.md shows what it holds.
+        split: Such as `"train"` or `"val"`; a dataset's splits are in docs/datasets.md too.
+        schema: Its keypoints, if they are not the dataset's own.
+        min_keypoints: People with fewer labelled keypoints are left out, with their number in the log.
+        everyone: Leave nobody out, crowds included, as ground truth needs it.
+        boxes: Boxes of a detector instead of the annotated ones: a COCO results file, or `"published"`, the one that
+            the field's figures are of, in its usual place.
+        min_score: Least score of a detector's box.
+
+    Returns:
+        People in the columns of `vitpose.training.data.columns`.
+
+    Raises:
+        ValueError: The name, a file or an entry is not as it should be; the message names it.
+    """
+    known, place = get_known_dataset(name), find_split(name, data_dir, split)
+    schema = schema or get_keypoint_schema(known.schema)
+    annotations, images = Path(place.annotations), Path(place.images)
+    if boxes is not None:
+        file = _published_boxes(known, Path(data_dir), split) if boxes == PUBLISHED_BOXES else boxes
+        return read_detections(file, annotations, images, schema=schema, min_score=min_score, dataset=name)
+    choices = {"min_keypoints": min_keypoints, "everyone": everyone}
+    return known.reader(annotations, images, schema=schema, **choices, **place.options)
+
+
+def _published_boxes(known: KnownDataset, root: Path, split: str) -> Path:
+    file = known.detections.get(split)
+    if file is None:
+        having = ", ".join(known.detections) or "no split"
+        raise ValueError(f"{known.title}: there are published boxes for {having}, not for {split!r}. Give a file.")
+    return root / file
+
+
+def read_ground_truth(
+    name: str, data_dir: str | os.PathLike[str], *, split: str, schema: KeypointSchema | None = None
+) -> dict[str, Any]:
+    """COCO ground truth of a whole split, with the people whom nobody trains on and the photos without people.
+
+    A file in COCO's layout stands for itself, one without annotations for people whom nobody knows; areas of AI
+    Challenger and CrowdPose come from the boxes.
+
+    Args:
+        name: Name of the dataset.
+        data_dir: Its folder.
+        split: Its split.
+        schema: Its keypoints, if they are not the dataset's own.
+    """
+    place = find_split(name, data_dir, split)
+    schema = schema or get_keypoint_schema(get_known_dataset(name).schema)
+    content = load_json(Path(place.annotations)) if place.annotations.endswith(".json") else None
+    if isinstance(content, dict) and {"images", "categories"} <= content.keys() and "annotations" not in content:
+        return {"annotations": [], **content}  # of a test set that a server scores
+    filed = isinstance(content, dict) and "annotations" in content
+    if filed and all(len(person.get("keypoints", ())) == 3 * schema.num_keypoints for person in content["annotations"]):
+        return box_areas(content) if name in _BY_BOX_AREA else content
+    people = read_dataset(name, data_dir, split=split, schema=schema, everyone=True)
+    truth = to_coco_annotations(people, schema)
+    if filed:
+        seen = {image["id"] for image in truth["images"]}
+        truth["images"] += [image for image in content["images"] if image["id"] not in seen]
+    return truth

@@ -1,0 +1,134 @@
+"""InterHand2.6M: three JSON files, keypoints in the image by projection with the cameras, each hand an instance."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+
+from vitpose.modeling.keypoint_schemas import KeypointSchema
+
+from ..annotations import CocoFile, Item, by_id, load_json, parse_coco
+from ..table import people_table
+
+_HANDS = ("right", "left")  # the order of the 42 joints
+_JOINTS = 21
+_WRIST = 20
+_LEAST_JOINTS = 12  # hands with fewer are not used (released configs)
+_CAMERA_FIELDS = ("campos", "camrot", "focal", "princpt")
+
+
+def read_interhand(
+    annotation_file: Path, image_dir: Path, *, schema: KeypointSchema, min_keypoints: int, everyone: bool
+) -> Dataset:
+    """InterHand2.6M, 21 keypoints a hand; `hand` is "right" or "left".
+
+    A hand whose wrist is not valid counts as unlabelled, and hands with fewer than 12 labelled joints are left out; the
+    box is the tightest around the labelled joints (released configs, which pad it by 1.5).
+
+    Args:
+        annotation_file: Such as `InterHand2.6M_train_data.json`; the files ending in `_camera.json` and
+            `_joint_3d.json` lie beside it.
+        image_dir: Folder of the photos of the split.
+        schema: The 21 keypoints.
+        min_keypoints: Hands with fewer labelled keypoints are left out too.
+        everyone: Leave out only hands without any joint.
+    """
+    file = parse_coco(load_json(annotation_file, slim=True), annotation_file, schema=schema)
+    fields = ("id", "image_id", "joint_valid")
+    annotations = list(by_id(file.annotations, "annotation", fields, file.path).values())
+    scene = _Scene(annotation_file)
+    least = 1 if everyone else max(min_keypoints, _LEAST_JOINTS)
+    hands = [hand for item in annotations for hand in _hands(item, file, scene) if hand["count"] >= least]
+    paths = file.photo_files(image_dir)
+    names = ("image_id", "person_id", "width", "height", "bbox", "keypoints", "hand")
+    return people_table(
+        {name: [hand[name] for hand in hands] for name in names},
+        [paths[hand["image_id"]] for hand in hands],
+        schema=schema,
+        dataset=schema.name,
+        source=annotation_file,
+        where=lambda row: (
+            f"the {hands[row]['hand']} hand of annotation {hands[row]['annotation']} of {annotation_file}"
+        ),
+        min_keypoints=min_keypoints,
+        everyone=everyone,
+    )
+
+
+class _Scene:
+    """Joints in the world and the cameras that saw them.
+
+    Args:
+        data_file: The file of images and annotations; the other two lie beside it.
+    """
+
+    def __init__(self, data_file: Path) -> None:
+        if not data_file.name.endswith("_data.json"):
+            raise ValueError(f"{data_file} is not of InterHand2.6M: expected a name that ends in _data.json.")
+        stem = data_file.name.removesuffix("_data.json")
+        self.camera_file = data_file.with_name(f"{stem}_camera.json")
+        self.joint_file = data_file.with_name(f"{stem}_joint_3d.json")
+        self.cameras = load_json(self.camera_file)
+        self.joints = load_json(self.joint_file)
+
+    def keypoints(self, image: Item, where: str) -> np.ndarray:
+        """The 42 joints (42, 2) in image pixels.
+
+        A joint X lies at R (X - t) before the camera of position t and rotation R, and in the image at focal length
+        times x / z plus the principal point. One behind the camera has no place in it: NaN.
+        """
+        position, rotation, focal, center = self._camera(image, where)
+        seen = (self._world(image, where) - position) @ rotation.T  # (42, 3)
+        depth = np.where(seen[:, 2:] > 0, seen[:, 2:], np.nan)
+        return seen[:, :2] / depth * focal + center
+
+    def _camera(self, image: Item, where: str) -> list[np.ndarray]:
+        capture, name = str(image.get("capture")), str(image.get("camera"))
+        try:
+            return [np.array(self.cameras[capture][field][name], dtype=np.float64) for field in _CAMERA_FIELDS]
+        except KeyError as error:
+            message = f"{where}: {self.camera_file} lacks capture {capture}, camera {name}: {error} is missing."
+            raise ValueError(message) from error
+
+    def _world(self, image: Item, where: str) -> np.ndarray:
+        capture, frame = str(image.get("capture")), str(image.get("frame_idx"))
+        try:
+            return np.array(self.joints[capture][frame]["world_coord"], dtype=np.float64).reshape(2 * _JOINTS, 3)
+        except KeyError as error:
+            message = f"{where}: {self.joint_file} lacks capture {capture}, frame {frame}: {error} is missing."
+            raise ValueError(message) from error
+        except (TypeError, ValueError) as error:
+            message = f"{where}: {self.joint_file} has no 42 joints for capture {capture}, frame {frame}."
+            raise ValueError(message) from error
+
+
+def _hands(item: Item, file: CocoFile, scene: _Scene) -> Iterator[dict[str, Any]]:
+    """Both hands of an annotation, in the common terms."""
+    where = f"annotation {item['id']} of {file.path}"
+    image = file.photo_of(item, "annotation", file.path)
+    valid = np.array(item["joint_valid"], dtype=np.float64).ravel()
+    if valid.size != 2 * _JOINTS:
+        raise ValueError(f"{where}: expected 42 joint_valid, got {valid.size}. Use the files of InterHand2.6M.")
+    points = scene.keypoints(image, where).reshape(2, _JOINTS, 2)
+    for side, labelled in enumerate(valid.reshape(2, _JOINTS) > 0):
+        labelled &= labelled[_WRIST]
+        yield {
+            "image_id": item["image_id"],
+            "person_id": 2 * item["id"] + side,
+            "annotation": item["id"],
+            "width": image["width"],
+            "height": image["height"],
+            "bbox": _tight_box(points[side][labelled]),
+            "keypoints": np.column_stack([points[side], 2 * labelled]),
+            "hand": _HANDS[side],
+            "count": int(labelled.sum()),
+        }
+
+
+def _tight_box(points: np.ndarray) -> list[float]:
+    if not len(points):
+        return [0.0, 0.0, 0.0, 0.0]
+    low, high = points.min(0), points.max(0)
+    return [*low, *(high - low)]

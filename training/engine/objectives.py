@@ -1,0 +1,64 @@
+"""What the training loop minimises: the mean of the losses of a batch, under a model."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from vitpose.modeling.configuration_vitpose import ViTPoseConfig
+from vitpose.modeling.loss_vitpose import sample_losses
+from vitpose.modeling.modeling_vitpose import ViTPoseOutput
+from vitpose.processing.heatmaps_vitpose import encode_heatmaps
+
+from ..config.recipe import Recipe
+from ..samples.mixture import joint_weight_table
+
+# Returns the loss of each sample (B,), or () where there is one for the batch alone.
+Objective = Callable[[nn.Module, dict[str, Tensor]], Tensor]
+
+
+@dataclass(kw_only=True)
+class PoseObjective:
+    """The error of heatmaps to Gaussians at the annotated keypoints (released configs).
+
+    Args:
+        recipe: Its targets and loss count.
+        config: The model's configuration.
+    """
+
+    recipe: Recipe
+    config: ViTPoseConfig
+
+    def __call__(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+        return self.losses_to_keypoints(self.predict(model, batch), batch)
+
+    def predict(self, model: nn.Module, batch: dict[str, Tensor]) -> ViTPoseOutput:
+        """The model's output; of several datasets each sample takes the head of its own."""
+        several = {"dataset_index": batch["dataset_index"]} if self.config.num_datasets > 1 else {}
+        return model(batch["pixel_values"], **several)
+
+    def losses_to_keypoints(self, output: ViTPoseOutput, batch: dict[str, Tensor]) -> Tensor:
+        """(B,) the error to the annotated keypoints."""
+        labels, weights = self.targets(batch)
+        return sample_losses(output.heatmaps, labels, weights, output.keypoint_mask)
+
+    def targets(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Target heatmaps (B, K, h, w) and the weight of each keypoint in the loss (B, K)."""
+        labels, weights = encode_heatmaps(
+            batch["keypoints_crop"],
+            batch["visibility"],
+            crop_size=self.config.image_size,
+            heatmap_size=self.config.heatmap_size,
+            sigma=self.recipe.target_sigma,
+        )
+        if self.recipe.use_joint_weights:
+            weights = weights * self._joint_weights(batch).to(weights)
+        return labels, weights
+
+    def _joint_weights(self, batch: dict[str, Tensor]) -> Tensor:
+        """(K,), or (B, K) with each sample's own dataset's."""
+        schemas = [self.config.get_schema(index) for index in range(self.config.num_datasets)]
+        table = joint_weight_table([schema.joint_weights for schema in schemas])  # (D, K)
+        if len(schemas) == 1:
+            return table[0]
+        return table[batch["dataset_index"].cpu(), : batch["visibility"].shape[1]]

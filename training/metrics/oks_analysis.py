@@ -1,0 +1,116 @@
+"""What lies behind an OKS AP: precision at each threshold and of each keypoint, and who was found as whom."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vitpose.modeling.keypoint_schemas import KeypointSchema
+
+from .average_precision import evaluated
+from .checks import checked_poses, checked_truth, loaded
+
+OKS_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).tolist())  # COCO
+MATCH_OKS = 0.1  # least similarity of a pose and the person it stands for (Ronchi and Perona 2017)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Match:
+    """A pose and the annotated person whom it stands for.
+
+    Args:
+        pose: Its place among the results.
+        person: The place of the person among the annotations.
+    """
+
+    pose: int
+    person: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class OksAnalysis:
+    """An evaluation by OKS, opened up.
+
+    Args:
+        truth: Checked ground truth in COCO form.
+        precision: AP at each of `OKS_THRESHOLDS`; -1 where nobody is annotated.
+        matches: Poses and their people, image by image, as the evaluator matches them at `MATCH_OKS`.
+        missed: How many annotated people no pose stands for; crowds and people without keypoints do not count.
+    """
+
+    truth: dict[str, Any]
+    precision: list[float]
+    matches: list[Match]
+    missed: int
+
+
+def analyse_oks(
+    results: Sequence[Mapping[str, Any]], annotations: dict[str, Any] | str, *, schema: KeypointSchema
+) -> OksAnalysis:
+    """Evaluate once more, with pycocotools, and keep what the ten figures leave out.
+
+    Args:
+        results: COCO result dicts with K keypoints each.
+        annotations: COCO ground truth, or the path of its file.
+        schema: The K keypoints, with sigmas.
+    """
+    truth, poses = _checked(results, annotations, schema)
+    evaluator = evaluated(truth, poses, sigmas=schema.sigmas, thresholds=(MATCH_OKS, *OKS_THRESHOLDS))
+    precision = evaluator.eval["precision"][:, :, :, 0, -1]  # (thresholds, recalls, categories)
+    images = [entry for entry in evaluator.evalImgs if entry is not None]
+    # the checked ids count from 1
+    matches = [
+        Match(pose=pose - 1, person=int(person) - 1)
+        for entry in images
+        for pose, person, ignored in zip(entry["dtIds"], entry["dtMatches"][0], entry["dtIgnore"][0], strict=True)
+        if person and not ignored
+    ]
+    missed = sum(int(((entry["gtMatches"][0] == 0) & (entry["gtIgnore"] == 0)).sum()) for entry in images)
+    return OksAnalysis(truth=truth, precision=[_mean(each) for each in precision[1:]], matches=matches, missed=missed)
+
+
+def precision_by_keypoint(
+    results: Sequence[Mapping[str, Any]], annotations: dict[str, Any] | str, *, schema: KeypointSchema
+) -> dict[str, float]:
+    """OKS AP of each keypoint by itself, as if people had no other; -1 where nobody has it labelled.
+
+    Arguments as [`analyse_oks`].
+    """
+    truth, poses = _checked(results, annotations, schema)
+    assert schema.sigmas is not None
+    targets, points = (
+        np.array([row["keypoints"] for row in rows], dtype=np.float64).reshape(-1, schema.num_keypoints, 3)
+        for rows in (truth["annotations"], poses)
+    )  # (M, K, 3) and (N, K, 3)
+    figures = {}
+    for index, name in enumerate(schema.keypoints):
+        people = _alone(truth["annotations"], targets[:, index])
+        own = _alone(poses, points[:, index])
+        evaluator = evaluated(
+            {**truth, "annotations": people}, own, sigmas=schema.sigmas[index : index + 1], thresholds=OKS_THRESHOLDS
+        )
+        figures[name] = _mean(evaluator.eval["precision"][:, :, :, 0, -1])
+    return figures
+
+
+def _checked(
+    results: Sequence[Mapping[str, Any]], annotations: dict[str, Any] | str, schema: KeypointSchema
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    content, name = loaded(annotations, "annotations")
+    truth = checked_truth(content, num_keypoints=schema.num_keypoints, name=name)
+    return truth, checked_poses(results, truth, num_keypoints=schema.num_keypoints)
+
+
+def _alone(rows: Sequence[Mapping[str, Any]], keypoints: np.ndarray) -> list[dict[str, Any]]:
+    """The rows with one of their keypoints, `(N, 3)`."""
+    return [
+        {**row, "keypoints": point, "num_keypoints": int(point[2] > 0)}
+        for row, point in zip(rows, keypoints.tolist(), strict=True)
+    ]
+
+
+def _mean(precision: np.ndarray) -> float:
+    """Mean of the precisions that are defined, as COCO's evaluator takes it."""
+    defined = precision[precision > -1]
+    return float(defined.mean()) if defined.size else -1.0

@@ -1,0 +1,177 @@
+"""Curves of a training run, read from its JSONL log."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from vitpose.base.files import whole_file
+
+from ..metrics.shown import MAIN_METRICS
+
+INK, LOSS_COLOUR, LR_COLOUR = "#2b2f38", "#1f6fd0", "#8a8f99"
+
+
+METRIC_COLOURS = ("#e06c00", "#1f6fd0", "#4f9d2f", "#8d4fc4")
+
+
+PART_COLOURS = ("#e06c00", "#4f9d2f", "#8d4fc4", "#c2385a", "#0f9aa7", "#9a7a1c")
+
+
+LOG_SCALE_RATIO = 5.0  # loss curves that span more than this are drawn in log scale
+
+
+def save_curves(log_path: str | os.PathLike[str], png_path: str | os.PathLike[str]) -> None:
+    """Draw loss and learning rate, and the evaluation figures where there are any, over the steps of a run.
+
+    Args:
+        log_path: JSON lines; training lines hold `step`, `loss` and `lr`, of a mixture `loss/coco` and so on too,
+            evaluation lines `step` and `eval`, a dict of figures.
+        png_path: picture to write.
+
+    Raises:
+        ValueError: a line of the log is no such object, with its number, or the log holds no training line.
+    """
+    training, evaluations = read_log(log_path)
+    if not training:
+        raise ValueError(f"{log_path} holds no training line (step, loss, lr): nothing to draw.")
+    figure = Figure(figsize=(10, 4.2) if evaluations else (6, 4.2), dpi=130, layout="constrained")
+    grid = figure.add_gridspec(2, 2 if evaluations else 1, height_ratios=(4, 1))
+    loss = figure.add_subplot(grid[0, 0])
+    rate = figure.add_subplot(grid[1, 0], sharex=loss)
+    _draw_loss(loss, training)
+    _draw_rate(rate, training)
+    if evaluations:
+        _draw_metrics(figure.add_subplot(grid[:, 1]), evaluations)
+    with whole_file(png_path) as path:
+        figure.savefig(path)
+
+
+def read_log(log_path: str | os.PathLike[str]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Training and evaluation lines of a log, each in the order of the steps.
+
+    A resumed run repeats steps: from the first repeated one on, the later lines count. A last line that a killed run
+    left unfinished is passed over.
+    """
+    text = Path(log_path).read_text(encoding="utf-8")
+    training: list[dict[str, Any]] = []
+    evaluations: list[dict[str, Any]] = []
+    for number, line in enumerate(text.splitlines(keepends=True), start=1):
+        try:
+            entry = json.loads(line) if line.strip() else None
+        except json.JSONDecodeError as error:
+            if not line.endswith("\n"):
+                break
+            raise ValueError(f"{log_path}, line {number} is no JSON object: {error}. Remove or mend it.") from error
+        if entry is not None:
+            _check_entry(entry, f"{log_path}, line {number}")
+            _append(evaluations if "eval" in entry else training, entry)
+    return training, evaluations
+
+
+def smooth(values: npt.ArrayLike) -> np.ndarray:
+    """Exponential moving average over about a twentieth of the `(n,)` values, unbiased from the first one on."""
+    series = np.asarray(values, dtype=np.float64)
+    keep = 1 - 2 / (max(5.0, len(series) / 20) + 1)
+    smoothed, total, weight = np.empty_like(series), 0.0, 0.0
+    for index, value in enumerate(series):
+        if np.isfinite(value):
+            total, weight = keep * total + value, keep * weight + 1
+        smoothed[index] = total / weight if weight else np.nan
+    return smoothed
+
+
+def _draw_loss(axes: Axes, training: Sequence[Mapping[str, Any]]) -> None:
+    """The loss as it was and smoothed, and of a mixture the smoothed loss of each dataset."""
+    steps, losses = _series(training, "step"), _series(training, "loss")
+    smoothed = smooth(losses)
+    axes.plot(steps, losses, color=LOSS_COLOUR, alpha=0.25, linewidth=0.8)
+    axes.plot(steps, smoothed, color=LOSS_COLOUR, linewidth=1.8, label="all")
+    parts = _loss_parts(training)
+    for name, colour in zip(parts, cycle(PART_COLOURS), strict=False):
+        own = [entry for entry in training if name in entry]  # a short window may have no sample of a dataset
+        label, losses_of_part = name.removeprefix("loss/"), smooth(_series(own, name))
+        axes.plot(_series(own, "step"), losses_of_part, color=colour, linewidth=1.1, label=label)
+    if parts:
+        axes.legend(fontsize=8, frameon=False, labelcolor=INK)
+    if np.nanmin(losses) > 0 and np.nanmax(smoothed) > LOG_SCALE_RATIO * np.nanmin(smoothed):
+        axes.set_yscale("log")
+    axes.tick_params(labelbottom=False)
+    style_axes(axes, "training loss")
+
+
+def _loss_parts(training: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names of the losses of single datasets, in the order of the mixture as far as the log shows it."""
+    return list(dict.fromkeys(name for entry in training for name in entry if name.startswith("loss/")))
+
+
+def _draw_rate(axes: Axes, training: Sequence[Mapping[str, Any]]) -> None:
+    axes.plot(_series(training, "step"), _series(training, "lr"), color=LR_COLOUR, linewidth=1.2)
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_locator(MaxNLocator(2))
+    axes.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
+    axes.set_xlabel("step", color=INK)
+    style_axes(axes, "learning rate", size="small")
+
+
+def _draw_metrics(axes: Axes, evaluations: Sequence[Mapping[str, Any]]) -> None:
+    """One line a figure, its last value written at the end."""
+    for name, colour in zip(_metric_names(evaluations), METRIC_COLOURS, strict=False):
+        rows = [(entry["step"], entry["eval"][name]) for entry in evaluations if name in entry["eval"]]
+        steps, values = zip(*rows, strict=True)
+        axes.plot(steps, values, color=colour, linewidth=1.8, marker="o", markersize=4, label=name)
+        end, shift = (steps[-1], values[-1]), (6, 0)
+        label = f"{name} {values[-1]:.3f}"
+        axes.annotate(label, end, xytext=shift, textcoords="offset points", color=colour, va="center", fontsize=9)
+    axes.margins(x=0.18)
+    axes.set_xlabel("step", color=INK)
+    style_axes(axes, "evaluation")
+
+
+def _metric_names(evaluations: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names of the single figures to draw, at most as many as there are colours."""
+    measured: dict[str, None] = {}
+    for entry in evaluations:
+        measured |= {name: None for name, value in entry["eval"].items() if isinstance(value, int | float)}
+    main = [name for figure in MAIN_METRICS for name in measured if name.split("/")[-1] == figure]  # dataset/figure
+    return (main or list(measured))[: len(METRIC_COLOURS)]
+
+
+def style_axes(axes: Axes, title: str, size: str = "medium") -> None:
+    """Title, light grid and ink of one chart."""
+    axes.set_title(title, loc="left", fontsize=size, color=INK)
+    axes.grid(color="#e6e6e6", linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(which="both", colors=INK, labelsize=8)
+    axes.yaxis.get_offset_text().set_fontsize(8)
+
+
+def _series(entries: Sequence[Mapping[str, Any]], key: str) -> np.ndarray:
+    return np.asarray([entry[key] for entry in entries], dtype=np.float64)
+
+
+def _check_entry(entry: Any, place: str) -> None:
+    expected = "an object with step and either loss and lr or eval"
+    if not isinstance(entry, dict):
+        raise ValueError(f"{place}: expected {expected}, got {type(entry).__name__}. Remove or mend it.")
+    fields = {"step", "eval"} if "eval" in entry else {"step", "loss", "lr"}
+    if not fields <= set(entry):
+        raise ValueError(f"{place}: expected {expected}, got only {sorted(entry)}. Remove or mend it.")
+
+
+def _append(entries: list[dict[str, Any]], entry: dict[str, Any]) -> None:
+    """Append, first dropping what a resumed run repeats."""
+    while entries and entries[-1]["step"] >= entry["step"]:
+        entries.pop()
+    entries.append(entry)

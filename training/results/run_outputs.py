@@ -1,0 +1,91 @@
+"""What a run leaves in its folder: model, processor, figures, pictures and card, each file whole or absent."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from vitpose import write_model_card
+
+from ..data.images import read_image
+from ..engine.trainer import Trainer
+from ..evaluation.evaluator import Evaluator, joined_metrics
+from ..evaluation.files import _file_name, evaluation_settings, write_figures
+from ..evaluation.score import Evaluation
+from ..pictures.curves import save_curves
+from ..pictures.sheets import save_predictions
+from .run_words import _limits, base_words, command_words, dataset_words, run_cost, training_words
+from .save_model import save_model
+
+logger = logging.getLogger(__name__)
+
+
+PICTURED_PEOPLE = 8
+
+
+def write_outputs(trainer: Trainer, evaluations: Mapping[str, Evaluation], weights: dict[str, Tensor]) -> None:
+    """Write the folder of a finished run; called by the main process.
+
+    Of a mixture, `results.json` and `predictions.png` carry the dataset's name too: `results_coco.json`.
+
+    Args:
+        trainer: Of the run.
+        evaluations: Of the final weights, by dataset.
+        weights: The final weights, whole.
+    """
+    recipe, output = trainer.recipe, Path(trainer.recipe.output_dir)
+    save_model(trainer, output, weights)
+    write_figures(output, evaluations, recipe)
+    save_curves(trainer.log.path, output / "curves.png")
+    pictures = []
+    for name, evaluation in evaluations.items():
+        pictures.append(output / _file_name("predictions.png", name, evaluations))
+        draw_predictions(trainer.evaluators[name], evaluation, pictures[-1])
+    write_model_card(
+        output,
+        model_config=trainer.config,
+        metrics={
+            name: value for name, value in joined_metrics(evaluations).items() if not name.endswith("people_excluded")
+        },
+        dataset_name=dataset_words(recipe),
+        recipe=asdict(recipe),
+        command=command_words(),
+        cost=run_cost(trainer),
+        seed=recipe.seed,
+        trained_on=training_words(recipe),
+        settings=evaluation_settings(recipe),
+        base_model=base_words(recipe),
+        picture=pictures[0].name,
+        limits=_limits(recipe),
+    )
+    for part, evaluation in zip(recipe.parts, evaluations.values(), strict=True):
+        name, value = evaluation.main
+        logger.info("%s %.4f on %s", name, value, dataset_words(part))
+    shown = " ".join(map(str, pictures))
+    logger.info("model    %s\ncard     %s\npicture  %s", output, output / "README.md", shown)
+
+
+def draw_predictions(evaluator: Evaluator, evaluation: Evaluation, path: Path) -> None:
+    """Draw people from the worst to the best of the evaluation, evenly spread, beside their annotation."""
+    source, schema = evaluator.source, evaluator.schema
+    similarity, predictions = evaluation.similarity, evaluation.predictions
+    ranking = np.argsort(np.nan_to_num(similarity), kind="stable")
+    chosen = ranking[np.linspace(0, len(ranking) - 1, min(PICTURED_PEOPLE, len(ranking))).round().astype(int)]
+    rows = [source.people[int(index)] for index in chosen]
+    pixels = [
+        read_image(row["image"], row=int(index), size=(row["width"], row["height"]))
+        for row, index in zip(rows, chosen, strict=True)
+    ]
+    save_predictions(
+        path,
+        [Image.fromarray(image.permute(1, 2, 0).round().byte().numpy()) for image in pixels],
+        [[{"keypoints": predictions.keypoints[i], "scores": predictions.scores[i]}] for i in chosen],
+        schema,
+        targets=[np.array(row["keypoints"])[None] for row in rows] if source.annotated_boxes else None,
+        captions=None if np.isnan(similarity[chosen]).any() else [f"OKS {similarity[i]:.2f}" for i in chosen],
+        columns=2,
+    )

@@ -1,0 +1,74 @@
+"""What a run's card says of it: data, command, cost."""
+
+import logging
+import os
+import platform
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vitpose.base.machine import usable_cores
+
+from ..config.recipe import Recipe
+from ..engine.trainer import Trainer
+
+logger = logging.getLogger(__name__)
+
+
+def dataset_words(recipe: Recipe) -> str:
+    """What a run is evaluated on, in words."""
+    return "; ".join(_people_words(part, part.eval_people, part.eval_split) for part in recipe.parts)
+
+
+def training_words(recipe: Recipe) -> str:
+    """What a run is trained on, in words."""
+    return "; ".join(_people_words(part, part.train_people, part.train_split) for part in recipe.parts)
+
+
+def _people_words(recipe: Recipe, people: int | None, split: str) -> str:
+    if recipe.data == "synthetic":
+        return f"{people} generated people, style {recipe.style}"
+    count = "" if people is None else f"first {people} people of "
+    return f"{count}{Path(str(recipe.data_dir)).name} {split}"
+
+
+def base_words(recipe: Recipe) -> str | None:
+    """Where the weights came from, in words; None for random ones."""
+    if recipe.init_from == "none":
+        return None
+    return "the tiny checkpoint that ships with vitpose" if recipe.init_from == "tiny" else recipe.init_from
+
+
+def _limits(recipe: Recipe) -> list[str]:
+    if any(part.data != "synthetic" for part in recipe.parts):
+        return []
+    return ["It has seen generated people only: it is made for trying the tools, and fails on many photographs."]
+
+
+def command_words() -> str:
+    """The command that repeats this run."""
+    script = os.path.relpath(sys.argv[0]) if os.path.exists(sys.argv[0]) else sys.argv[0]
+    return shlex.join(["accelerate", "launch", script, *sys.argv[1:]])
+
+
+def run_cost(trainer: Trainer) -> dict[str, Any]:
+    """Hardware, wall-clock seconds and people a second of a run."""
+    device = trainer.accelerator.device
+    processes = trainer.accelerator.num_processes
+    if device.type == "cuda":
+        hardware = f"{processes} x {torch.cuda.get_device_name(device)}"
+    elif device.type != "cpu":
+        hardware = f"{processes} x {device.type}"
+    else:
+        cores = usable_cores()
+        hardware = f"{cores} CPU core{'s' if cores > 1 else ''} ({platform.machine()})"
+    seconds = trainer.progress.seconds
+    people = trainer.recipe.epochs * trainer.sampler.epoch_length
+    return {
+        "hardware": hardware,
+        "seconds": round(seconds),
+        "images_per_s": round(people / seconds, 1),
+    }

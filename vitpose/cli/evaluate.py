@@ -1,0 +1,84 @@
+"""The command of the command line that measures models: `vitpose evaluate`."""
+
+import argparse
+import dataclasses
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vitpose.training.config.recipe import Recipe
+
+# The flags that are fields of a recipe under another name.
+_FIELDS = {"split": "eval_split", "boxes": "eval_boxes", "dark_sigma": "dark_sigma", "batch_size": "eval_batch_size"}
+
+
+def add_evaluate_command(commands: Any) -> None:
+    """Add the command to the subparsers of the command line."""
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="measure a model on annotated people",
+        description="Further arguments are a recipe's: [RECIPE.yaml] [--field value ...], such as --eval_people 500 or "
+        "--num_workers 4. Several processes: accelerate launch --num_processes 2 -m vitpose.cli.main evaluate ...",
+    )
+    evaluate.add_argument("--model", default="tiny", help="folder or Hub id; 'tiny' is the one inside the package")
+    evaluate.add_argument("--ensemble", nargs="+", default=[], metavar="MODEL", help="more models, to be averaged")
+    evaluate.add_argument(
+        "--dataset", metavar="NAME", help="such as coco or mpii; all its people. See docs/datasets.md"
+    )
+    evaluate.add_argument("--data", metavar="DIR", help="the dataset's folder; without --dataset a recipe's field data")
+    evaluate.add_argument("--split", help="val if not given")
+    evaluate.add_argument(
+        "--boxes", metavar="FILE", help="a detector's, in COCO's results form, or 'published'; else the annotated ones"
+    )
+    evaluate.add_argument(
+        "--flip-test", action=argparse.BooleanOptionalAction, help="average with the mirrored crops, as is usual"
+    )
+    evaluate.add_argument("--dark-sigma", help="blur before decoding, heatmap pixels; 0.8 if not given")
+    evaluate.add_argument("--batch-size", help="people a batch and process")
+    evaluate.add_argument("--out", type=Path, help="folder for metrics.json, results.json and report.png")
+    evaluate.set_defaults(command=_evaluate, takes_recipe=True)
+
+
+def evaluation_recipe(chosen: argparse.Namespace, rest: list[str]) -> "Recipe":
+    """The recipe of the command: `[RECIPE.yaml]`, the flags, then the fields that were given by their own names.
+
+    Raises:
+        ValueError: A field is unknown or of a wrong value, or there is a dataset without its folder.
+    """
+    from vitpose.training.config.parsing import parse_recipe
+    from vitpose.training.data.registry import get_known_dataset
+
+    file = rest[:1] if rest and not rest[0].startswith("-") else []
+    fields = {field: getattr(chosen, flag) for flag, field in _FIELDS.items()}
+    if chosen.dataset is not None:
+        get_known_dataset(chosen.dataset)
+        if chosen.data is None:
+            raise ValueError(f"--dataset {chosen.dataset} needs --data, the folder of the dataset.")
+        fields |= {"data": chosen.dataset, "data_dir": chosen.data, "eval_people": "null"}
+    else:
+        fields["data"] = chosen.data
+    arguments = [part for name, value in fields.items() if value is not None for part in (f"--{name}", value)]
+    if chosen.flip_test is not None:
+        arguments += ["--flip_test", str(chosen.flip_test)]
+    recipe = parse_recipe([*file, *arguments, *rest[len(file) :]])
+    return recipe if chosen.dataset is None else dataclasses.replace(recipe, mixture=[])  # one of it, if it has any
+
+
+# Imports of torch and transformers wait until the command runs, so that --help answers at once.
+
+
+def _evaluate(chosen: argparse.Namespace, rest: list[str]) -> None:
+    if int(os.environ.get("RANK", "0")) > 0:  # one process of several speaks
+        logging.getLogger("vitpose").setLevel(logging.WARNING)
+    recipe = evaluation_recipe(chosen, rest)
+    from vitpose.training.evaluation.saved import report_model
+
+    from ..base.bundled import resolve_model
+
+    ensemble = [resolve_model(name) for name in chosen.ensemble]
+    report = report_model(resolve_model(chosen.model), recipe, ensemble=ensemble, out=chosen.out)
+    if report is not None:
+        sys.stdout.write(report.table())

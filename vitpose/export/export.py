@@ -1,0 +1,232 @@
+"""Trained models as ONNX or OpenVINO files that run without torch: what `vitpose export` does."""
+
+import copy
+import json
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, get_args
+
+import torch
+from torch import Tensor, nn
+
+from vitpose import __version__
+from vitpose.hub_cards.cards.exported_card import facts_of_source, write_exported_card
+from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
+from vitpose.processing.image_processing_vitpose import ViTPoseImageProcessor
+from vitpose.processing.processor_settings_vitpose import ViTPoseImageProcessorKwargs
+
+from ..base.bundled import resolve_model
+from ..base.files import whole_folder
+from ..cli.convert import load_processor
+from .check import BOUNDS, Precision, measure_difference
+from .model import ViTPoseExportedConfig
+from .runtimes import FILES, INPUT, OUTPUT, Format, open_runtime, require
+
+logger = logging.getLogger(__name__)
+
+_NEEDED = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("onnx", "onnxscript", "openvino")}
+
+
+def export_model(
+    source: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    to: Format,
+    precision: Precision = "fp32",
+    dataset: str | int | None = None,
+) -> Path:
+    """Write a model as a file of another runtime, for batches of any size, and check it against torch.
+
+    The file maps `pixel_values` (batch, 3, height, width) to `heatmaps` (batch, keypoints, h, w), float32 both, and
+    holds the processor's settings and the keypoint schema as metadata. With config.json and preprocessor_config.json
+    beside it the folder works in `pipeline("keypoint-detection", model=FOLDER)`. A card says what it is; its licence is
+    that of the source's card.
+
+    Args:
+        source: A folder or Hub id, or `tiny` for the checkpoint inside the package.
+        out: The folder to write.
+        to: The format to write.
+        precision: Of the weights; with ONNX that of the arithmetic too, where the machine that runs it has it.
+        dataset: Name or index of the dataset whose keypoints it is to find; needed where the model has several. What
+            is written is the ordinary model that `fold_experts` gives.
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        ModuleNotFoundError: What writes or runs the format is not installed.
+        FileExistsError: There is something at `out` already.
+        ValueError: An argument is none of those possible, the source is not whole, or the heatmaps or keypoints of the
+            file differ from torch's by more than `export_check.BOUNDS`; nothing is left behind.
+    """
+    for name, value, choices in (("to", to, get_args(Format)), ("precision", precision, get_args(Precision))):
+        if value not in choices:
+            raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}.")
+    require(*_NEEDED[to], extra=to)
+    name = resolve_model(os.fspath(source))
+    model = _traceable(_of_one_dataset(_load(name), dataset))
+    facts = facts_of_source(name)
+    processor = load_processor(name, model)
+    _check_size(name, model, processor)
+    with whole_folder(out) as folder:
+        file = folder / FILES[to]
+        metadata = _metadata(model, processor, precision)
+        if to == "openvino":
+            _write_openvino(model, file, metadata, compress_to_fp16=precision == "fp16")
+        else:
+            _write_onnx(copy.deepcopy(model).half() if precision == "fp16" else model, file, metadata)
+        difference = measure_difference(model, processor, open_runtime(file, format=to))
+        if not difference.is_within(BOUNDS[precision]):
+            raise ValueError(
+                f"{name} as {to} in {precision} differs from torch by {difference}, where {BOUNDS[precision]} are "
+                f"allowed: nothing was written. Export it as fp32, or to the other format."
+            )
+        exported = {"format": to, "file": file.name, "precision": precision, "difference": asdict(difference)}
+        _config(model, exported).save_pretrained(folder)
+        processor.save_pretrained(folder)
+        write_exported_card(folder, name=Path(out).name, **facts)
+    logger.info("%s: differs from torch by %s", Path(out) / FILES[to], difference)
+    return Path(out) / FILES[to]
+
+
+def _load(name: str) -> ViTPoseForPoseEstimation:
+    """The model in float32; weights that are missing would be random."""
+    loaded: Any = ViTPoseForPoseEstimation.from_pretrained(name, dtype=torch.float32, output_loading_info=True)
+    model, info = loaded
+    missing = sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))
+    if missing:
+        raise ValueError(
+            f"{name}: {len(missing)} weights that the config asks for are missing or of another shape, the first is "
+            f"{missing[0]}. Save the model again, config and weights together."
+        )
+    return model.eval()
+
+
+def _of_one_dataset(model: ViTPoseForPoseEstimation, dataset: str | int | None) -> ViTPoseForPoseEstimation:
+    config = model.config
+    if config.num_datasets == 1:
+        config.dataset_index(0 if dataset is None else dataset)
+        return model
+    if dataset is None:
+        names = list(config.named_datasets) or [f"0 to {config.num_datasets - 1}"]
+        raise ValueError(
+            f"This model has several datasets and a file is written for one: say which, --dataset with one of "
+            f"{', '.join(names)}."
+        )
+    return model.fold_experts(dataset)
+
+
+def _traceable(model: ViTPoseForPoseEstimation) -> ViTPoseForPoseEstimation:
+    """The model itself; in windows it attends step by step: torch's exporter loses the layout of fused kernels."""
+    backbone: Any = model.config.backbone_config
+    if backbone.attention_kind != "full":
+        model.set_attn_implementation("eager")
+    return model
+
+
+def _check_size(name: str, model: ViTPoseForPoseEstimation, processor: ViTPoseImageProcessor) -> None:
+    size = (processor.size["height"], processor.size["width"])
+    if size != model.config.image_size:
+        raise ValueError(
+            f"{name}: the image processor cuts crops of height and width {size}, the model takes "
+            f"{model.config.image_size}. Save both for one size."
+        )
+
+
+def _metadata(
+    model: ViTPoseForPoseEstimation, processor: ViTPoseImageProcessor, precision: Precision
+) -> dict[str, str]:
+    """What somebody needs who has the file alone, as JSON by name: how to cut crops, and what the keypoints are."""
+    settings = {name: getattr(processor, name) for name in ViTPoseImageProcessorKwargs.__annotations__}
+    settings["size"] = {"height": processor.size["height"], "width": processor.size["width"]}
+    schema = model.config.get_schema().to_dict()
+    values = {**settings, "keypoint_schema": schema, "precision": precision, "vitpose_version": __version__}
+    return {name: json.dumps(value) for name, value in values.items()}
+
+
+class _HeatmapsOnly(nn.Module):
+    """A model from float32 crops to float32 heatmaps, in its own precision in between."""
+
+    def __init__(self, model: ViTPoseForPoseEstimation) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixel_values: Tensor) -> Tensor:
+        return self.model(pixel_values.to(self.model.dtype)).heatmaps.float()
+
+
+def _write_onnx(model: ViTPoseForPoseEstimation, file: Path, metadata: dict[str, str]) -> None:
+    example = torch.zeros(2, 3, *model.config.image_size)  # an axis of length 1 would be taken for fixed
+    with _quietly():
+        try:
+            program = torch.onnx.export(
+                _HeatmapsOnly(model).eval(),
+                (example,),
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                dynamic_shapes={INPUT: {0: torch.export.Dim("batch")}},
+                verbose=False,
+            )
+        except torch.onnx.OnnxExporterError as error:
+            backbone: Any = model.config.backbone_config
+            reason = str(error.__cause__ or error).splitlines()[0]
+            raise ValueError(
+                f"torch {torch.__version__} cannot export this model, whose attention is {backbone.attention_kind!r}: "
+                f"{reason}. Nothing was written; keep it in torch, or try another version of torch."
+            ) from error
+    assert program is not None  # it is where no file is named
+    _forget_origins(program.model)
+    program.model.metadata_props.update(metadata)
+    program.save(file)
+
+
+def _forget_origins(model: Any) -> None:
+    """Take out what the exporter notes of each node: stack traces with paths of this machine."""
+    for graph in model.graphs():
+        graph.metadata_props.clear()
+        for node in graph:
+            node.metadata_props.clear()
+            for value in node.outputs:
+                value.metadata_props.clear()
+
+
+def _write_openvino(
+    model: ViTPoseForPoseEstimation, file: Path, metadata: dict[str, str], *, compress_to_fp16: bool
+) -> None:
+    """By way of ONNX: OpenVINO's own conversion of torch models tells its makers that it was used."""
+    import openvino
+
+    with TemporaryDirectory(prefix="vitpose-export-") as scratch:
+        _write_onnx(model, Path(scratch) / FILES["onnx"], {})
+        graph = openvino.Core().read_model(Path(scratch) / FILES["onnx"])
+        for name, value in metadata.items():
+            graph.set_rt_info(value, ["vitpose", name])
+        openvino.save_model(graph, file, compress_to_fp16=compress_to_fp16)
+
+
+def _config(model: ViTPoseForPoseEstimation, exported: dict[str, Any]) -> ViTPoseExportedConfig:
+    """The model's config for the exported file: no weights and no code belong to it."""
+    values = model.config.to_dict()
+    for name in ("architectures", "auto_map", "custom_pipelines", "model_type"):
+        values.pop(name, None)
+    return ViTPoseExportedConfig.from_dict({**values, "exported": exported})
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without the exporter's notes that torchvision is absent, and its use of what torch will drop."""
+    registration = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = registration.level
+    registration.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        registration.setLevel(level)
