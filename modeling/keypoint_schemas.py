@@ -82,10 +82,7 @@ class KeypointSchema:
     @property
     def flip_index(self) -> tuple[int, ...]:
         """K indices: keypoint i of the mirrored image is keypoint `flip_index[i]` of the image."""
-        index = list(range(self.num_keypoints))
-        for left, right in self.flip_pairs:
-            index[left], index[right] = right, left
-        return tuple(index)
+        return flip_index_of(self.flip_pairs, self.num_keypoints)
 
     def to_dict(self) -> dict[str, Any]:
         """The schema as a dictionary of strings, numbers and lists, ready for JSON."""
@@ -188,6 +185,14 @@ def read_keypoint_schema(path: str | os.PathLike[str]) -> KeypointSchema:
     if not isinstance(values, dict):
         raise ValueError(f"{path} is no keypoint schema: expected an object, got a {type(values).__name__}.")
     return KeypointSchema.from_dict(values)
+
+
+def flip_index_of(flip_pairs: Iterable[Sequence[int]], num_keypoints: int) -> tuple[int, ...]:
+    """Flip pairs as indices: keypoint i of the mirrored image is keypoint `index[i]` of the image."""
+    index = list(range(num_keypoints))
+    for left, right in flip_pairs:
+        index[left], index[right] = right, left
+    return tuple(index)
 
 
 def mirror_pairs(names: Sequence[str]) -> tuple[tuple[int, int], ...]:

@@ -18,9 +18,10 @@ from .configuration_vitpose import ViTPoseConfig
 from .configuration_vitpose_backbone import ExpertKind
 from .dataset_index_vitpose import check_dataset_index, one_per_sample
 from .feedforward_vitpose import DatasetIndex
+from .flipping_vitpose import check_flip_pairs, flip_heatmaps
 from .freezing_vitpose import FrozenPart, PartSize, freeze, trainable_parameters
 from .heads_vitpose import ViTPoseHeads, make_decoder
-from .keypoint_schemas import KeypointSchema
+from .keypoint_schemas import KeypointSchema, flip_index_of
 from .loss_vitpose import heatmap_loss
 from .modeling_vitpose_backbone import ViTPoseBackbone, ViTPosePreTrainedModel
 from .saving_vitpose import save_with_code
@@ -121,12 +122,13 @@ class ViTPoseForPoseEstimation(ViTPosePreTrainedModel):
             pixel_values,
             dataset_index=index if self.config.backbone_config.num_experts > 1 else None,
             interpolate_pos_encoding=interpolate_pos_encoding,
-            output_hidden_states=_asked_for(output_hidden_states, self.config.output_hidden_states),
-            output_attentions=_asked_for(output_attentions, self.config.output_attentions),
+            output_hidden_states=_resolve_flag(output_hidden_states, self.config.output_hidden_states),
+            output_attentions=_resolve_flag(output_attentions, self.config.output_attentions),
         )
         heatmaps, keypoint_mask = self._decode(features.feature_maps[-1], index)
         if flip_pairs is not None:
-            heatmaps = _flip_back(heatmaps, flip_pairs)
+            pairs = check_flip_pairs(flip_pairs, heatmaps.shape[1])
+            heatmaps = flip_heatmaps(heatmaps, flip_index_of(pairs, heatmaps.shape[1]))
         loss = heatmap_loss(heatmaps, labels, label_weights, keypoint_mask) if labels is not None else None
         return ViTPoseOutput(
             loss=loss,
@@ -292,22 +294,6 @@ def _auto_map(config: ViTPoseConfig) -> dict[str, str]:
     }
 
 
-def _asked_for(argument: bool | None, setting: bool | None) -> bool | None:
-    """What a call asks for, or else the configuration; where that does not, None: the backbone's own then decides."""
+def _resolve_flag(argument: bool | None, setting: bool | None) -> bool | None:
+    """Resolve a flag: the argument, else the config's value, else None, which leaves it to the backbone's config."""
     return (setting or None) if argument is None else argument
-
-
-def _flip_back(heatmaps: torch.Tensor, flip_pairs: torch.Tensor | Sequence[Sequence[int]]) -> torch.Tensor:
-    """Heatmaps (B, K, h, w) of mirrored crops, mirrored back, with the keypoints of each pair swapped."""
-    keypoints = heatmaps.shape[1]
-    if len(flip_pairs) == 0:  # a single hand has no pairs
-        return heatmaps.flip(-1)
-    pairs = torch.as_tensor(flip_pairs, device=heatmaps.device)
-    is_pairs = pairs.ndim == 2 and pairs.shape[1] == 2 and not pairs.is_floating_point()
-    if not is_pairs or not ((pairs >= 0) & (pairs < keypoints)).all():
-        raise ValueError(
-            f"flip_pairs: expected pairs of indices from 0 to {keypoints - 1}, shape (n, 2), got {flip_pairs!r}."
-        )
-    index, pairs = torch.arange(keypoints, device=heatmaps.device), pairs.long()
-    index[pairs[:, 0]], index[pairs[:, 1]] = pairs[:, 1], pairs[:, 0]
-    return heatmaps[:, index].flip(-1)

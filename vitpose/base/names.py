@@ -1,0 +1,24 @@
+"""What to say of a name that nobody knows: what was expected, what came, and the nearest known name."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def unknown_name(kind: str, name: object, known: Iterable[str], *, remedy: str = "") -> str:
+    """The text of an error about an unknown name.
+
+    Args:
+        kind: What is named, such as `"preset"`.
+        name: What came.
+        known: The names that there are, in the order to list them.
+        remedy: A further sentence for the end.
+
+    Returns:
+        `kind: expected one of a, b, got 'x'. Did you mean 'a'?`, without the question where nothing is near.
+    """
+    known = list(known)
+    lower = {other.lower(): other for other in reversed(known)}
+    near = get_close_matches(str(name).lower(), lower, n=1)
+    hint = f"Did you mean {lower[near[0]]!r}?" if near else ""
+    message = f"{kind}: expected one of {', '.join(known)}, got {name!r}."
+    return " ".join(part for part in (message, hint, remedy) if part)
