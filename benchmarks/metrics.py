@@ -20,7 +20,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from vitpose import get_keypoint_schema
-from vitpose.training.metrics.coco import coco_keypoint_metrics, oks_nms
+from vitpose.metrics import coco_keypoint_metrics, oks_nms
 
 IMAGES, PEOPLE, DETECTIONS = 5_000, 11_004, 22_008
 SIGMAS = np.asarray(get_keypoint_schema("coco").sigmas)

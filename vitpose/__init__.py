@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .auto import register
 
 if TYPE_CHECKING:
+    from . import data, metrics
     from .base.bundled import TINY_CHECKPOINT
     from .export.export import export_model
     from .export.model import ExportedModel
@@ -51,10 +52,12 @@ __all__ = [
     "__version__",
     "coco_keypoint_metrics",
     "convert_checkpoint",
+    "data",
     "draw_poses",
     "export_model",
     "get_keypoint_schema",
     "load_metric",
+    "metrics",
     "predict_heatmaps",
     "publish",
     "read_dataset",
@@ -62,6 +65,7 @@ __all__ = [
     "write_pretraining_card",
 ]
 
+_MODULES = ("data", "metrics")
 _HOMES = {
     "TINY_CHECKPOINT": "base.bundled",
     "ExportedModel": "export.model",
@@ -90,6 +94,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f".{name}", __name__)
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; public names: {', '.join(__all__)}")
     value = getattr(import_module(f".{_HOMES[name]}", __name__), name)

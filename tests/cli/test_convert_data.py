@@ -10,9 +10,9 @@ from PIL import Image
 
 from vitpose.cli.convert_data import parse_size
 from vitpose.cli.main import main
+from vitpose.data import read_people
 from vitpose.modeling.keypoint_schemas import get_keypoint_schema
 from vitpose.training.data.loading import read_dataset
-from vitpose.training.data.stored import read_people
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,4 @@
-"""Annotated people from Parquet files, saved datasets or the Hub, in the columns of `people_columns`.
-
-The readers of COCO's files are re-exported beside them.
-"""
+"""Annotated people from Parquet files, saved datasets or the Hub, in the common columns."""
 
 import glob
 import os
@@ -17,18 +14,8 @@ from datasets.exceptions import DatasetsError
 
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 
-from .columns import (
-    EXTRA_FEATURES,
-    PEOPLE_FEATURES,
-    check_files_exist,
-    checked_columns,
-    to_coco_annotations,
-    usable_rows,
-)
+from .columns import EXTRA_FEATURES, PEOPLE_FEATURES, check_files_exist, checked_columns, usable_rows
 from .images import read_image_size
-from .readers.coco import read_coco, read_detections
-
-__all__ = ["read_coco", "read_detections", "read_people", "to_coco_annotations"]
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 

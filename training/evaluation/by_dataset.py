@@ -10,19 +10,14 @@ from datasets import Dataset
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 
 from ..data.registry import get_known_dataset, list_known_datasets
-from ..metrics.coco import (
-    box_size,
-    coco_keypoint_metrics,
-    crowdpose_metrics,
-    end_point_error,
-    keypoint_auc,
-    pck,
-    pckh,
-    torso_size,
-    wholebody_metrics,
-)
+from ..metrics.coco import coco_keypoint_metrics
+from ..metrics.crowdpose import crowdpose_metrics
+from ..metrics.distances import end_point_error, keypoint_auc
 from ..metrics.modules import MetricName
 from ..metrics.oks_analysis import precision_by_keypoint
+from ..metrics.pck import box_size, pck, torso_size
+from ..metrics.pckh import pckh
+from ..metrics.wholebody import wholebody_metrics
 
 TORSO = frozenset({"left_shoulder", "right_shoulder", "left_hip", "right_hip"})
 HANDS: tuple[MetricName, ...] = ("keypoint_auc", "pck", "end_point_error")

@@ -1,4 +1,4 @@
-"""COCO's keypoint figures; the other metrics of the field are re-exported beside them."""
+"""COCO's keypoint metrics."""
 
 from __future__ import annotations
 
@@ -6,32 +6,9 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from .average_precision import METRIC_NAMES, Backend, oks_figures
+from .average_precision import Backend, oks_figures
 from .checks import checked_poses, checked_truth, loaded
-from .crowdpose import box_areas, crowdpose_metrics
-from .distances import end_point_error, keypoint_auc
-from .oks import checked_sigmas, oks_matrix, oks_nms, rescore
-from .pck import box_size, pck, torso_size
-from .pckh import head_size, pckh
-from .wholebody import wholebody_metrics
-
-__all__ = [
-    "METRIC_NAMES",
-    "box_areas",
-    "box_size",
-    "coco_keypoint_metrics",
-    "crowdpose_metrics",
-    "end_point_error",
-    "head_size",
-    "keypoint_auc",
-    "oks_matrix",
-    "oks_nms",
-    "pck",
-    "pckh",
-    "rescore",
-    "torso_size",
-    "wholebody_metrics",
-]
+from .oks import checked_sigmas
 
 COCO_NUM_KEYPOINTS = 17  # what both evaluators assume when no sigmas are given
 

@@ -6,8 +6,9 @@ from typing import Any
 from datasets import Dataset
 
 from ..config.recipe import Recipe
+from ..data.columns import to_coco_annotations
 from ..data.loading import read_dataset, read_ground_truth
-from ..data.stored import read_people, to_coco_annotations
+from ..data.stored import read_people
 from ..synthetic.people import SyntheticPeople
 
 # Generated people to evaluate on come from a seed of their own, which data_seed is not allowed to be.

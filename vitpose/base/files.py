@@ -1,12 +1,32 @@
-"""Files and folders that are either whole or absent: written beside their place, then renamed."""
+"""Files read with errors that name them, and files and folders that are either whole or absent."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+
+def read_json(path: str | os.PathLike[str], *, object_hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
+    """Read the content of a JSON file.
+
+    Args:
+        path: The file.
+        object_hook: Called with each object while the file is parsed; what it returns takes the object's place.
+
+    Raises:
+        ValueError: The file is missing, or is not JSON; the message names it.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"There is no file {os.fspath(path)}. Check the path.")
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"), object_hook=object_hook)
+    except ValueError as error:  # damaged JSON, or bytes that are no text
+        raise ValueError(f"{os.fspath(path)} is not valid JSON, perhaps an unfinished file: {error}.") from error
 
 
 @contextmanager

@@ -8,9 +8,9 @@ import pytest
 from datasets import Dataset, Image
 from PIL import Image as Photo
 
+from vitpose.data import read_people
 from vitpose.modeling.keypoint_schemas import get_keypoint_schema
 from vitpose.training.data.shards import by_photo, write_shards
-from vitpose.training.data.stored import read_people
 
 COCO = get_keypoint_schema("coco")
 

@@ -11,11 +11,11 @@ import pytest
 from datasets import Dataset, DatasetDict
 from PIL import Image
 
+from vitpose.data import read_coco, read_detections, read_people, to_coco_annotations
+from vitpose.metrics import coco_keypoint_metrics
 from vitpose.modeling.keypoint_schemas import get_keypoint_schema
 from vitpose.training.data.columns import PEOPLE_FEATURES
 from vitpose.training.data.images import ImageReadError
-from vitpose.training.data.stored import read_coco, read_detections, read_people, to_coco_annotations
-from vitpose.training.metrics.coco import coco_keypoint_metrics
 
 COCO, LSPET = get_keypoint_schema("coco"), get_keypoint_schema("lspet")
 LABELLED = [10.0, 20.0, 2] * 17

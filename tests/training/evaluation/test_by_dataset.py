@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from vitpose import get_keypoint_schema
+from vitpose.data import to_coco_annotations
 from vitpose.training.config.recipe import Recipe
 from vitpose.training.data.registry import get_known_dataset, list_known_datasets
-from vitpose.training.data.stored import to_coco_annotations
 from vitpose.training.evaluation.by_dataset import check_columns, chosen_metrics
 from vitpose.training.evaluation.predict import Predictions
 from vitpose.training.evaluation.score import score

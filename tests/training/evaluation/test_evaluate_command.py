@@ -18,8 +18,8 @@ from torch.utils.data import DataLoader
 from vitpose import ViTPoseConfig, ViTPoseForPoseEstimation, get_keypoint_schema
 from vitpose.cli import main as cli
 from vitpose.cli.evaluate import evaluation_recipe
+from vitpose.data import to_coco_annotations
 from vitpose.training.config.recipe import Recipe
-from vitpose.training.data.stored import to_coco_annotations
 from vitpose.training.evaluation.evaluator import head_index
 from vitpose.training.evaluation.predict import _in_order, predict_people
 from vitpose.training.evaluation.saved import evaluate_model

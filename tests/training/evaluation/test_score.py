@@ -15,8 +15,8 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from vitpose import ViTPoseConfig, ViTPoseForPoseEstimation, get_keypoint_schema
+from vitpose.data import to_coco_annotations
 from vitpose.processing.heatmaps_vitpose import encode_heatmaps
-from vitpose.training.data.stored import to_coco_annotations
 from vitpose.training.evaluation.evaluator import Evaluator
 from vitpose.training.evaluation.predict import Predictions, heatmap_to_image, predict_people
 from vitpose.training.evaluation.saved import evaluate_model, report_model

@@ -11,14 +11,14 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from vitpose.modeling.keypoint_schemas import get_keypoint_schema
-from vitpose.training.metrics.coco import (
+from vitpose.metrics import (
     METRIC_NAMES,
     box_areas,
     coco_keypoint_metrics,
     crowdpose_metrics,
     wholebody_metrics,
 )
+from vitpose.modeling.keypoint_schemas import get_keypoint_schema
 
 CROWD_SIGMAS = get_keypoint_schema("crowdpose").sigmas
 WHOLEBODY = get_keypoint_schema("coco_wholebody")

@@ -13,8 +13,8 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from vitpose.metrics import METRIC_NAMES, coco_keypoint_metrics
 from vitpose.modeling.keypoint_schemas import get_keypoint_schema
-from vitpose.training.metrics.coco import METRIC_NAMES, coco_keypoint_metrics
 
 
 def make_ground_truth(num_keypoints=17, *, num_images=6, seed=0):

@@ -13,7 +13,7 @@ import torch
 from huggingface_hub import RepoCard
 
 import vitpose
-from vitpose.training.metrics.coco import (
+from vitpose.metrics import (
     coco_keypoint_metrics,
     crowdpose_metrics,
     end_point_error,

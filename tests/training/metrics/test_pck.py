@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 
+from vitpose.metrics import box_size, end_point_error, head_size, keypoint_auc, pck, pckh, torso_size
 from vitpose.modeling.keypoint_schemas import get_keypoint_schema
-from vitpose.training.metrics.coco import box_size, end_point_error, head_size, keypoint_auc, pck, pckh, torso_size
 
 
 def test_pck_by_hand():

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vitpose.data import read_coco, to_coco_annotations
 from vitpose.modeling.keypoint_schemas import get_keypoint_schema
 from vitpose.training.data.loading import read_dataset, read_ground_truth
-from vitpose.training.data.stored import read_coco, to_coco_annotations
 
 PARTS = {"keypoints": 17, "foot_kpts": 6, "face_kpts": 68, "lefthand_kpts": 21, "righthand_kpts": 21}
 VALID = {"foot_valid": True, "face_valid": False, "lefthand_valid": True, "righthand_valid": True}

@@ -4,8 +4,8 @@ from typing import Any, Literal
 
 import evaluate
 
-from ...metrics.coco import crowdpose_metrics
-from ...metrics.image_rows import coco_of_images, image_features
+from vitpose.metrics import crowdpose_metrics
+from vitpose.training.metrics.image_rows import coco_of_images, image_features
 
 DESCRIPTION = "Average precision and recall of poses on CrowdPose: over all images, and for easy, medium and hard ones."
 

@@ -5,8 +5,8 @@ from typing import Any
 import evaluate
 from datasets import Features
 
-from ...metrics.coco import end_point_error
-from ...metrics.image_rows import number_lists
+from vitpose.metrics import end_point_error
+from vitpose.training.metrics.image_rows import number_lists
 
 DESCRIPTION = "Mean distance of labelled keypoints in image pixels (EPE), as on InterHand2.6M."
 

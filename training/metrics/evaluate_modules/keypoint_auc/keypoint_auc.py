@@ -5,8 +5,8 @@ from typing import Any
 import evaluate
 from datasets import Features
 
-from ...metrics.coco import keypoint_auc
-from ...metrics.image_rows import number_lists
+from vitpose.metrics import keypoint_auc
+from vitpose.training.metrics.image_rows import number_lists
 
 DESCRIPTION = "Area under the curve of correct keypoints over distances from 0 to 30 pixels (AUC), as on InterHand2.6M."
 

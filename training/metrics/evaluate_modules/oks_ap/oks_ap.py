@@ -5,8 +5,8 @@ from typing import Any, Literal
 
 import evaluate
 
-from ...metrics.coco import coco_keypoint_metrics
-from ...metrics.image_rows import coco_of_images, image_features
+from vitpose.metrics import coco_keypoint_metrics
+from vitpose.training.metrics.image_rows import coco_of_images, image_features
 
 DESCRIPTION = "Average precision and recall of poses by object keypoint similarity (OKS), the ten figures of COCO."
 

@@ -5,8 +5,8 @@ from typing import Any
 import evaluate
 from datasets import Features
 
-from ...metrics.coco import pck
-from ...metrics.image_rows import number_lists
+from vitpose.metrics import pck
+from vitpose.training.metrics.image_rows import number_lists
 
 DESCRIPTION = "Share of labelled keypoints within a fraction of each person's length (PCK)."
 

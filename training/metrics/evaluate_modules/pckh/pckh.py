@@ -5,8 +5,8 @@ from typing import Any
 import evaluate
 from datasets import Features
 
-from ...metrics.coco import head_size, pckh
-from ...metrics.image_rows import number_lists
+from vitpose.metrics import head_size, pckh
+from vitpose.training.metrics.image_rows import number_lists
 
 DESCRIPTION = "Share of MPII's keypoints within half a head size (PCKh@0.5), by joint and mean."
 

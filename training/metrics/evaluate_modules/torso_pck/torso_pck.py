@@ -7,9 +7,8 @@ import numpy as np
 from datasets import Features
 
 from vitpose import get_keypoint_schema
-
-from ...metrics.coco import pck, torso_size
-from ...metrics.image_rows import number_lists
+from vitpose.metrics import pck, torso_size
+from vitpose.training.metrics.image_rows import number_lists
 
 DESCRIPTION = "Share of labelled keypoints within a fraction of the torso's diagonal (PCK@0.2), as on LSP."
 

@@ -4,8 +4,8 @@ from typing import Any, Literal
 
 import evaluate
 
-from ...metrics.coco import wholebody_metrics
-from ...metrics.image_rows import coco_of_images, image_features
+from vitpose.metrics import wholebody_metrics
+from vitpose.training.metrics.image_rows import coco_of_images, image_features
 
 DESCRIPTION = "Average precision and recall of whole-body poses: body, foot, face, each hand, and all 133 keypoints."
 

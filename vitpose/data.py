@@ -1,0 +1,27 @@
+"""Annotated people: datasets by name or file, in one set of columns, and generated people.
+
+[`read_dataset`] reads the datasets that have a name, [`read_coco`] any file in COCO's layout, [`read_people`] Parquet
+files, saved datasets and the Hub. Their columns are described in docs/datasets.md.
+"""
+
+from .training.data.columns import to_coco_annotations
+from .training.data.loading import read_dataset, read_ground_truth
+from .training.data.readers.coco import read_coco, read_detections
+from .training.data.registry import KnownDataset, get_known_dataset, list_known_datasets
+from .training.data.schema_from_coco import schema_from_annotations
+from .training.data.stored import read_people
+from .training.synthetic.people import SyntheticPeople
+
+__all__ = [
+    "KnownDataset",
+    "SyntheticPeople",
+    "get_known_dataset",
+    "list_known_datasets",
+    "read_coco",
+    "read_dataset",
+    "read_detections",
+    "read_ground_truth",
+    "read_people",
+    "schema_from_annotations",
+    "to_coco_annotations",
+]
