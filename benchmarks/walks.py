@@ -70,9 +70,7 @@ class Walk:
 
     @property
     def num_changes(self) -> int:
-        return sum(
-            before.co_filename != code.co_filename for calls in self.threads for before, code in pairwise(calls)
-        )
+        return sum(before.co_filename != code.co_filename for calls in self.threads for before, code in pairwise(calls))
 
 
 def record(walk: Callable[[], object]) -> Walk:

@@ -1,6 +1,5 @@
 """Annotation files: JSON, COCO's layout of it, and MATLAB, with errors that name the file and the entry."""
 
-import json
 import logging
 import os
 import re
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
+from vitpose.base.files import read_json
 from vitpose.modeling.keypoint_schemas import KeypointSchema, get_keypoint_schema, list_keypoint_schemas
 
 logger = logging.getLogger(__name__)
@@ -25,23 +25,15 @@ _NAMED_COUNTS = {"coco_wholebody": (17, 133), "halpe26": (26, 136)}
 _SHORT_FORMS = {"l": "left", "r": "right", "f": "front", "b": "back"}
 
 
-def load_json(path: Path, *, slim: bool = False) -> Any:
-    """The content of a JSON file.
+def read_slim_json(path: Path) -> Any:
+    """Read a JSON file of annotations without what no reader uses, and with keypoints as packed numbers.
 
-    Args:
-        path: The file.
-        slim: Leave out what no reader uses, and keep keypoints as packed numbers: a COCO file takes a fifth of the
-            memory.
+    A COCO file takes a fifth of the memory.
 
     Raises:
         ValueError: The file is missing or damaged.
     """
-    if not path.is_file():
-        raise ValueError(f"There is no file {path}. Check the path.")
-    try:
-        return json.loads(path.read_text(encoding="utf-8"), object_hook=_slim if slim else None)
-    except ValueError as error:  # damaged JSON, or bytes that are no text
-        raise ValueError(f"{path} is not valid JSON, perhaps an unfinished download: {error}.") from error
+    return read_json(path, object_hook=_slim)
 
 
 def _slim(item: Item) -> Item:

@@ -54,6 +54,7 @@ def read_region(image: Any, *, row: int, size: tuple[int, int], region: Sequence
     left, top, right, bottom = region
     with _opened(image, row) as opened:
         upright = upright_pil(opened)
+        assert upright is not None  # it was opened by Pillow
         width, height = upright.size
         part, (x, y) = cut_to_region(upright, region)
         pixels = to_rgb_tensor(part)

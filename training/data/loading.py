@@ -6,10 +6,10 @@ from typing import Any
 
 from datasets import Dataset
 
+from vitpose.base.files import read_json
 from vitpose.modeling.keypoint_schemas import KeypointSchema, get_keypoint_schema
 
 from ..metrics.crowdpose import box_areas
-from .annotations import load_json
 from .columns import to_coco_annotations
 from .readers.coco import read_detections
 from .registry import KnownDataset, Place, get_known_dataset
@@ -110,15 +110,25 @@ def read_ground_truth(
     """
     place = find_split(name, data_dir, split)
     schema = schema or get_keypoint_schema(get_known_dataset(name).schema)
-    content = load_json(Path(place.annotations)) if place.annotations.endswith(".json") else None
-    if isinstance(content, dict) and {"images", "categories"} <= content.keys() and "annotations" not in content:
-        return {"annotations": [], **content}  # of a test set that a server scores
-    filed = isinstance(content, dict) and "annotations" in content
-    if filed and all(len(person.get("keypoints", ())) == 3 * schema.num_keypoints for person in content["annotations"]):
-        return box_areas(content) if name in _BY_BOX_AREA else content
+    filed = _coco_content(Path(place.annotations))
+    if filed is not None and _has_keypoints(filed, schema.num_keypoints):
+        return box_areas(filed) if name in _BY_BOX_AREA else filed
     people = read_dataset(name, data_dir, split=split, schema=schema, everyone=True)
     truth = to_coco_annotations(people, schema)
-    if filed:
+    if filed is not None:
         seen = {image["id"] for image in truth["images"]}
-        truth["images"] += [image for image in content["images"] if image["id"] not in seen]
+        truth["images"] += [image for image in filed["images"] if image["id"] not in seen]
     return truth
+
+
+def _coco_content(path: Path) -> dict[str, Any] | None:
+    """The content of a file in COCO's layout, with no annotations where a server keeps them; None for other layouts."""
+    content = read_json(path) if path.suffix == ".json" else None
+    if not isinstance(content, dict) or not ("annotations" in content or {"images", "categories"} <= content.keys()):
+        return None
+    return content | {"annotations": content.get("annotations", [])}
+
+
+def _has_keypoints(content: dict[str, Any], count: int) -> bool:
+    """Whether everyone has `count` keypoints in COCO's form."""
+    return all(len(person.get("keypoints", ())) == 3 * count for person in content["annotations"])

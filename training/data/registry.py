@@ -1,6 +1,5 @@
 """Every dataset that has a name: its reader, its keypoints, where its files lie, and how it is scored."""
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -8,8 +7,11 @@ from typing import Any
 
 from datasets import Dataset
 
+from vitpose.base.names import unknown_name
+
+from ..metrics.crowdpose import BOX_SHARE
 from ..metrics.modules import MetricName
-from .readers.aic import BOX_SHARE, read_aic
+from .readers.aic import read_aic
 from .readers.coco import read_coco
 from .readers.interhand import read_interhand
 from .readers.lsp import read_lsp
@@ -71,9 +73,7 @@ def get_known_dataset(name: str) -> KnownDataset:
         ValueError: No dataset has that name; the message has the nearest.
     """
     if name not in _KNOWN:
-        near = difflib.get_close_matches(str(name), _KNOWN, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"Unknown dataset {name!r}.{hint} Known: {', '.join(_KNOWN)}.")
+        raise ValueError(unknown_name("dataset", name, _KNOWN))
     return _KNOWN[name]
 
 

@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from vitpose.base.files import read_json
 from vitpose.modeling.keypoint_schemas import KeypointSchema, mirror_pairs
-
-from .annotations import load_json
 
 
 def schema_from_annotations(
@@ -24,7 +23,7 @@ def schema_from_annotations(
     Raises:
         ValueError: The file has no category with keypoints, or several and none is chosen.
     """
-    content = load_json(annotation_file)
+    content = read_json(annotation_file)
     categories = content.get("categories", []) if isinstance(content, dict) else []
     found = {
         str(entry.get("name")): entry for entry in categories if isinstance(entry, dict) and entry.get("keypoints")

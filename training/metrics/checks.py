@@ -6,15 +6,15 @@ size. What leaves this module cannot be misread.
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from vitpose.base.files import read_json
 
 Row = dict[str, Any]
 
@@ -26,10 +26,7 @@ def loaded(source: Any, what: str) -> tuple[Any, str]:
     """The content of a JSON file, or the object itself, with the name that errors give it."""
     if not isinstance(source, str | os.PathLike):
         return source, what
-    try:
-        return json.loads(Path(source).read_text(encoding="utf-8")), f"{what} of {os.fspath(source)}"
-    except ValueError as error:  # damaged JSON, or bytes that are no text
-        raise ValueError(f"{source} is not valid JSON, perhaps an unfinished file: {error}.") from error
+    return read_json(source), f"{what} of {os.fspath(source)}"
 
 
 def coco_tables(annotations: Any, name: str = "annotations") -> tuple[list[Row], list[Row]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from vitpose.base.names import unknown_name
+
 if TYPE_CHECKING:
     from evaluate import EvaluationModule
 
@@ -15,7 +17,7 @@ METRIC_FOLDER = Path(__file__).with_name("evaluate_modules")
 
 
 def load_metric(name: MetricName, **options: Any) -> EvaluationModule:
-    """A metric of this package as a module of `evaluate`; nothing is downloaded.
+    """Load a metric of this package as a module of `evaluate`; nothing is downloaded.
 
     The same as `evaluate.load` with the folder of the metric. Its card, README.md in that folder, says what it takes
     and gives.
@@ -28,7 +30,7 @@ def load_metric(name: MetricName, **options: Any) -> EvaluationModule:
         ValueError: There is no metric of that name; the message lists them.
     """
     if name not in get_args(MetricName):
-        raise ValueError(f"unknown metric {name!r}; expected one of {', '.join(get_args(MetricName))}.")
+        raise ValueError(unknown_name("metric", name, get_args(MetricName)))
     import evaluate  # only those who ask for a module pay for its import
 
     return evaluate.load(str(METRIC_FOLDER / name), **options)

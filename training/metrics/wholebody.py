@@ -59,6 +59,7 @@ def wholebody_metrics(
         ValueError: naming the first result or annotation that does not fit.
     """
     schema = get_keypoint_schema("coco_wholebody")
+    assert schema.sigmas is not None
     content, name = loaded(annotations, "annotations")
     _, people = coco_tables(content, name)
     whole = {**content, "annotations": _joined(people, name)}

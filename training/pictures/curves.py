@@ -19,13 +19,13 @@ from vitpose.base.files import whole_file
 
 from ..metrics.shown import MAIN_METRICS
 
-INK, LOSS_COLOUR, LR_COLOUR = "#2b2f38", "#1f6fd0", "#8a8f99"
+INK, LOSS_COLOR, LR_COLOR = "#2b2f38", "#1f6fd0", "#8a8f99"
 
 
-METRIC_COLOURS = ("#e06c00", "#1f6fd0", "#4f9d2f", "#8d4fc4")
+METRIC_COLORS = ("#e06c00", "#1f6fd0", "#4f9d2f", "#8d4fc4")
 
 
-PART_COLOURS = ("#e06c00", "#4f9d2f", "#8d4fc4", "#c2385a", "#0f9aa7", "#9a7a1c")
+PART_COLORS = ("#e06c00", "#4f9d2f", "#8d4fc4", "#c2385a", "#0f9aa7", "#9a7a1c")
 
 
 LOG_SCALE_RATIO = 5.0  # loss curves that span more than this are drawn in log scale
@@ -95,13 +95,13 @@ def _draw_loss(axes: Axes, training: Sequence[Mapping[str, Any]]) -> None:
     """The loss as it was and smoothed, and of a mixture the smoothed loss of each dataset."""
     steps, losses = _series(training, "step"), _series(training, "loss")
     smoothed = smooth(losses)
-    axes.plot(steps, losses, color=LOSS_COLOUR, alpha=0.25, linewidth=0.8)
-    axes.plot(steps, smoothed, color=LOSS_COLOUR, linewidth=1.8, label="all")
+    axes.plot(steps, losses, color=LOSS_COLOR, alpha=0.25, linewidth=0.8)
+    axes.plot(steps, smoothed, color=LOSS_COLOR, linewidth=1.8, label="all")
     parts = _loss_parts(training)
-    for name, colour in zip(parts, cycle(PART_COLOURS), strict=False):
+    for name, color in zip(parts, cycle(PART_COLORS), strict=False):
         own = [entry for entry in training if name in entry]  # a short window may have no sample of a dataset
         label, losses_of_part = name.removeprefix("loss/"), smooth(_series(own, name))
-        axes.plot(_series(own, "step"), losses_of_part, color=colour, linewidth=1.1, label=label)
+        axes.plot(_series(own, "step"), losses_of_part, color=color, linewidth=1.1, label=label)
     if parts:
         axes.legend(fontsize=8, frameon=False, labelcolor=INK)
     if np.nanmin(losses) > 0 and np.nanmax(smoothed) > LOG_SCALE_RATIO * np.nanmin(smoothed):
@@ -116,7 +116,7 @@ def _loss_parts(training: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _draw_rate(axes: Axes, training: Sequence[Mapping[str, Any]]) -> None:
-    axes.plot(_series(training, "step"), _series(training, "lr"), color=LR_COLOUR, linewidth=1.2)
+    axes.plot(_series(training, "step"), _series(training, "lr"), color=LR_COLOR, linewidth=1.2)
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_locator(MaxNLocator(2))
     axes.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
@@ -126,25 +126,25 @@ def _draw_rate(axes: Axes, training: Sequence[Mapping[str, Any]]) -> None:
 
 def _draw_metrics(axes: Axes, evaluations: Sequence[Mapping[str, Any]]) -> None:
     """One line a figure, its last value written at the end."""
-    for name, colour in zip(_metric_names(evaluations), METRIC_COLOURS, strict=False):
+    for name, color in zip(_metric_names(evaluations), METRIC_COLORS, strict=False):
         rows = [(entry["step"], entry["eval"][name]) for entry in evaluations if name in entry["eval"]]
         steps, values = zip(*rows, strict=True)
-        axes.plot(steps, values, color=colour, linewidth=1.8, marker="o", markersize=4, label=name)
+        axes.plot(steps, values, color=color, linewidth=1.8, marker="o", markersize=4, label=name)
         end, shift = (steps[-1], values[-1]), (6, 0)
         label = f"{name} {values[-1]:.3f}"
-        axes.annotate(label, end, xytext=shift, textcoords="offset points", color=colour, va="center", fontsize=9)
+        axes.annotate(label, end, xytext=shift, textcoords="offset points", color=color, va="center", fontsize=9)
     axes.margins(x=0.18)
     axes.set_xlabel("step", color=INK)
     style_axes(axes, "evaluation")
 
 
 def _metric_names(evaluations: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Names of the single figures to draw, at most as many as there are colours."""
+    """Names of the single figures to draw, at most as many as there are colors."""
     measured: dict[str, None] = {}
     for entry in evaluations:
         measured |= {name: None for name, value in entry["eval"].items() if isinstance(value, int | float)}
     main = [name for figure in MAIN_METRICS for name in measured if name.split("/")[-1] == figure]  # dataset/figure
-    return (main or list(measured))[: len(METRIC_COLOURS)]
+    return (main or list(measured))[: len(METRIC_COLORS)]
 
 
 def style_axes(axes: Axes, title: str, size: str = "medium") -> None:

@@ -99,11 +99,11 @@ def _window(image: Image.Image, people: Sequence[Person], tile: tuple[int, int])
     corners = [_extent(person) for person in people if "bbox" in person or (to_array(person["scores"]) > 0).any()]
     ends = np.concatenate(corners) if corners else np.array([[0, 0], image.size], dtype=np.float64)
     low, high = np.maximum(ends.min(axis=0), 0), np.minimum(ends.max(axis=0), image.size)
-    centre, sides = (low + high) / 2, np.maximum(high - low, 8) * (WINDOW_MARGIN if corners else 1)
+    center, sides = (low + high) / 2, np.maximum(high - low, 8) * (WINDOW_MARGIN if corners else 1)
     shape = np.array([tile[1], tile[0]], dtype=np.float64)
     size = np.ceil(shape * (sides / shape).max())
     room = np.maximum(np.array(image.size) - size, 0)  # the window moves into the image where it fits
-    left, top = np.where(size <= image.size, np.clip(np.floor(centre - size / 2), 0, room), np.floor(centre - size / 2))
+    left, top = np.where(size <= image.size, np.clip(np.floor(center - size / 2), 0, room), np.floor(center - size / 2))
     return int(left), int(top), int(left + size[0]), int(top + size[1])
 
 

@@ -10,40 +10,40 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from .outfit import Colour
+from .outfit import Color
 from .styles import Style
 
-WALLS: tuple[Colour, ...] = (
+WALLS: tuple[Color, ...] = (
     (226, 220, 208), (206, 214, 216), (214, 200, 188), (190, 200, 184), (222, 206, 196), (176, 186, 198),
     (240, 234, 222),
 )  # fmt: skip
-FLOORS: tuple[Colour, ...] = (
+FLOORS: tuple[Color, ...] = (
     (168, 132, 98), (190, 166, 138), (134, 122, 112), (206, 198, 186), (116, 90, 70), (150, 150, 148),
 )  # fmt: skip
-THINGS: tuple[Colour, ...] = (
+THINGS: tuple[Color, ...] = (
     (150, 96, 70), (90, 110, 124), (180, 150, 96), (112, 124, 92), (196, 120, 96), (84, 74, 82), (210, 196, 170),
 )  # fmt: skip
-SKIES: tuple[Colour, ...] = ((150, 192, 230), (198, 214, 226), (228, 208, 186), (120, 168, 216), (186, 190, 198))
-FACADES: tuple[Colour, ...] = (
+SKIES: tuple[Color, ...] = ((150, 192, 230), (198, 214, 226), (228, 208, 186), (120, 168, 216), (186, 190, 198))
+FACADES: tuple[Color, ...] = (
     (176, 128, 104), (200, 184, 160), (140, 142, 148), (214, 196, 150), (120, 92, 84), (158, 170, 176),
 )  # fmt: skip
-GREENS: tuple[Colour, ...] = ((74, 112, 58), (98, 132, 64), (54, 88, 56), (124, 148, 76), (140, 130, 60))
-GROUNDS: tuple[Colour, ...] = (
+GREENS: tuple[Color, ...] = ((74, 112, 58), (98, 132, 64), (54, 88, 56), (124, 148, 76), (140, 130, 60))
+GROUNDS: tuple[Color, ...] = (
     (142, 140, 138), (118, 118, 122), (178, 168, 150), (106, 132, 72), (90, 92, 96), (196, 180, 150),
 )  # fmt: skip
-_GLASS: tuple[Colour, ...] = ((70, 84, 100), (196, 208, 214), (90, 76, 66))
-_TRUNK: Colour = (96, 74, 56)
+_GLASS: tuple[Color, ...] = ((70, 84, 100), (196, 208, 214), (90, 76, 66))
+_TRUNK: Color = (96, 74, 56)
 
 
-def tone(colour: Colour, factor: float) -> Colour:
-    """A lighter (factor above 1) or darker colour."""
-    red, green, blue = colour
+def tone(color: Color, factor: float) -> Color:
+    """A lighter (factor above 1) or darker color."""
+    red, green, blue = color
     return min(int(red * factor), 255), min(int(green * factor), 255), min(int(blue * factor), 255)
 
 
-def pick(rng: np.random.Generator, colours: Sequence[Colour]) -> Colour:
-    """One of the colours, a little lighter or darker."""
-    return tone(colours[int(rng.integers(len(colours)))], rng.uniform(0.85, 1.12))
+def pick(rng: np.random.Generator, colors: Sequence[Color]) -> Color:
+    """One of the colors, a little lighter or darker."""
+    return tone(colors[int(rng.integers(len(colors)))], rng.uniform(0.85, 1.12))
 
 
 class _Stage:
@@ -56,23 +56,23 @@ class _Stage:
         self.picture = Image.new("RGB", size)
         self.draw = ImageDraw.Draw(self.picture)
 
-    def gradient(self, top: Colour, bottom: Colour) -> None:
+    def gradient(self, top: Color, bottom: Color) -> None:
         """Fill everything with a vertical gradient."""
         column = np.linspace(top, bottom, self.height).astype(np.uint8)[:, None]  # (h, 1, 3)
         self.picture.paste(Image.fromarray(column).resize(self.picture.size, Image.Resampling.NEAREST))
 
-    def box(self, x: float, y: float, width: float, height: float, colour: Colour) -> None:
+    def box(self, x: float, y: float, width: float, height: float, color: Color) -> None:
         """A filled rectangle; nothing if it has no extent."""
         if width >= 0 and height >= 0:
-            self.draw.rectangle((x, y, x + width, y + height), fill=colour)
+            self.draw.rectangle((x, y, x + width, y + height), fill=color)
 
     def furniture(self) -> None:
         """A chest or armchair against the wall."""
         x, width = self.rng.uniform(-0.1, 1.0) * self.width, self.rng.uniform(0.08, 0.35) * self.width
-        height, colour = self.rng.uniform(0.08, 0.4) * self.height, pick(self.rng, THINGS)
+        height, color = self.rng.uniform(0.08, 0.4) * self.height, pick(self.rng, THINGS)
         bottom = self.floor + self.rng.uniform(0, 0.06) * self.height
-        self.draw.rounded_rectangle((x, bottom - height, x + width, bottom), radius=3, fill=colour)
-        self.box(x + 2, bottom - 0.55 * height, width - 4, 0.05 * height, tone(colour, 0.8))
+        self.draw.rounded_rectangle((x, bottom - height, x + width, bottom), radius=3, fill=color)
+        self.box(x + 2, bottom - 0.55 * height, width - 4, 0.05 * height, tone(color, 0.8))
 
     def frame(self) -> None:
         """A picture or a window on the wall."""
@@ -93,12 +93,12 @@ class _Stage:
 
     def leaves(self, x: float, y: float, width: float, height: float, count: int) -> None:
         """A bush or crown: overlapping discs, lighter towards the top."""
-        colour = pick(self.rng, GREENS)
+        color = pick(self.rng, GREENS)
         spots = self.rng.random((count, 3))
         for u, v, w in spots[np.argsort(-spots[:, 1])].tolist():
             radius = (0.1 + 0.14 * w) * min(width, height) + 1
             box = (x + u * width - radius, y + v * height - radius, x + u * width + radius, y + v * height + radius)
-            self.draw.ellipse(box, fill=tone(colour, 1.25 - 0.55 * v + 0.1 * w))
+            self.draw.ellipse(box, fill=tone(color, 1.25 - 0.55 * v + 0.1 * w))
 
     def tree(self) -> None:
         """A trunk with a crown."""
@@ -109,19 +109,19 @@ class _Stage:
 
     def ground(self) -> None:
         """Pavement, lawn or sand with a kerb, and joints or tufts."""
-        colour = pick(self.rng, GROUNDS)
-        self.box(0, self.floor, self.width, self.height, colour)
-        self.box(0, self.floor, self.width, 1, tone(colour, 0.75))
+        color = pick(self.rng, GROUNDS)
+        self.box(0, self.floor, self.width, self.height, color)
+        self.box(0, self.floor, self.width, 1, tone(color, 0.75))
         for u, v, w in self.rng.random((self.rng.integers(5, 30), 3)).tolist():
             x, y = u * self.width, self.floor + v * v * (self.height - self.floor)
-            self.draw.line((x, y, x + (w - 0.3) * 0.2 * self.width, y), fill=tone(colour, 0.82 + 0.3 * w))
+            self.draw.line((x, y, x + (w - 0.3) * 0.2 * self.width, y), fill=tone(color, 0.82 + 0.3 * w))
 
-    def boards(self, colour: Colour) -> None:
+    def boards(self, color: Color) -> None:
         """Joints of a wooden floor that run towards the viewer."""
         middle = self.rng.uniform(0, self.width)
         for x in np.linspace(-self.width, 2 * self.width, 14).tolist():
             ends = (middle + (x - middle) * 0.7, self.floor, middle + (x - middle) * 1.6, self.height)
-            self.draw.line(ends, fill=tone(colour, 0.86))
+            self.draw.line(ends, fill=tone(color, 0.86))
 
 
 def _backdrop(stage: _Stage) -> None:

@@ -67,7 +67,7 @@ class Brush:
     def put(
         self,
         patch: Patch | None,
-        colour: np.ndarray,
+        color: np.ndarray,
         part: int,
         *,
         mask: np.ndarray | None = None,
@@ -78,4 +78,4 @@ class Brush:
             return
         if shadow:
             self.canvas.darken(patch, shadow)
-        self.canvas.blend(patch, colour, owner=part if self.owner is None else self.owner, mask=mask)
+        self.canvas.blend(patch, color, owner=part if self.owner is None else self.owner, mask=mask)

@@ -1,12 +1,13 @@
 """Anti-aliased, shaded shapes on a small float canvas, with a record of who owns each pixel.
 
 Every shape is a distance field evaluated in its own window of the picture only, in few array operations, so that a
-figure of thirty parts costs a few milliseconds. Frame: image pixels, x right, y down, pixel centres at whole numbers;
+figure of thirty parts costs a few milliseconds. Frame: image pixels, x right, y down, pixel centers at whole numbers;
 z grows away from the camera.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,13 +18,14 @@ OTHER_PERSON = 100
 OCCLUDER = 200
 
 Window = tuple[slice, slice]
+Point = Sequence[float] | np.ndarray
 
 # A tube's half-widths are given at four equal steps; this maps them to the coefficients of the cubic through them.
 _CUBIC = np.linalg.inv(np.vander([0.0, 1 / 3, 2 / 3, 1.0], increasing=True)).astype(np.float32)
 
 
 def rgb(*values: float) -> np.ndarray:
-    """A colour as (3, 1, 1) float32."""
+    """A color as (3, 1, 1) float32."""
     return np.array(values, dtype=np.float32).reshape(3, 1, 1)
 
 
@@ -50,7 +52,7 @@ class Light:
     """One distant light and a flat glow from all around."""
 
     direction: np.ndarray  # (3,) unit vector from a surface towards the light
-    ambient: np.ndarray  # (3, 1, 1) share of a surface's colour that is seen without the light
+    ambient: np.ndarray  # (3, 1, 1) share of a surface's color that is seen without the light
     diffuse: np.ndarray  # (3, 1, 1) share added where the surface faces the light
 
 
@@ -62,9 +64,31 @@ class Patch:
     edge: np.ndarray  # signed distance to the outline in pixels, positive inside
     facing: np.ndarray  # cosine between the surface's normal and the light
     thickness: float  # largest half-width in pixels
-    along: np.ndarray | None = None  # tubes: from the start (0) to the end (1)
-    across: np.ndarray | None = None  # tubes: signed distance from the axis in pixels
-    local: np.ndarray | None = None  # ellipsoids: (3, h, w) point on the unit sphere in the body's own axes
+
+
+@dataclass(kw_only=True)
+class Tube(Patch):
+    """A round limb."""
+
+    along: np.ndarray  # from the start (0) to the end (1)
+    across: np.ndarray  # signed distance from the axis in pixels
+
+
+@dataclass(kw_only=True)
+class Ball(Patch):
+    """An ellipsoid."""
+
+    offsets: tuple[np.ndarray, np.ndarray, np.ndarray]  # x (w,), y (h, 1), z (h, w) of the surface from the center
+    to_local: np.ndarray  # (3, 3) from offsets to the unit sphere in the body's own axes
+
+    def surface(self) -> np.ndarray:
+        """Where on the body each pixel lies: (3, h, w) points of the unit sphere in the body's own axes."""
+        dx, dy, z = self.offsets
+        points = np.empty((3, *z.shape), dtype=np.float32)
+        for row, (kx, ky, kz) in zip(points, self.to_local.tolist(), strict=True):
+            np.multiply(z, kz, out=row)
+            row += kx * dx + ky * dy
+        return points
 
 
 class Canvas:
@@ -82,13 +106,13 @@ class Canvas:
         right, bottom = min(int(x1) + 2, self.width), min(int(y1) + 2, self.height)
         return (slice(top, bottom), slice(left, right)) if left < right and top < bottom else None
 
-    def blend(self, patch: Patch, colour: np.ndarray, *, owner: int, mask: np.ndarray | None = None) -> None:
-        """Paint `colour`, (3, 1, 1) or (3, h, w), lit by the canvas's light, on the shape times `mask` (h, w)."""
+    def blend(self, patch: Patch, color: np.ndarray, *, owner: int, mask: np.ndarray | None = None) -> None:
+        """Paint `color`, (3, 1, 1) or (3, h, w), lit by the canvas's light, on the shape times `mask` (h, w)."""
         coverage = step(patch.edge)
         if mask is not None:
             coverage *= mask
-        lit = (colour * self.light.diffuse) * patch.facing  # (3, h, w)
-        lit += colour * self.light.ambient
+        lit = (color * self.light.diffuse) * patch.facing  # (3, h, w)
+        lit += color * self.light.ambient
         under = self.rgb[:, patch.window[0], patch.window[1]]
         lit -= under
         lit *= coverage
@@ -104,18 +128,18 @@ class Canvas:
         shade += amount
         np.maximum(shade, 0, out=shade)
         np.minimum(shade, amount, out=shade)
-        if patch.along is not None:
+        if isinstance(patch, Tube):
             shade *= patch.along * (4 - 4 * patch.along)
         shade *= behind
         np.subtract(1, shade, out=shade)
         self.rgb[:, patch.window[0], patch.window[1]] *= shade
 
-    def tube(self, start, end, radii, *, caps: tuple[float, float] = (1.0, 1.0)) -> Patch | None:
+    def tube(self, start: Point, end: Point, radii: Point, *, caps: tuple[float, float] = (1.0, 1.0)) -> Tube | None:
         """A round limb from `start` to `end`, (x, y, ...) in pixels; None outside the picture.
 
         Args:
-            radii: four half-widths in pixels at equal steps from start to end.
-            caps: height of the rounded ends relative to their half-width.
+            radii: Four half-widths in pixels at equal steps from start to end.
+            caps: Height of the rounded ends relative to their half-width.
         """
         (ax, ay), (bx, by) = (float(start[0]), float(start[1])), (float(end[0]), float(end[1]))
         thickness = float(max(radii))
@@ -138,7 +162,7 @@ class Canvas:
         squared = u * u + v * v
         edge = radius - radius * np.sqrt(squared)
         facing = self._tube_facing(u, v, squared, ux, uy)
-        return Patch(window=window, edge=edge, facing=facing, thickness=thickness, along=along, across=across)
+        return Tube(window=window, edge=edge, facing=facing, thickness=thickness, along=along, across=across)
 
     def _tube_facing(self, u: np.ndarray, v: np.ndarray, squared: np.ndarray, ux: float, uy: float) -> np.ndarray:
         """Shading of a tube; its start is lit as if it went on, so that joints do not look like balls."""
@@ -149,18 +173,17 @@ class Canvas:
         facing -= lz
         return facing
 
-    def ellipsoid(self, centre, axes: np.ndarray, radii, *, surface: bool = False) -> Patch | None:
+    def ellipsoid(self, center: Point, axes: np.ndarray, radii: Point) -> Ball | None:
         """An ellipsoid seen from the front; None outside the picture.
 
         Args:
-            centre: (x, y, ...) in pixels.
+            center: (x, y, ...) in pixels.
             axes: (3, 3) rotation whose columns are the body's own axes in the camera's frame.
-            radii: three half-axes in pixels.
-            surface: also give `Patch.local`, where on the body each pixel lies.
+            radii: Three half-axes in pixels.
         """
         scaled = np.asarray(axes) * radii  # columns: half-axes in the camera's frame
         half_x, half_y, _ = np.sqrt((scaled * scaled) @ np.ones(3)).tolist()
-        x, y = float(centre[0]), float(centre[1])
+        x, y = float(center[0]), float(center[1])
         reach_x, reach_y = half_x * 1.15 + 1, half_y * 1.15 + 1
         window = self.window(x - reach_x, y - reach_y, x + reach_x, y + reach_y)
         if window is None:
@@ -173,7 +196,7 @@ class Canvas:
         root = slope * slope
         root -= (2 * b * g) * dx * dy + ((a * g) * dx * dx + ((e * g) * dy * dy - g))
         thickness = min(half_x, half_y)
-        edge = np.sqrt(np.maximum(1 - root / g, 0))  # 0 at the centre, 1 on the outline
+        edge = np.sqrt(np.maximum(1 - root / g, 0))  # 0 at the center, 1 on the outline
         edge = thickness - thickness * edge
         z = np.sqrt(np.maximum(root, 0))
         z += slope
@@ -181,27 +204,23 @@ class Canvas:
         lx, ly, lz = (self.light.direction @ axes @ to_local).tolist()  # light on the unit sphere's normals
         facing = z * lz
         facing += lx * dx + ly * dy
-        local = None
-        if surface:
-            local = np.empty((3, *z.shape), dtype=np.float32)
-            for row, (kx, ky, kz) in zip(local, to_local.tolist(), strict=True):
-                np.multiply(z, kz, out=row)
-                row += kx * dx + ky * dy
-        return Patch(window=window, edge=edge, facing=facing, thickness=thickness, local=local)
+        return Ball(
+            window=window, edge=edge, facing=facing, thickness=thickness, offsets=(dx, dy, z), to_local=to_local
+        )
 
-    def shadow(self, centre_x: float, centre_y: float, half_x: float, half_y: float, strength: float) -> None:
+    def shadow(self, center_x: float, center_y: float, half_x: float, half_y: float, strength: float) -> None:
         """A soft dark ellipse on the ground."""
         window = self.window(
-            centre_x - 1.8 * half_x, centre_y - 1.8 * half_y, centre_x + 1.8 * half_x, centre_y + 1.8 * half_y
+            center_x - 1.8 * half_x, center_y - 1.8 * half_y, center_x + 1.8 * half_x, center_y + 1.8 * half_y
         )
         if window is None:
             return
-        dx, dy = _grid(window, centre_x, centre_y)
+        dx, dy = _grid(window, center_x, center_y)
         fall = np.maximum(1 - ((dx / (1.8 * half_x)) ** 2 + (dy / (1.8 * half_y)) ** 2), 0)
         self.rgb[:, window[0], window[1]] *= 1 - strength * fall * fall
 
     def picture(self, *, noise: float, rng: np.random.Generator) -> Image.Image:
-        """The finished picture with sensor noise of the given half-width in grey levels."""
+        """The finished picture with sensor noise of the given half-width in gray levels."""
         grain = np.frombuffer(rng.bytes(self.owner.size), dtype=np.uint8).reshape(self.owner.shape)
         self.rgb += grain * np.float32(2 * noise / 255) + np.float32(0.5 - noise)
         np.maximum(self.rgb, 0, out=self.rgb)

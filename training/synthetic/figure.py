@@ -1,4 +1,4 @@
-"""Painting of one figure, far parts first: trunk and limbs here, the head in `synthetic_head`."""
+"""Painting of one figure, far parts first: trunk and limbs here, the head in `head`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from .brush import Brush, Part
-from .canvas import Canvas, Patch, rgb, step
+from .canvas import Canvas, Tube, rgb, step
 from .head import HeadPainter
 from .outfit import Cloth, Outfit
 from .skeleton import SIDES, Skeleton
@@ -45,7 +45,9 @@ def _trunk_jobs(brush: Brush) -> list[tuple[float, Callable[[], None]]]:
         nearest = min(brush.depth("pelvis"), *(brush.depth(f"{name}_hip", f"{name}_knee") for name in SIDES))
         jobs.append((nearest + 0.005, partial(_paint_skirt, brush)))
     if brush.outfit.backpack is not None:
-        jobs.append((brush.depth("chest") + 0.1 * float(chest_back), partial(_paint_backpack, brush)))
+        jobs.append(
+            (brush.depth("chest") + 0.1 * float(chest_back), partial(_paint_backpack, brush, brush.outfit.backpack))
+        )
     return jobs
 
 
@@ -63,7 +65,7 @@ def _limb_jobs(brush: Brush) -> list[tuple[float, Callable[[], None]]]:
     return jobs
 
 
-def _tube(brush: Brush, start: str, end: str, widths: np.ndarray) -> Patch | None:
+def _tube(brush: Brush, start: str, end: str, widths: np.ndarray) -> Tube | None:
     """A tube between two joints, thinner at the one that is farther away; `widths` in body heights."""
     near, far = brush.scale(start), brush.scale(end)
     return brush.canvas.tube(brush.point(start), brush.point(end), widths * (near + (far - near) * _RAMP))
@@ -77,13 +79,13 @@ def _paint_limb(
     patch = _tube(brush, start, end, widths * brush.skeleton.body.girth * (1.0 if is_bare else 1.14))
     if patch is None:
         return
-    colour = brush.outfit.skin
+    color = brush.outfit.skin
     if not is_bare:
         length = float(np.hypot(*(brush.point(end) - brush.point(start))[:2]))
-        colour = cloth.colours(patch, length=length, scale=brush.scale("pelvis"))
+        color = cloth.colors(patch, length=length, scale=brush.scale("pelvis"))
         if cover < 0.97:
-            colour = colour + step((patch.along - cover) * length) * (brush.outfit.skin - colour)
-    brush.put(patch, colour, part, shadow=shadow)
+            color = color + step((patch.along - cover) * length) * (brush.outfit.skin - color)
+    brush.put(patch, color, part, shadow=shadow)
 
 
 def _paint_upper_arm(brush: Brush, side: int) -> None:
@@ -148,8 +150,8 @@ def _paint_torso(brush: Brush) -> None:
     patch = brush.canvas.tube(start, end, radii, caps=(caps[0], caps[1]))
     if patch is None:
         return
-    colour = brush.outfit.top.colours(patch, length=length, scale=brush.scale("pelvis"))
-    brush.put(patch, colour, Part.TORSO, shadow=0.3)
+    color = brush.outfit.top.colors(patch, length=length, scale=brush.scale("pelvis"))
+    brush.put(patch, color, Part.TORSO, shadow=0.3)
     if brush.outfit.open_jacket and chest[2, 2] > 0.15:
         _paint_open_jacket(brush, facing=float(chest[2, 2]))
 
@@ -172,7 +174,7 @@ def _paint_pelvis(brush: Brush) -> None:
     lift = (brush.point("waist") - brush.point("pelvis")) * 0.15
     radius = 0.057 * brush.skeleton.body.girth * brush.scale("pelvis")
     patch = brush.canvas.tube(brush.point("left_hip") + lift, brush.point("right_hip") + lift, [radius] * 4)
-    brush.put(patch, brush.outfit.bottom.colour, Part.PELVIS)
+    brush.put(patch, brush.outfit.bottom.color, Part.PELVIS)
 
 
 def _paint_skirt(brush: Brush) -> None:
@@ -189,15 +191,15 @@ def _paint_skirt(brush: Brush) -> None:
     radii = [hips * 0.9, hips * 1.02, (hips + hem) * 0.52, max(hem, hips)]
     patch = brush.canvas.tube(start, end, radii, caps=(0.4, 0.12))
     if patch is not None:
-        colour = brush.outfit.bottom.colours(patch, length=length, scale=scale)
-        brush.put(patch, colour, Part.SKIRT, shadow=0.3)
+        color = brush.outfit.bottom.colors(patch, length=length, scale=scale)
+        brush.put(patch, color, Part.SKIRT, shadow=0.3)
 
 
-def _paint_backpack(brush: Brush) -> None:
+def _paint_backpack(brush: Brush, color: np.ndarray) -> None:
     axes, scale = brush.skeleton.axes["chest"], brush.scale("chest")
-    centre = brush.point("chest") + axes @ (0.0, 0.09, 0.085) * scale
-    patch = brush.canvas.ellipsoid(centre, axes, np.array([0.082, 0.115, 0.05]) * scale)
-    brush.put(patch, brush.outfit.backpack, Part.BAG, shadow=0.3)
+    center = brush.point("chest") + axes @ (0.0, 0.09, 0.085) * scale
+    patch = brush.canvas.ellipsoid(center, axes, np.array([0.082, 0.115, 0.05]) * scale)
+    brush.put(patch, color, Part.BAG, shadow=0.3)
 
 
 def _paint_neck(brush: Brush) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .brush import Brush, Part
-from .canvas import Patch, rgb, step
+from .canvas import Ball, rgb, step
 from .skeleton import SIDES
 
 Place = tuple[float, float, float]  # in head radii along the head's own left, down and back axes
@@ -40,7 +40,7 @@ class HeadPainter:
         if self.outfit.hair in _HAIR_SHAPES:
             place, half_axes = _HAIR_SHAPES[self.outfit.hair]
             depth = self.brush.depth("head") + float(self.axes[2] @ (self.radii * place)) / self.brush.scale("pelvis")
-            jobs.append((depth, lambda: self._put_ball(place, half_axes, self.outfit.hair_colour, Part.HAIR)))
+            jobs.append((depth, lambda: self._put_ball(place, half_axes, self.outfit.hair_color, Part.HAIR)))
         return jobs
 
     def paint(self) -> None:
@@ -68,35 +68,35 @@ class HeadPainter:
         if not brim_is_far:
             self._paint_brim()
 
-    def _ball(self, place: Place, half_axes: Place, *, surface: bool = False) -> Patch | None:
+    def _ball(self, place: Place, half_axes: Place) -> Ball | None:
         """An ellipsoid fixed to the head, in head radii."""
-        centre = self.brush.point("head") + self.axes @ (self.radii * place)
-        return self.brush.canvas.ellipsoid(centre, self.axes, self.radii * half_axes, surface=surface)
+        center = self.brush.point("head") + self.axes @ (self.radii * place)
+        return self.brush.canvas.ellipsoid(center, self.axes, self.radii * half_axes)
 
-    def _put_ball(self, place: Place, half_axes: Place, colour: np.ndarray, part: int, *, shadow: float = 0.0) -> None:
-        self.brush.put(self._ball(place, half_axes), colour, part, shadow=shadow)
+    def _put_ball(self, place: Place, half_axes: Place, color: np.ndarray, part: int, *, shadow: float = 0.0) -> None:
+        self.brush.put(self._ball(place, half_axes), color, part, shadow=shadow)
 
     def _paint_skull(self) -> None:
-        patch = self._ball((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), surface=True)
+        patch = self._ball((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
         if patch is None:
             return
         faces_away = self.axes[2, 2] < -0.75
-        colour = self.outfit.skin if faces_away else self._face(patch)
-        self.brush.put(patch, colour, Part.HEAD, shadow=0.35)
+        color = self.outfit.skin if faces_away else self._face(patch)
+        self.brush.put(patch, color, Part.HEAD, shadow=0.35)
 
-    def _face(self, patch: Patch) -> np.ndarray:
+    def _face(self, patch: Ball) -> np.ndarray:
         """(3, h, w) skin with beard, cheeks, eyes, brows and mouth, placed on the unit sphere of the head."""
-        x, y, z = patch.local
+        x, y, z = patch.surface()
         px = float(self.radii[0])
         side = np.abs(x)
         front = step(-z * px)
-        skin, hair = self.outfit.skin, self.outfit.hair_colour
-        colour = np.repeat(skin, x.size, axis=1).reshape(3, *x.shape)
+        skin, hair = self.outfit.skin, self.outfit.hair_color
+        color = np.repeat(skin, x.size, axis=1).reshape(3, *x.shape)
 
         def mix(share: np.ndarray, other: np.ndarray) -> None:
-            colour_change = other - colour
-            colour_change *= share
-            np.add(colour, colour_change, out=colour)
+            color_change = other - color
+            color_change *= share
+            np.add(color, color_change, out=color)
 
         if self.outfit.beard:
             mix(step((y - 0.36) * px) * step((0.15 - z) * px), hair)
@@ -109,7 +109,7 @@ class HeadPainter:
         mix(step((0.045 - arch) * px) * front, hair * np.float32(0.75))
         smile = np.abs(y - 0.6 + 1.2 * x * x) + np.maximum(side - 0.26, 0)
         mix(step((0.05 - smile) * px) * front, skin * rgb(0.7, 0.4, 0.4))
-        return colour
+        return color
 
     def _paint_nose(self) -> None:
         self._put_ball((0.0, 0.16, -1.0), (0.15, 0.16, 0.22), self.outfit.skin * rgb(1.0, 0.94, 0.92), Part.NOSE)
@@ -120,38 +120,38 @@ class HeadPainter:
 
     def _paint_ear(self, side: int) -> None:
         place = (1.05 - 2.1 * side, 0.08, 0.08)
-        colour = self.outfit.skin * rgb(0.97, 0.86, 0.82)
-        self._put_ball(place, (0.12, 0.25, 0.18), colour, Part.EAR.on(side), shadow=0.25)
+        color = self.outfit.skin * rgb(0.97, 0.86, 0.82)
+        self._put_ball(place, (0.12, 0.25, 0.18), color, Part.EAR.on(side), shadow=0.25)
 
     def _paint_hair(self) -> None:
         """Hair on the skull: above the hairline in front, down to the nape behind."""
         if self.outfit.hair == "bald":
             return
         grow = 1.2 if self.outfit.hair == "curly" else 1.08
-        patch = self._ball((0.0, -0.06, 0.06), (grow, grow, grow), surface=True)
+        patch = self._ball((0.0, -0.06, 0.06), (grow, grow, grow))
         if patch is None:
             return
-        x, y, z = patch.local
+        x, y, z = patch.surface()
         nape, forward = (0.62, 0.62) if self.outfit.hair in ("bob", "long") else (0.42, 0.25)
         hairline = 0.35 * x * x - 0.5
         towards_back = np.minimum(np.maximum((z + forward) * 2.2, 0), 1)
         lower_edge = hairline + (nape - hairline) * towards_back
         strands = 1 + 0.06 * np.sin(11 * x + 4 * y)
         mask = step((lower_edge - y) * float(self.radii[0]))
-        self.brush.put(patch, self.outfit.hair_colour * strands, Part.HAIR, mask=mask)
+        self.brush.put(patch, self.outfit.hair_color * strands, Part.HAIR, mask=mask)
 
     def _paint_hat(self) -> None:
         if self.outfit.hat == "none":
             return
-        patch = self._ball((0.0, -0.1, 0.04), (1.16, 1.16, 1.16), surface=True)
+        patch = self._ball((0.0, -0.1, 0.04), (1.16, 1.16, 1.16))
         if patch is None:
             return
-        _, y, z = patch.local
+        _, y, z = patch.surface()
         lower_edge = (0.35 if self.outfit.hat == "beanie" else 0.1) * z - 0.34
         mask = step((lower_edge - y) * float(self.radii[0]))
-        self.brush.put(patch, self.outfit.hat_colour, Part.HAIR, mask=mask)
+        self.brush.put(patch, self.outfit.hat_color, Part.HAIR, mask=mask)
 
     def _paint_brim(self) -> None:
         if self.outfit.hat in _BRIMS:
             place, half_axes = _BRIMS[self.outfit.hat]
-            self._put_ball(place, half_axes, self.outfit.hat_colour * np.float32(0.82), Part.HAIR)
+            self._put_ball(place, half_axes, self.outfit.hat_color * np.float32(0.82), Part.HAIR)

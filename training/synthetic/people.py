@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from vitpose.base.names import unknown_name
 from vitpose.modeling.keypoint_schemas import get_keypoint_schema
 
 from .background import paint_background
@@ -43,7 +44,7 @@ class SyntheticPeople:
     Item `i` is a pure function of (`seed`, `style`, `i`), whatever the order of access or the process that asks. It has
     the columns that all readers give: `image` (here a PIL picture), `image_id`, `person_id`, `width`, `height`, `bbox`
     ([x, y, width, height] around the visible silhouette, image pixels), `area` (the silhouette's pixels), `iscrowd`,
-    and `keypoints`: 17 x [x, y, v] in COCO order, image pixels with pixel centres at whole numbers; v is 2 visible, 1
+    and `keypoints`: 17 x [x, y, v] in COCO order, image pixels with pixel centers at whole numbers; v is 2 visible, 1
     hidden, and 0 where nothing is labelled (then x = y = 0): outside the picture and, as COCO's annotators did it, for
     the parts of a face that is turned away.
 
@@ -51,7 +52,7 @@ class SyntheticPeople:
         num_people: length of the data set, at least 1.
         seed: any non-negative number.
         style: "studio" (rooms and backdrops, soft light, calm clothes) or "street" (houses and parks, hard light,
-            strong colours and patterns, hats, passers-by, more things in the way).
+            strong colors and patterns, hats, passers-by, more things in the way).
 
     Raises:
         TypeError: `num_people` or `seed` is not a whole number.
@@ -62,7 +63,7 @@ class SyntheticPeople:
         _require_whole_number("num_people", num_people, least=1)
         _require_whole_number("seed", seed, least=0)
         if style not in STYLES:
-            raise ValueError(f"style must be one of {', '.join(map(repr, STYLES))}, got {style!r}: choose one of them.")
+            raise ValueError(unknown_name("style", style, STYLES))
         self.num_people = num_people
         self.seed = seed
         self.style: Style = style

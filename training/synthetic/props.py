@@ -11,9 +11,7 @@ from .skeleton import Skeleton
 Box = tuple[float, float, float, float]  # left, top, right, bottom in image pixels
 
 
-def _block(
-    canvas: Canvas, left: float, top: float, right: float, bottom: float, colour: np.ndarray, owner: int
-) -> None:
+def _block(canvas: Canvas, left: float, top: float, right: float, bottom: float, color: np.ndarray, owner: int) -> None:
     """A box with a lighter upper edge, darker towards the ground."""
     rim = 2 + 0.02 * canvas.height
     for y0, y1, light, dark in ((top + rim, bottom, 0.95, 0.78), (top, top + rim, 1.12, 1.08)):
@@ -21,7 +19,7 @@ def _block(
         if window is None:
             continue
         rows = np.linspace(light, dark, window[0].stop - window[0].start, dtype=np.float32)[:, None]
-        canvas.rgb[:, window[0], window[1]] = colour * (canvas.light.ambient * 1.2) * rows
+        canvas.rgb[:, window[0], window[1]] = color * (canvas.light.ambient * 1.2) * rows
         canvas.owner[window] = owner
 
 
@@ -30,10 +28,10 @@ def paint_seat(canvas: Canvas, rng: np.random.Generator, skeleton: Skeleton, flo
     unit = skeleton.scales["pelvis"]
     x, y = skeleton.points["pelvis"][:2].tolist()
     half = rng.uniform(0.13, 0.2) * unit
-    colour = rgb(*pick(rng, THINGS + FACADES))
+    color = rgb(*pick(rng, THINGS + FACADES))
     top = y + 0.045 * unit
     if floor_y - 0.03 * unit - top > 0.05 * unit:
-        _block(canvas, x - half, top, x + half, floor_y - 0.03 * unit, colour, NOBODY)
+        _block(canvas, x - half, top, x + half, floor_y - 0.03 * unit, color, NOBODY)
 
 
 def _paint_post(canvas: Canvas, rng: np.random.Generator, box: Box) -> None:
@@ -60,19 +58,19 @@ def _paint_leaves(canvas: Canvas, rng: np.random.Generator, box: Box) -> None:
     side = 1.0 if rng.random() < 0.5 else -1.0
     middle = (box[0] + box[2]) / 2 + side * rng.uniform(0.4, 0.62) * width
     low, high = (0.5, 1.05) if rng.random() < 0.7 else (0.0, 0.5)
-    colour = rgb(*pick(rng, GREENS))
+    color = rgb(*pick(rng, GREENS))
     stem = canvas.tube(
         (middle, canvas.height + 4.0 if high > 1 else -4.0), (middle, box[1] + 0.5 * (low + high) * height), [1.6] * 4
     )
     if stem is not None:
         canvas.blend(stem, rgb(96, 74, 56), owner=OCCLUDER)
     for shade in np.linspace(0.75, 1.15, rng.integers(9, 15), dtype=np.float32):
-        centre = (middle + rng.normal(0, 0.14) * width, box[1] + rng.uniform(low, high) * height)
+        center = (middle + rng.normal(0, 0.14) * width, box[1] + rng.uniform(low, high) * height)
         angle, long = rng.uniform(0, np.pi), rng.uniform(0.05, 0.1) * height
         turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
-        patch = canvas.ellipsoid(centre, turn, (long, 0.5 * long, 0.4 * long))
+        patch = canvas.ellipsoid(center, turn, (long, 0.5 * long, 0.4 * long))
         if patch is not None:
-            canvas.blend(patch, colour * shade, owner=OCCLUDER)
+            canvas.blend(patch, color * shade, owner=OCCLUDER)
 
 
 _OCCLUDERS = (_paint_post, _paint_crate, _paint_leaves)

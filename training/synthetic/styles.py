@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from .canvas import Light, rgb
-from .outfit import Colour
+from .outfit import Color
 
 Style = Literal["studio", "street"]
 
@@ -19,15 +19,15 @@ class StyleSettings:
 
     families: dict[str, float]  # pose families, and how often each is drawn
     facing: float  # share of people who are turned towards the camera
-    fabrics: list[Colour]
+    fabrics: list[Color]
     patterned: float
     outdoor: float  # share of hats; jackets and backpacks follow it
-    ambient: tuple[float, float, float]  # colour of the shadows
-    sun: tuple[float, float, float]  # colour of the light
+    ambient: tuple[float, float, float]  # color of the shadows
+    sun: tuple[float, float, float]  # color of the light
     occluded: float
     company: float  # share of pictures with another person
     cut_off: float  # share of people who are partly outside the picture
-    noise: tuple[float, float]  # half-width of the sensor noise in grey levels
+    noise: tuple[float, float]  # half-width of the sensor noise in gray levels
     shadow: float
 
 

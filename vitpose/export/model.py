@@ -4,7 +4,6 @@ import copy
 import os
 import shutil
 from collections.abc import Iterable
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from vitpose.modeling.configuration_vitpose import ViTPoseConfig
 from vitpose.modeling.modeling_vitpose import ViTPoseOutput
 
+from ..base.names import unknown_name
 from .runtimes import COMPANIONS, Backend, Runtime, open_runtime
 
 _HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "revision", "token")
@@ -154,6 +154,4 @@ class ExportedModel(nn.Module):
 def _check_options(names: Iterable[str]) -> None:
     unknown = [name for name in names if name not in (*_OPTIONS, *_FROM_AUTO)]
     if unknown:
-        near = get_close_matches(unknown[0], _OPTIONS, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"Options: {', '.join(_OPTIONS)}."
-        raise TypeError(f"An exported model has no option {unknown[0]!r}. {hint}")
+        raise TypeError(unknown_name("option of an exported model", unknown[0], _OPTIONS))

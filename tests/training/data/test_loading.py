@@ -167,7 +167,10 @@ def test_the_page_of_the_datasets_names_every_place(checkout):
     ("name", "split", "message"),
     [
         pytest.param(
-            "cocoo", "val", "Unknown dataset 'cocoo'. Did you mean 'coco'. Known: coco,", id="a misspelt name"
+            "cocoo",
+            "val",
+            r"dataset: expected one of coco, .*, got 'cocoo'\. Did you mean 'coco'\?",
+            id="a misspelt name",
         ),
         pytest.param("mpii", "dev", "MPII Human Pose has the splits train, val, trainval: .* got 'dev'", id="a split"),
         pytest.param("ochuman", "train", "has the splits val, test", id="nobody trains on OCHuman"),

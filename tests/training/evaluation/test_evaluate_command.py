@@ -225,7 +225,7 @@ def test_shares_of_processes_are_put_back_in_order():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("--dataset cocoo --data x", "error: Unknown dataset 'cocoo'. Did you mean 'coco'?"),
+        ("--dataset cocoo --data x", "got 'cocoo'. Did you mean 'coco'?"),
         ("--dataset coco", "error: --dataset coco needs --data, the folder of the dataset."),
         ("--dataset coco --data nowhere", "error: There is no data folder nowhere. Check data_dir."),
         ("--dataset coco --data {coco} --split tset", "person_keypoints_tset.json in {coco}"),

@@ -106,12 +106,12 @@ def test_visible_keypoints_are_in_the_box_and_absent_ones_are_zero(people):
                 assert 0 <= kx < person["width"] and 0 <= ky < person["height"]
 
 
-def test_pictures_are_colourful(people):
+def test_pictures_are_colorful(people):
     for person in people:
         pixels = np.asarray(person["image"], dtype=np.float32)
         assert pixels.std(axis=(0, 1)).min() > 8  # every channel varies over the picture
-    mean_colours = np.array([np.asarray(person["image"]).mean(axis=(0, 1)) for person in people])
-    assert mean_colours.std(axis=0).min() > 10  # and from picture to picture
+    mean_colors = np.array([np.asarray(person["image"]).mean(axis=(0, 1)) for person in people])
+    assert mean_colors.std(axis=0).min() > 10  # and from picture to picture
 
 
 # Variety
@@ -155,7 +155,7 @@ def test_left_and_right_are_balanced():
 
 
 def test_styles_look_different():
-    """Hard light and strong colours: pictures of the street style are more saturated."""
+    """Hard light and strong colors: pictures of the street style are more saturated."""
 
     def saturation(style: str) -> float:
         data = SyntheticPeople(num_people=40, seed=5, style=style)
@@ -247,8 +247,8 @@ def test_what_a_head_turns_away_is_not_labelled(yaw, labelled):
     assert {name for name, flag in flags.items() if flag > 0} == labelled
 
 
-def test_both_sides_wear_the_same_colours():
-    """No colour tells left from right: under flat light both sleeves, legs and shoes have the same colours."""
+def test_both_sides_wear_the_same_colors():
+    """No color tells left from right: under flat light both sleeves, legs and shoes have the same colors."""
     for seed in range(8):
         canvas, _ = painted(standing(arms=((0, 60, 0, 0),) * 2, legs=((0, 15, 0, 0),) * 2), yaw=0, seed=seed)
         for left_part in (12, 14, 16, 18, 20, 22):
@@ -278,7 +278,7 @@ def test_box_is_tight_around_the_painted_pixels():
         ({"num_people": 2.5}, TypeError, "num_people must be a whole number, got 2.5"),
         ({"seed": -3}, ValueError, "seed must be at least 0, got -3"),
         ({"seed": "x"}, TypeError, "seed must be a whole number, got 'x'"),
-        ({"style": "cartoon"}, ValueError, "style must be one of 'studio', 'street', got 'cartoon'"),
+        ({"style": "cartoon"}, ValueError, "style: expected one of studio, street, got 'cartoon'"),
     ],
 )
 def test_bad_settings_are_refused(settings, error, message):

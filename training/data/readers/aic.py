@@ -10,11 +10,10 @@ from datasets import Dataset
 
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 
-from ..annotations import Item, check_fields, load_json, parse_coco
+from ...metrics.crowdpose import BOX_SHARE
+from ..annotations import Item, check_fields, parse_coco, read_slim_json
 from ..table import people_table, photo_sizes
 from .coco import coco_people
-
-BOX_SHARE = 0.53  # of a box that its person covers, where there are no masks to measure (xtcocotools)
 
 _FIELDS = ("image_id", "human_annotations", "keypoint_annotations")
 _FLAGS = {1: 2, 2: 1, 3: 0}  # visible, hidden, absent there: 2, 1, 0 here
@@ -35,7 +34,7 @@ def read_aic(
         min_keypoints: People with fewer labelled keypoints are left out.
         everyone: Leave nobody out.
     """
-    content = load_json(annotation_file, slim=True)
+    content = read_slim_json(annotation_file)
     if isinstance(content, dict):
         file = parse_coco(content, annotation_file, schema=schema)
         return coco_people(

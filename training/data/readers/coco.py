@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
+from vitpose.base.files import read_json
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 
-from ..annotations import CocoFile, Item, by_id, check_category, load_json, name_of, parse_coco
+from ..annotations import CocoFile, Item, by_id, check_category, name_of, parse_coco, read_slim_json
 from ..table import people_table
 
 logger = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ def read_coco(
             the file and the annotation.
     """
     path = Path(annotation_file)
-    file = parse_coco(load_json(path, slim=True), path, schema=schema)
+    file = parse_coco(read_slim_json(path), path, schema=schema)
     return coco_people(
         file,
         Path(image_dir),
@@ -128,7 +129,8 @@ def _columns(items: list[Item], file: CocoFile, image_dir: Path) -> tuple[dict[s
         columns |= _present(name, [item.get(field) for item in items])
     if len(file.categories) > 1:
         columns["category_id"] = [item.get("category_id") for item in items]
-        columns["category"] = [file.categories.get(item.get("category_id"), {}).get("name") for item in items]
+        names = {number: category.get("name") for number, category in file.categories.items()}
+        columns["category"] = [names.get(number) for number in columns["category_id"]]
     return columns, [paths[item["image_id"]] for item in items]
 
 
@@ -168,7 +170,7 @@ def read_detections(
         ValueError: As [`read_coco`]; also when a result lacks a field or is of an unknown image.
     """
     path, described = Path(results_file), Path(annotation_file)
-    content = load_json(described, slim=True)
+    content = read_slim_json(described)
     if isinstance(content, dict):
         content = {"annotations": [], **content}
     file = parse_coco(content, described, schema=schema)
@@ -193,7 +195,7 @@ def read_detections(
 
 def _results(path: Path) -> list[Item]:
     """The results of a file, numbered, each with its fields and a score that is a number."""
-    results = load_json(path)
+    results = read_json(path)
     if not isinstance(results, list):
         raise ValueError(f"{path} is not a COCO results file: expected a list, got {type(results).__name__}.")
     numbered = [{**result, "id": n} if isinstance(result, dict) else result for n, result in enumerate(results)]

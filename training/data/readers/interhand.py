@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
+from vitpose.base.files import read_json
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 
-from ..annotations import CocoFile, Item, by_id, load_json, parse_coco
+from ..annotations import CocoFile, Item, by_id, parse_coco, read_slim_json
 from ..table import people_table
 
 _HANDS = ("right", "left")  # the order of the 42 joints
@@ -35,7 +36,7 @@ def read_interhand(
         min_keypoints: Hands with fewer labelled keypoints are left out too.
         everyone: Leave out only hands without any joint.
     """
-    file = parse_coco(load_json(annotation_file, slim=True), annotation_file, schema=schema)
+    file = parse_coco(read_slim_json(annotation_file), annotation_file, schema=schema)
     fields = ("id", "image_id", "joint_valid")
     annotations = list(by_id(file.annotations, "annotation", fields, file.path).values())
     scene = _Scene(annotation_file)
@@ -70,8 +71,8 @@ class _Scene:
         stem = data_file.name.removesuffix("_data.json")
         self.camera_file = data_file.with_name(f"{stem}_camera.json")
         self.joint_file = data_file.with_name(f"{stem}_joint_3d.json")
-        self.cameras = load_json(self.camera_file)
-        self.joints = load_json(self.joint_file)
+        self.cameras = read_json(self.camera_file)
+        self.joints = read_json(self.joint_file)
 
     def keypoints(self, image: Item, where: str) -> np.ndarray:
         """The 42 joints (42, 2) in image pixels.

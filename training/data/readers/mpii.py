@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
+from vitpose.base.files import read_json
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 
-from ..annotations import check_fields, load_json, load_mat
+from ...metrics.pckh import HEAD_SHARE
+from ..annotations import check_fields, load_mat
 from ..table import people_table, photo_sizes
 
 logger = logging.getLogger(__name__)
-
-HEAD_SHARE = 0.6  # of the diagonal of the head's box: the length that PCKh measures by (the dataset's toolkit)
 
 _FIELDS = ("image", "center", "scale", "joints", "joints_vis")
 
@@ -114,7 +114,7 @@ def _box(people: _People, row: int, path: Path) -> list[float]:
 
 
 def _from_json(path: Path) -> _People:
-    content = load_json(path)
+    content = read_json(path)
     if not isinstance(content, list):
         raise ValueError(f"{path} is not of MPII: expected a list of people, got {type(content).__name__}.")
     people = _People()

@@ -7,7 +7,7 @@ from datasets import Dataset
 
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 
-from ..annotations import CocoFile, Item, check_fields, load_json, parse_coco
+from ..annotations import CocoFile, Item, check_fields, parse_coco, read_slim_json
 from .coco import coco_people
 
 _IMAGE_FIELDS = ("image_id", "file_name", "width", "height", "annotations")
@@ -31,7 +31,7 @@ def read_ochuman(
         part: Which photos of `ochuman.json`: `"val"`, `"test"` or `"all"`.
         **choices: `min_keypoints` and `everyone`, as `read_coco` has them.
     """
-    content = load_json(annotation_file, slim=True)
+    content = read_slim_json(annotation_file)
     own = isinstance(content, dict) and "keypoint_names" in content
     file = (
         _as_coco(content, annotation_file, schema, part) if own else parse_coco(content, annotation_file, schema=schema)

@@ -9,7 +9,7 @@ from datasets import Dataset
 
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 
-from ..annotations import Item, load_json, parse_coco
+from ..annotations import Item, parse_coco, read_slim_json
 from .coco import coco_people
 
 _PARTS = ("keypoints", "foot_kpts", "face_kpts", "lefthand_kpts", "righthand_kpts")  # 17 + 6 + 68 + 21 + 21
@@ -28,7 +28,7 @@ def read_wholebody(annotation_file: Path, image_dir: Path, *, schema: KeypointSc
         schema: The 133 keypoints.
         **choices: `min_keypoints` and `everyone`, as `read_coco` has them.
     """
-    file = parse_coco(load_json(annotation_file, slim=True), annotation_file, schema=schema)
+    file = parse_coco(read_slim_json(annotation_file), annotation_file, schema=schema)
     required = (*_PARTS[1:], *_VALID)
     return coco_people(file, image_dir, schema=schema, required=required, keypoints_of=_all_parts, **choices)
 
@@ -48,7 +48,7 @@ def read_halpe26(annotation_file: Path, image_dir: Path, *, schema: KeypointSche
 
     Arguments as [`read_wholebody`]; the file is such as `halpe_train_v1.json`.
     """
-    file = parse_coco(load_json(annotation_file, slim=True), annotation_file, schema=schema)
+    file = parse_coco(read_slim_json(annotation_file), annotation_file, schema=schema)
     return coco_people(file, image_dir, schema=schema, keypoints_of=_body_and_feet, **choices)
 
 

@@ -249,7 +249,7 @@ def test_sizes_are_whole_numbers(tmp_path, width, message):
         pytest.param([{"bbox": [1, 2, float("inf"), 4]}], "result 0 of .*not finite", id="an endless box"),
         pytest.param([{"bbox": [1, 2, 3]}], "result 0 of .* 4 numbers .* got 3", id="three numbers"),
         pytest.param([3], "result number 0 of .*: expected an object", id="no object"),
-        pytest.param('[{"image_id": 1', "boxes.json is not valid JSON, perhaps an unfinished download", id="cut short"),
+        pytest.param('[{"image_id": 1', "boxes.json is not valid JSON, perhaps an unfinished file", id="cut short"),
     ],
 )
 def test_bad_detections_are_refused_by_file_and_number(tmp_path, results, message):

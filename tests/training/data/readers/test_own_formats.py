@@ -94,7 +94,7 @@ def test_ai_challenger_has_its_own_boxes_flags_and_names(aic):
             id="NaN",
         ),
         pytest.param([{"image_id": "0a"}], "image number 0 of .* lacks .'human_annotations'", id="no people"),
-        pytest.param("[{", "is not valid JSON, perhaps an unfinished download", id="cut short"),
+        pytest.param("[{", "is not valid JSON, perhaps an unfinished file", id="cut short"),
         pytest.param("7", "is not of AI Challenger: expected a list", id="no list"),
     ],
 )
