@@ -10,17 +10,17 @@ scratch=$(mktemp -d) || exit 1
 trap 'rm -rf "$scratch"' EXIT
 status=0
 
-# use_environment FILE...: the environment made from these files by the function install, which is handed its pip
+# use_environment FILE...: the environment built from these files by `fill_environment BIN`
 use_environment() {
   local key
-  key=$("$python" -VV | cat - setup.cfg pyproject.toml "$@" | sha256sum | cut -c1-16)
+  key=$("$python" -VV | cat - pyproject.toml .ci/common.sh "$@" | sha256sum | cut -c1-16)
   environment=${XDG_CACHE_HOME:-$HOME/.cache}/vitpose-ci/$key
   echo "== environment $environment"
   if [ -e "$environment/complete" ]; then
     "$environment/bin/pip" install -qq --no-deps --no-build-isolation -e . || exit 1
   else
     rm -rf "$environment"
-    "$python" -m venv "$environment" && install "$environment/bin" && touch "$environment/complete" || exit 1
+    "$python" -m venv "$environment" && fill_environment "$environment/bin" && touch "$environment/complete" || exit 1
   fi
   export PATH="$environment/bin:$PATH" VIRTUAL_ENV="$environment" HF_HUB_OFFLINE=1 MPLBACKEND=Agg
 }

@@ -21,6 +21,7 @@ from vitpose.training.config.parsing import parse_recipe
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PAGES = [path for path in (CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("**/*.md"))) if path.exists()]
+GLOSSARY = "glossary.md"  # words alone
 BLOCK = re.compile(r"(?P<excuse><!-- not run: .+? -->\s*)?^```python\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -45,10 +46,17 @@ def test_the_blocks_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "__main__"}
     blocks = _blocks(page.read_text("utf-8"))
-    assert blocks, "every page shows how something is done, and at least one block of it can run here"
+    assert blocks or page.name == GLOSSARY, "a page shows how something is done: at least one block of it can run here"
     for block in blocks:
         # blank lines in front, so that a traceback gives the line of the page
         exec(compile("\n" * (block.line - 1) + block.code, str(page), "exec"), names)
+
+
+def test_the_glossary_is_linked_and_defines_each_term_once() -> None:
+    terms = re.findall(r"^\| (?!term|-)([^|]+) \|", (CHECKOUT / "docs" / GLOSSARY).read_text("utf-8"), re.MULTILINE)
+    words = [word for term in terms for word in term.split(", ")]
+    assert len(terms) >= 40 and len(set(words)) == len(words)
+    assert f"(docs/{GLOSSARY})" in (CHECKOUT / "README.md").read_text("utf-8")
 
 
 def test_blocks_are_found_by_line_and_excused_by_reason() -> None:
