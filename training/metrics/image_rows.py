@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import datasets
-from datasets import Features, Value
+from datasets import Value
 
 PERSON_CATEGORY = 1
 
@@ -19,8 +19,8 @@ def number_lists(depth: int) -> Any:
     return feature
 
 
-def image_features(*, person: Sequence[str] = ("area", "iscrowd"), image: Sequence[str] = ()) -> Features:
-    """Columns of a module that scores the poses of an image against its people.
+def image_features(*, person: Sequence[str] = ("area", "iscrowd"), image: Sequence[str] = ()) -> dict[str, Any]:
+    """Types of the rows of a module that scores the poses of an image against its people.
 
     Args:
         person: What each person has besides keypoints and bbox: one number each.
@@ -29,7 +29,7 @@ def image_features(*, person: Sequence[str] = ("area", "iscrowd"), image: Sequen
     poses = {"keypoints": number_lists(3), "score": number_lists(1)}
     people = {"keypoints": number_lists(3), "bbox": number_lists(2)}
     people |= {name: number_lists(1) for name in person} | {name: number_lists(0) for name in image}
-    return Features({"predictions": poses, "references": people})
+    return {"predictions": poses, "references": people}
 
 
 def coco_of_images(

@@ -1,11 +1,13 @@
 """CrowdPose average precision and recall, over all images and by how crowded they are."""
 
-from typing import Any, Literal
+from typing import Any
 
 import evaluate
 
 from vitpose.metrics import crowdpose_metrics
+from vitpose.training.metrics.average_precision import Backend
 from vitpose.training.metrics.image_rows import coco_of_images, image_features
+from vitpose.training.metrics.module_info import metric_info
 
 DESCRIPTION = "Average precision and recall of poses on CrowdPose: over all images, and for easy, medium and hard ones."
 
@@ -34,18 +36,18 @@ class CrowdposeAp(evaluate.Metric):
     """`crowdpose_metrics` of vitpose on poses and people given image by image."""
 
     def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description=DESCRIPTION,
-            citation=CITATION,
-            inputs_description=USAGE,
-            features=image_features(person=["iscrowd", "num_keypoints"], image=["crowdIndex"]),
-            reference_urls=["https://github.com/Jeff-sjtu/CrowdPose"],
+        return metric_info(
+            DESCRIPTION,
+            USAGE,
+            CITATION,
+            **image_features(person=["iscrowd", "num_keypoints"], image=["crowdIndex"]),
+            url="https://github.com/Jeff-sjtu/CrowdPose",
         )
 
     def _compute(
         self,
         predictions: list[dict[str, Any]],
         references: list[dict[str, Any]],
-        backend: Literal["pycocotools", "faster_coco_eval"] = "pycocotools",
+        backend: Backend = "pycocotools",
     ) -> dict[str, float]:
         return crowdpose_metrics(*coco_of_images(predictions, references), backend=backend)

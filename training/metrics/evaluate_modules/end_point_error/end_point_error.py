@@ -3,10 +3,10 @@
 from typing import Any
 
 import evaluate
-from datasets import Features
 
 from vitpose.metrics import end_point_error
 from vitpose.training.metrics.image_rows import number_lists
+from vitpose.training.metrics.module_info import INTERHAND_CITATION, metric_info
 
 DESCRIPTION = "Mean distance of labelled keypoints in image pixels (EPE), as on InterHand2.6M."
 
@@ -18,25 +18,13 @@ Returns:
     EPE and EPE_per_keypoint in image pixels.
 """
 
-CITATION = """
-@inproceedings{moon2020interhand,
-  title={InterHand2.6M: A Dataset and Baseline for 3D Interacting Hand Pose Estimation from a Single RGB Image},
-  author={Moon, Gyeongsik and Yu, Shoou-I and Wen, He and Shiratori, Takaaki and Lee, Kyoung Mu},
-  booktitle={ECCV},
-  year={2020}
-}
-"""
-
 
 class EndPointError(evaluate.Metric):
     """`end_point_error` of vitpose."""
 
     def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description=DESCRIPTION,
-            citation=CITATION,
-            inputs_description=USAGE,
-            features=Features({"predictions": number_lists(2), "references": number_lists(2)}),
+        return metric_info(
+            DESCRIPTION, USAGE, INTERHAND_CITATION, predictions=number_lists(2), references=number_lists(2)
         )
 
     def _compute(self, predictions: list[Any], references: list[Any]) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """OKS average precision and recall of poses, COCO's ten figures."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import evaluate
 
 from vitpose.metrics import coco_keypoint_metrics
+from vitpose.training.metrics.average_precision import Backend
 from vitpose.training.metrics.image_rows import coco_of_images, image_features
+from vitpose.training.metrics.module_info import metric_info
 
 DESCRIPTION = "Average precision and recall of poses by object keypoint similarity (OKS), the ten figures of COCO."
 
@@ -35,12 +37,8 @@ class OksAp(evaluate.Metric):
     """`vitpose.coco_keypoint_metrics` on poses and people given image by image."""
 
     def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description=DESCRIPTION,
-            citation=CITATION,
-            inputs_description=USAGE,
-            features=image_features(),
-            reference_urls=["https://cocodataset.org/#keypoints-eval"],
+        return metric_info(
+            DESCRIPTION, USAGE, CITATION, **image_features(), url="https://cocodataset.org/#keypoints-eval"
         )
 
     def _compute(
@@ -48,6 +46,6 @@ class OksAp(evaluate.Metric):
         predictions: list[dict[str, Any]],
         references: list[dict[str, Any]],
         sigmas: Sequence[float] | None = None,
-        backend: Literal["pycocotools", "faster_coco_eval"] = "pycocotools",
+        backend: Backend = "pycocotools",
     ) -> dict[str, float]:
         return coco_keypoint_metrics(*coco_of_images(predictions, references), sigmas=sigmas, backend=backend)

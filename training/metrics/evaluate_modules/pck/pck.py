@@ -3,10 +3,10 @@
 from typing import Any
 
 import evaluate
-from datasets import Features
 
 from vitpose.metrics import pck
 from vitpose.training.metrics.image_rows import number_lists
+from vitpose.training.metrics.module_info import metric_info
 
 DESCRIPTION = "Share of labelled keypoints within a fraction of each person's length (PCK)."
 
@@ -35,12 +35,7 @@ class Pck(evaluate.Metric):
 
     def _info(self) -> evaluate.MetricInfo:
         person = {"keypoints": number_lists(2), "length": number_lists(0)}
-        return evaluate.MetricInfo(
-            description=DESCRIPTION,
-            citation=CITATION,
-            inputs_description=USAGE,
-            features=Features({"predictions": number_lists(2), "references": person}),
-        )
+        return metric_info(DESCRIPTION, USAGE, CITATION, predictions=number_lists(2), references=person)
 
     def _compute(
         self, predictions: list[Any], references: list[dict[str, Any]], threshold: float = 0.2

@@ -3,10 +3,10 @@
 from typing import Any
 
 import evaluate
-from datasets import Features
 
 from vitpose.metrics import head_size, pckh
 from vitpose.training.metrics.image_rows import number_lists
+from vitpose.training.metrics.module_info import metric_info
 
 DESCRIPTION = "Share of MPII's keypoints within half a head size (PCKh@0.5), by joint and mean."
 
@@ -35,12 +35,13 @@ class Pckh(evaluate.Metric):
 
     def _info(self) -> evaluate.MetricInfo:
         person = {"keypoints": number_lists(2), "head_box": number_lists(1)}
-        return evaluate.MetricInfo(
-            description=DESCRIPTION,
-            citation=CITATION,
-            inputs_description=USAGE,
-            features=Features({"predictions": number_lists(2), "references": person}),
-            reference_urls=["http://human-pose.mpi-inf.mpg.de/"],
+        return metric_info(
+            DESCRIPTION,
+            USAGE,
+            CITATION,
+            predictions=number_lists(2),
+            references=person,
+            url="http://human-pose.mpi-inf.mpg.de/",
         )
 
     def _compute(

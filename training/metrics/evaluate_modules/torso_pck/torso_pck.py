@@ -4,11 +4,11 @@ from typing import Any
 
 import evaluate
 import numpy as np
-from datasets import Features
 
-from vitpose import get_keypoint_schema
 from vitpose.metrics import pck, torso_size
+from vitpose.modeling.keypoint_schemas import get_keypoint_schema
 from vitpose.training.metrics.image_rows import number_lists
+from vitpose.training.metrics.module_info import metric_info
 
 DESCRIPTION = "Share of labelled keypoints within a fraction of the torso's diagonal (PCK@0.2), as on LSP."
 
@@ -36,12 +36,7 @@ class TorsoPck(evaluate.Metric):
     """`pck` of vitpose with the torso of each labelled person as length."""
 
     def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description=DESCRIPTION,
-            citation=CITATION,
-            inputs_description=USAGE,
-            features=Features({"predictions": number_lists(2), "references": number_lists(2)}),
-        )
+        return metric_info(DESCRIPTION, USAGE, CITATION, predictions=number_lists(2), references=number_lists(2))
 
     def _compute(
         self, predictions: list[Any], references: list[Any], schema: str = "lspet", threshold: float = 0.2

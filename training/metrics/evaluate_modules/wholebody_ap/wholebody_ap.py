@@ -1,11 +1,13 @@
 """COCO-WholeBody average precision and recall, of the whole and of its parts."""
 
-from typing import Any, Literal
+from typing import Any
 
 import evaluate
 
 from vitpose.metrics import wholebody_metrics
+from vitpose.training.metrics.average_precision import Backend
 from vitpose.training.metrics.image_rows import coco_of_images, image_features
+from vitpose.training.metrics.module_info import metric_info
 
 DESCRIPTION = "Average precision and recall of whole-body poses: body, foot, face, each hand, and all 133 keypoints."
 
@@ -34,18 +36,14 @@ class WholebodyAp(evaluate.Metric):
     """`wholebody_metrics` of vitpose on poses and people given image by image."""
 
     def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description=DESCRIPTION,
-            citation=CITATION,
-            inputs_description=USAGE,
-            features=image_features(),
-            reference_urls=["https://github.com/jin-s13/COCO-WholeBody"],
+        return metric_info(
+            DESCRIPTION, USAGE, CITATION, **image_features(), url="https://github.com/jin-s13/COCO-WholeBody"
         )
 
     def _compute(
         self,
         predictions: list[dict[str, Any]],
         references: list[dict[str, Any]],
-        backend: Literal["pycocotools", "faster_coco_eval"] = "pycocotools",
+        backend: Backend = "pycocotools",
     ) -> dict[str, dict[str, float]]:
         return wholebody_metrics(*coco_of_images(predictions, references), backend=backend)
