@@ -1,4 +1,4 @@
-"""Errors that carry their place, and those about files."""
+"""Errors carry their place as data."""
 
 import pickle
 
@@ -6,7 +6,6 @@ import pytest
 from torch.utils.data import DataLoader, Dataset
 
 from vitpose.base.errors import PlacedError, PlacedTypeError, at_place
-from vitpose.base.files import read_json
 
 
 @pytest.mark.parametrize(
@@ -62,15 +61,3 @@ class _Broken(Dataset[int]):
 def test_a_worker_of_a_data_loader_hands_its_text_on() -> None:
     with pytest.raises(PlacedError, match=r"PlacedError: row\[0\]: bad\."):
         next(iter(DataLoader(_Broken(), num_workers=1)))
-
-
-@pytest.mark.parametrize(
-    ("content", "message"), [(None, "There is no file"), (b'{"a": ', "is not valid JSON"), (b"\xff", "is not valid")]
-)
-def test_a_json_file_that_cannot_be_read_is_named(tmp_path, content, message) -> None:
-    file = tmp_path / "people.json"
-    if content is not None:
-        file.write_bytes(content)
-    with pytest.raises(ValueError, match=message) as caught:
-        read_json(file)
-    assert str(file) in str(caught.value)

@@ -31,7 +31,7 @@ from ..config.recipe import Recipe
 from ..evaluation.evaluator import Evaluator, joined_metrics
 from ..evaluation.predict import share_buffers
 from ..evaluation.score import Evaluation
-from ..metrics.shown import MAIN_METRICS
+from ..metrics.primary import PRIMARY_METRICS
 from ..samples.collate import crops_of
 from ..samples.sampler import EpochSampler
 from .checkpoints import Progress, save_checkpoint
@@ -43,7 +43,7 @@ from .weight_average import WeightAverage
 logger = logging.getLogger(__name__)
 
 # On the terminal; the log and metrics.json have them all.
-_SHOWN_METRICS = (*MAIN_METRICS, "AP50", "AP75", "EPE", "reconstruction_loss")
+_SHOWN_METRICS = (*PRIMARY_METRICS, "AP50", "AP75", "EPE", "reconstruction_loss")
 
 PARTS_OF_A_STEP = ("data", "forward", "backward", "optimiser")
 

@@ -8,7 +8,7 @@ import numpy as np
 from ..metrics.distances import AUC_PIXELS, labelled_distances
 from ..metrics.error_types import ERROR_TYPES, count_errors
 from ..metrics.oks import oks_matrix
-from ..metrics.oks_analysis import OKS_THRESHOLDS, OksAnalysis, analyse_oks
+from ..metrics.oks_analysis import OKS_THRESHOLDS, OksAnalysis, analyze_oks
 from .by_dataset import Scored, column, measure_by_keypoint
 from .evaluator import Evaluator
 from .score import Evaluation
@@ -96,7 +96,7 @@ def analyse(evaluator: Evaluator, evaluation: Evaluation, *, worst: int) -> Eval
     )
     by_oks = None
     if schema.sigmas is not None:
-        by_oks = analyse_oks(evaluation.results, source.annotations, schema=schema)
+        by_oks = analyze_oks(evaluation.results, source.annotations, schema=schema)
     if source.annotated_boxes:
         people = _worst_of_own(evaluation, scored, worst)
     else:

@@ -13,7 +13,7 @@ Backend = Literal["pycocotools", "faster_coco_eval"]
 METRIC_NAMES = ("AP", "AP50", "AP75", "APm", "APl", "AR", "AR50", "AR75", "ARm", "ARl")
 
 
-def oks_figures(
+def oks_metrics(
     truth: dict[str, Any], poses: list[dict[str, Any]], *, sigmas: Sequence[float] | None, backend: Backend
 ) -> dict[str, float]:
     """The ten figures of checked poses against a checked ground truth, see `scoring_input`.
@@ -27,13 +27,13 @@ def oks_figures(
     Returns:
         The figures of `METRIC_NAMES` in [0, 1]; -1 where the ground truth holds nobody of that size.
     """
-    evaluator = evaluated(truth, poses, sigmas=sigmas, backend=backend)
+    evaluator = run_coco_eval(truth, poses, sigmas=sigmas, backend=backend)
     with contextlib.redirect_stdout(io.StringIO()):
         evaluator.summarize()
     return {name: float(value) for name, value in zip(METRIC_NAMES, evaluator.stats, strict=True)}
 
 
-def evaluated(
+def run_coco_eval(
     truth: dict[str, Any],
     poses: list[dict[str, Any]],
     *,
@@ -41,7 +41,7 @@ def evaluated(
     backend: Backend = "pycocotools",
     thresholds: Sequence[float] | None = None,
 ) -> Any:
-    """The evaluator after its work, for what it holds beside the ten figures; arguments as [`oks_figures`].
+    """The evaluator after its work, for what it holds beside the ten figures; arguments as [`oks_metrics`].
 
     Args:
         thresholds: OKS thresholds instead of COCO's ten; people of all sizes are then one group.

@@ -22,14 +22,14 @@ _RESULT_FIELDS = ("image_id", "category_id", "keypoints", "score")
 _PERSON_FIELDS = ("image_id", "category_id", "keypoints", "bbox", "area")
 
 
-def loaded(source: Any, what: str) -> tuple[Any, str]:
+def load_source(source: Any, what: str) -> tuple[Any, str]:
     """The content of a JSON file, or the object itself, with the name that errors give it."""
     if not isinstance(source, str | os.PathLike):
         return source, what
     return read_json(source), f"{what} of {os.fspath(source)}"
 
 
-def coco_tables(annotations: Any, name: str = "annotations") -> tuple[list[Row], list[Row]]:
+def check_coco_layout(annotations: Any, name: str = "annotations") -> tuple[list[Row], list[Row]]:
     """Images and annotations of a ground truth in COCO form, with every id there once.
 
     Raises:
@@ -46,7 +46,7 @@ def coco_tables(annotations: Any, name: str = "annotations") -> tuple[list[Row],
     return annotations["images"], annotations["annotations"]
 
 
-def checked_truth(annotations: Any, *, num_keypoints: int, name: str = "annotations") -> dict[str, Any]:
+def check_ground_truth(annotations: Any, *, num_keypoints: int, name: str = "annotations") -> dict[str, Any]:
     """Checked copy of a ground truth in COCO form, with annotation ids counted from 1.
 
     Args:
@@ -54,7 +54,7 @@ def checked_truth(annotations: Any, *, num_keypoints: int, name: str = "annotati
         num_keypoints: K, what each annotation must hold.
         name: What errors call it.
     """
-    images, rows = coco_tables(annotations, name)
+    images, rows = check_coco_layout(annotations, name)
     require_fields(rows, _PERSON_FIELDS, name)
     keypoints = _keypoint_table(rows, num_keypoints, name)
     boxes = number_table([row["bbox"] for row in rows], (4,), rows, f"{name}: bbox")
@@ -70,12 +70,12 @@ def checked_truth(annotations: Any, *, num_keypoints: int, name: str = "annotati
     return {"images": images, "categories": annotations["categories"], "annotations": people}
 
 
-def checked_poses(results: Any, truth: dict[str, Any], *, num_keypoints: int, name: str = "results") -> list[Row]:
+def check_results(results: Any, truth: dict[str, Any], *, num_keypoints: int, name: str = "results") -> list[Row]:
     """Checked copies of results in COCO form with the fields that count, and as area that of the keypoints' extent.
 
     Args:
         results: The COCO results; they are not changed.
-        truth: The ground truth, see `checked_truth`.
+        truth: The ground truth, see `check_ground_truth`.
         num_keypoints: K, what each result must hold.
         name: What errors call them.
     """

@@ -6,8 +6,8 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from .average_precision import Backend, oks_figures
-from .checks import checked_poses, checked_truth, loaded
+from .average_precision import Backend, oks_metrics
+from .checks import check_ground_truth, check_results, load_source
 from .oks import checked_sigmas
 
 COCO_NUM_KEYPOINTS = 17  # what both evaluators assume when no sigmas are given
@@ -41,8 +41,8 @@ def coco_keypoint_metrics(
         ImportError: the evaluator is not installed.
     """
     num_keypoints = COCO_NUM_KEYPOINTS if sigmas is None else len(checked_sigmas(sigmas))
-    content, name = loaded(annotations, "annotations")
-    truth = checked_truth(content, num_keypoints=num_keypoints, name=name)
-    content, name = loaded(results, "results")
-    poses = checked_poses(content, truth, num_keypoints=num_keypoints, name=name)
-    return oks_figures(truth, poses, sigmas=sigmas, backend=backend)
+    content, name = load_source(annotations, "annotations")
+    truth = check_ground_truth(content, num_keypoints=num_keypoints, name=name)
+    content, name = load_source(results, "results")
+    poses = check_results(content, truth, num_keypoints=num_keypoints, name=name)
+    return oks_metrics(truth, poses, sigmas=sigmas, backend=backend)

@@ -15,8 +15,8 @@ from typing import Any
 
 from vitpose.modeling.keypoint_schemas import get_keypoint_schema
 
-from .average_precision import Backend, oks_figures
-from .checks import Row, checked_poses, checked_truth, coco_tables, loaded, number_table, require_fields
+from .average_precision import Backend, oks_metrics
+from .checks import Row, check_coco_layout, check_ground_truth, check_results, load_source, number_table, require_fields
 
 BOX_SHARE = 0.53  # of a box that its person covers, crowdposetools
 LEVELS = {"easy": (-math.inf, 0.2), "medium": (0.2, 0.8), "hard": (0.8, math.inf)}  # crowdIndex, from and below
@@ -43,16 +43,16 @@ def crowdpose_metrics(
         ValueError: naming the first image, result or annotation that does not fit.
     """
     schema = get_keypoint_schema("crowdpose")
-    content, name = loaded(annotations, "annotations")
-    truth = checked_truth(box_areas(content, name), num_keypoints=schema.num_keypoints, name=name)
+    content, name = load_source(annotations, "annotations")
+    truth = check_ground_truth(box_areas(content, name), num_keypoints=schema.num_keypoints, name=name)
     levels = _images_by_level(truth["images"], name)
-    content, name = loaded(results, "results")
-    poses = checked_poses(content, truth, num_keypoints=schema.num_keypoints, name=name)
-    figures = oks_figures(truth, poses, sigmas=schema.sigmas, backend=backend)
+    content, name = load_source(results, "results")
+    poses = check_results(content, truth, num_keypoints=schema.num_keypoints, name=name)
+    figures = oks_metrics(truth, poses, sigmas=schema.sigmas, backend=backend)
     chosen = {figure: figures[figure] for figure in FIGURES}
     for level, ids in levels.items():
         part, part_poses = _of_images(truth, poses, ids)
-        chosen[f"AP_{level}"] = oks_figures(part, part_poses, sigmas=schema.sigmas, backend=backend)["AP"]
+        chosen[f"AP_{level}"] = oks_metrics(part, part_poses, sigmas=schema.sigmas, backend=backend)["AP"]
     return chosen
 
 
@@ -61,7 +61,7 @@ def box_areas(annotations: dict[str, Any], name: str = "annotations") -> dict[st
 
     Neither dataset has masks to measure; both are scored with this area (crowdposetools, xtcocotools).
     """
-    _, rows = coco_tables(annotations, name)
+    _, rows = check_coco_layout(annotations, name)
     require_fields(rows, ("bbox",), name)
     boxes = number_table([row["bbox"] for row in rows], (4,), rows, f"{name}: bbox")
     areas = boxes[:, 3] * boxes[:, 2] * BOX_SHARE

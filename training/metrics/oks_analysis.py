@@ -8,8 +8,8 @@ import numpy as np
 
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 
-from .average_precision import evaluated
-from .checks import checked_poses, checked_truth, loaded
+from .average_precision import run_coco_eval
+from .checks import check_ground_truth, check_results, load_source
 
 OKS_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).tolist())  # COCO
 MATCH_OKS = 0.1  # least similarity of a pose and the person it stands for (Ronchi and Perona 2017)
@@ -45,7 +45,7 @@ class OksAnalysis:
     missed: int
 
 
-def analyse_oks(
+def analyze_oks(
     results: Sequence[Mapping[str, Any]], annotations: dict[str, Any] | str, *, schema: KeypointSchema
 ) -> OksAnalysis:
     """Evaluate once more, with pycocotools, and keep what the ten figures leave out.
@@ -56,7 +56,7 @@ def analyse_oks(
         schema: The K keypoints, with sigmas.
     """
     truth, poses = _checked(results, annotations, schema)
-    evaluator = evaluated(truth, poses, sigmas=schema.sigmas, thresholds=(MATCH_OKS, *OKS_THRESHOLDS))
+    evaluator = run_coco_eval(truth, poses, sigmas=schema.sigmas, thresholds=(MATCH_OKS, *OKS_THRESHOLDS))
     precision = evaluator.eval["precision"][:, :, :, 0, -1]  # (thresholds, recalls, categories)
     images = [entry for entry in evaluator.evalImgs if entry is not None]
     # the checked ids count from 1
@@ -75,7 +75,7 @@ def precision_by_keypoint(
 ) -> dict[str, float]:
     """OKS AP of each keypoint by itself, as if people had no other; -1 where nobody has it labelled.
 
-    Arguments as [`analyse_oks`].
+    Arguments as [`analyze_oks`].
     """
     truth, poses = _checked(results, annotations, schema)
     assert schema.sigmas is not None
@@ -87,7 +87,7 @@ def precision_by_keypoint(
     for index, name in enumerate(schema.keypoints):
         people = _alone(truth["annotations"], targets[:, index])
         own = _alone(poses, points[:, index])
-        evaluator = evaluated(
+        evaluator = run_coco_eval(
             {**truth, "annotations": people}, own, sigmas=schema.sigmas[index : index + 1], thresholds=OKS_THRESHOLDS
         )
         figures[name] = _mean(evaluator.eval["precision"][:, :, :, 0, -1])
@@ -97,9 +97,9 @@ def precision_by_keypoint(
 def _checked(
     results: Sequence[Mapping[str, Any]], annotations: dict[str, Any] | str, schema: KeypointSchema
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    content, name = loaded(annotations, "annotations")
-    truth = checked_truth(content, num_keypoints=schema.num_keypoints, name=name)
-    return truth, checked_poses(results, truth, num_keypoints=schema.num_keypoints)
+    content, name = load_source(annotations, "annotations")
+    truth = check_ground_truth(content, num_keypoints=schema.num_keypoints, name=name)
+    return truth, check_results(results, truth, num_keypoints=schema.num_keypoints)
 
 
 def _alone(rows: Sequence[Mapping[str, Any]], keypoints: np.ndarray) -> list[dict[str, Any]]:

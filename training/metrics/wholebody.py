@@ -17,8 +17,8 @@ import numpy as np
 
 from vitpose.modeling.keypoint_schemas import get_keypoint_schema
 
-from .average_precision import Backend, oks_figures
-from .checks import Row, checked_poses, checked_truth, coco_tables, extent_areas, loaded, number_table
+from .average_precision import Backend, oks_metrics
+from .checks import Row, check_coco_layout, check_ground_truth, check_results, extent_areas, load_source, number_table
 
 NUMBERS = {"keypoints": 51, "foot_kpts": 18, "face_kpts": 204, "lefthand_kpts": 63, "righthand_kpts": 63}
 PARTS = {  # the keypoints from and to which a part goes, in the order of the schema
@@ -60,18 +60,18 @@ def wholebody_metrics(
     """
     schema = get_keypoint_schema("coco_wholebody")
     assert schema.sigmas is not None
-    content, name = loaded(annotations, "annotations")
-    _, people = coco_tables(content, name)
+    content, name = load_source(annotations, "annotations")
+    _, people = check_coco_layout(content, name)
     whole = {**content, "annotations": _joined(people, name)}
-    truth = checked_truth(whole, num_keypoints=schema.num_keypoints, name=name)
-    content, name = loaded(results, "results")
+    truth = check_ground_truth(whole, num_keypoints=schema.num_keypoints, name=name)
+    content, name = load_source(results, "results")
     joined = _joined(content, name) if isinstance(content, Sequence) else content
-    poses = checked_poses(joined, truth, num_keypoints=schema.num_keypoints, name=name)
+    poses = check_results(joined, truth, num_keypoints=schema.num_keypoints, name=name)
     figures = {}
     for part, columns in PARTS.items():
         part_poses = _poses_of_part(poses, columns, _part_scores(joined, part, name))
         part_truth = _truth_of_part(truth, columns)
-        figures[part] = oks_figures(part_truth, part_poses, sigmas=schema.sigmas[columns], backend=backend)
+        figures[part] = oks_metrics(part_truth, part_poses, sigmas=schema.sigmas[columns], backend=backend)
     return figures
 
 

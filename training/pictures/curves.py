@@ -17,34 +17,38 @@ from matplotlib.ticker import MaxNLocator
 
 from vitpose.base.files import whole_file
 
-from ..metrics.shown import MAIN_METRICS
+from ..metrics.primary import PRIMARY_METRICS
 
 INK, LOSS_COLOR, LR_COLOR = "#2b2f38", "#1f6fd0", "#8a8f99"
-
-
 METRIC_COLORS = ("#e06c00", "#1f6fd0", "#4f9d2f", "#8d4fc4")
-
-
 PART_COLORS = ("#e06c00", "#4f9d2f", "#8d4fc4", "#c2385a", "#0f9aa7", "#9a7a1c")
-
-
 LOG_SCALE_RATIO = 5.0  # loss curves that span more than this are drawn in log scale
 
 
 def save_curves(log_path: str | os.PathLike[str], png_path: str | os.PathLike[str]) -> None:
-    """Draw loss and learning rate, and the evaluation figures where there are any, over the steps of a run.
+    """Write the picture of [`draw_curves`] from the log of a run.
 
     Args:
-        log_path: JSON lines; training lines hold `step`, `loss` and `lr`, of a mixture `loss/coco` and so on too,
-            evaluation lines `step` and `eval`, a dict of figures.
-        png_path: picture to write.
+        log_path: JSON lines, see [`read_log`].
+        png_path: Picture to write.
 
     Raises:
-        ValueError: a line of the log is no such object, with its number, or the log holds no training line.
+        ValueError: A line of the log is no such object, with its number, or the log holds no training line.
     """
     training, evaluations = read_log(log_path)
     if not training:
         raise ValueError(f"{log_path} holds no training line (step, loss, lr): nothing to draw.")
+    with whole_file(png_path) as path:
+        draw_curves(training, evaluations).savefig(path)
+
+
+def draw_curves(training: Sequence[Mapping[str, Any]], evaluations: Sequence[Mapping[str, Any]]) -> Figure:
+    """Draw loss and learning rate, and the metrics where there are any, over the steps of a run.
+
+    Args:
+        training: Training lines of [`read_log`], at least one.
+        evaluations: Its evaluation lines.
+    """
     figure = Figure(figsize=(10, 4.2) if evaluations else (6, 4.2), dpi=130, layout="constrained")
     grid = figure.add_gridspec(2, 2 if evaluations else 1, height_ratios=(4, 1))
     loss = figure.add_subplot(grid[0, 0])
@@ -53,15 +57,15 @@ def save_curves(log_path: str | os.PathLike[str], png_path: str | os.PathLike[st
     _draw_rate(rate, training)
     if evaluations:
         _draw_metrics(figure.add_subplot(grid[:, 1]), evaluations)
-    with whole_file(png_path) as path:
-        figure.savefig(path)
+    return figure
 
 
 def read_log(log_path: str | os.PathLike[str]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Training and evaluation lines of a log, each in the order of the steps.
+    """Read the training and evaluation lines of a log, each in the order of the steps.
 
-    A resumed run repeats steps: from the first repeated one on, the later lines count. A last line that a killed run
-    left unfinished is passed over.
+    A training line holds `step`, `loss` and `lr`, and for a mixture `loss/coco` and so on; an evaluation line holds
+    `step` and `eval`, a dict of metrics. A resumed run repeats steps: from the first repeated one on, the later lines
+    count. A last line that a killed run left unfinished is ignored.
     """
     text = Path(log_path).read_text(encoding="utf-8")
     training: list[dict[str, Any]] = []
@@ -80,7 +84,7 @@ def read_log(log_path: str | os.PathLike[str]) -> tuple[list[dict[str, Any]], li
 
 
 def smooth(values: npt.ArrayLike) -> np.ndarray:
-    """Exponential moving average over about a twentieth of the `(n,)` values, unbiased from the first one on."""
+    """Smooth `(n,)` values by an exponential moving average over a twentieth of them, without bias at the start."""
     series = np.asarray(values, dtype=np.float64)
     keep = 1 - 2 / (max(5.0, len(series) / 20) + 1)
     smoothed, total, weight = np.empty_like(series), 0.0, 0.0
@@ -92,7 +96,7 @@ def smooth(values: npt.ArrayLike) -> np.ndarray:
 
 
 def _draw_loss(axes: Axes, training: Sequence[Mapping[str, Any]]) -> None:
-    """The loss as it was and smoothed, and of a mixture the smoothed loss of each dataset."""
+    """Draw the loss, raw and smoothed, and the smoothed loss of each dataset of a mixture."""
     steps, losses = _series(training, "step"), _series(training, "loss")
     smoothed = smooth(losses)
     axes.plot(steps, losses, color=LOSS_COLOR, alpha=0.25, linewidth=0.8)
@@ -111,7 +115,7 @@ def _draw_loss(axes: Axes, training: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _loss_parts(training: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Names of the losses of single datasets, in the order of the mixture as far as the log shows it."""
+    """Names of the losses of single datasets, in the order of their first appearance."""
     return list(dict.fromkeys(name for entry in training for name in entry if name.startswith("loss/")))
 
 
@@ -125,7 +129,7 @@ def _draw_rate(axes: Axes, training: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _draw_metrics(axes: Axes, evaluations: Sequence[Mapping[str, Any]]) -> None:
-    """One line a figure, its last value written at the end."""
+    """Draw a line for each metric, with its last value at the end."""
     for name, color in zip(_metric_names(evaluations), METRIC_COLORS, strict=False):
         rows = [(entry["step"], entry["eval"][name]) for entry in evaluations if name in entry["eval"]]
         steps, values = zip(*rows, strict=True)
@@ -139,16 +143,16 @@ def _draw_metrics(axes: Axes, evaluations: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _metric_names(evaluations: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Names of the single figures to draw, at most as many as there are colors."""
+    """Names of the metrics to draw, at most as many as there are colors."""
     measured: dict[str, None] = {}
     for entry in evaluations:
         measured |= {name: None for name, value in entry["eval"].items() if isinstance(value, int | float)}
-    main = [name for figure in MAIN_METRICS for name in measured if name.split("/")[-1] == figure]  # dataset/figure
-    return (main or list(measured))[: len(METRIC_COLORS)]
+    primary = [name for metric in PRIMARY_METRICS for name in measured if name.split("/")[-1] == metric]
+    return (primary or list(measured))[: len(METRIC_COLORS)]
 
 
 def style_axes(axes: Axes, title: str, size: str = "medium") -> None:
-    """Title, light grid and ink of one chart."""
+    """Give a chart its title, light grid and ink."""
     axes.set_title(title, loc="left", fontsize=size, color=INK)
     axes.grid(color="#e6e6e6", linewidth=0.7)
     axes.set_axisbelow(True)

@@ -1,8 +1,7 @@
-"""Pictures of a training run: its curves, read from the JSONL log, and its predictions beside the annotations."""
+"""Sheets of photos with predicted people, beside the annotated ones where they are known."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,41 +9,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from vitpose.base.files import whole_file
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 from vitpose.processing.drawing import SHEET_COLOUR, contact_sheet, draw_poses, to_array
 
 WINDOW_MARGIN = 1.25  # people are shown in a window this much larger than their boxes or keypoints
-
+MIN_SCORE = 0.2  # predicted keypoints below it are not drawn
 
 Person = Mapping[str, Any]
-
-
 Window = tuple[int, int, int, int]  # left, top, right, bottom in image pixels
-
-
-def save_predictions(
-    png_path: str | os.PathLike[str],
-    images: Sequence[Image.Image],
-    people: Sequence[Sequence[Person]],
-    schema: KeypointSchema,
-    targets: Sequence[npt.ArrayLike] | None = None,
-    *,
-    captions: Sequence[str] | None = None,
-    columns: int = 4,
-    tile: tuple[int, int] = (320, 240),
-    min_score: float = 0.2,
-) -> None:
-    """Write the picture of [`predictions_sheet`], which has the other arguments.
-
-    Args:
-        png_path: picture to write.
-    """
-    sheet = predictions_sheet(
-        images, people, schema, targets, captions=captions, columns=columns, tile=tile, min_score=min_score
-    )
-    with whole_file(png_path) as path:
-        sheet.save(path)
 
 
 def predictions_sheet(
@@ -56,20 +28,20 @@ def predictions_sheet(
     captions: Sequence[str] | None = None,
     columns: int = 4,
     tile: tuple[int, int] = (320, 240),
-    min_score: float = 0.2,
+    min_score: float = MIN_SCORE,
 ) -> Image.Image:
     """Draw predicted people, each image cut to its labelled people, or the predicted ones where none are labelled.
 
     Args:
-        images: photos or crops.
-        people: for each image its predicted people, as `draw_poses` takes them.
-        schema: names and edges of the K keypoints.
-        targets: for each image its labelled people `(M, K, 3)`, x, y, visibility in image pixels, drawn to the left
+        images: Photos or crops.
+        people: For each image its predicted people, as `draw_poses` takes them, in image pixels.
+        schema: Names and edges of the K keypoints.
+        targets: For each image its labeled people `(M, K, 3)`, x, y, visibility in image pixels, drawn to the left
             of the prediction; None draws predictions alone.
-        captions: one for each image, such as `"OKS 0.93"`.
-        columns: images in a row.
-        tile: (height, width) in pixels that each picture is brought to.
-        min_score: keypoints below it are not drawn.
+        captions: One for each image, such as `"OKS 0.93"`.
+        columns: Images in a row.
+        tile: Height and width in pixels that each picture is brought to.
+        min_score: Keypoints with a lower score are not drawn.
     """
     for name, values in (("people", people), ("targets", targets), ("captions", captions)):
         if values is not None and len(values) != len(images):
@@ -87,7 +59,7 @@ def predictions_sheet(
 
 
 def _as_people(targets: npt.ArrayLike, schema: KeypointSchema) -> list[Person]:
-    """Labelled people `(M, K, 3)` in the form that `draw_poses` takes; labelled keypoints score 1."""
+    """Convert labeled people `(M, K, 3)` to what `draw_poses` takes; labeled keypoints score 1, others 0."""
     labelled = to_array(targets)
     if labelled.ndim != 3 or labelled.shape[1:] != (schema.num_keypoints, 3):
         raise ValueError(f"targets of an image must have shape (M, {schema.num_keypoints}, 3), got {labelled.shape}.")
@@ -95,7 +67,7 @@ def _as_people(targets: npt.ArrayLike, schema: KeypointSchema) -> list[Person]:
 
 
 def _window(image: Image.Image, people: Sequence[Person], tile: tuple[int, int]) -> Window:
-    """Part of the image around everybody's box, or keypoints without one, in the tile's proportions."""
+    """Window around everybody's box, or the keypoints where there is none, in the aspect ratio of the tile."""
     corners = [_extent(person) for person in people if "bbox" in person or (to_array(person["scores"]) > 0).any()]
     ends = np.concatenate(corners) if corners else np.array([[0, 0], image.size], dtype=np.float64)
     low, high = np.maximum(ends.min(axis=0), 0), np.minimum(ends.max(axis=0), image.size)

@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from vitpose import write_model_card
+from vitpose.base.files import whole_file
 
 from ..data.images import read_image
 from ..engine.trainer import Trainer
@@ -17,7 +18,7 @@ from ..evaluation.evaluator import Evaluator, joined_metrics
 from ..evaluation.files import _file_name, evaluation_settings, write_figures
 from ..evaluation.score import Evaluation
 from ..pictures.curves import save_curves
-from ..pictures.sheets import save_predictions
+from ..pictures.sheets import predictions_sheet
 from .run_words import _limits, base_words, command_words, dataset_words, run_cost, training_words
 from .save_model import save_model
 
@@ -80,8 +81,7 @@ def draw_predictions(evaluator: Evaluator, evaluation: Evaluation, path: Path) -
         read_image(row["image"], row=int(index), size=(row["width"], row["height"]))
         for row, index in zip(rows, chosen, strict=True)
     ]
-    save_predictions(
-        path,
+    sheet = predictions_sheet(
         [Image.fromarray(image.permute(1, 2, 0).round().byte().numpy()) for image in pixels],
         [[{"keypoints": predictions.keypoints[i], "scores": predictions.scores[i]}] for i in chosen],
         schema,
@@ -89,3 +89,5 @@ def draw_predictions(evaluator: Evaluator, evaluation: Evaluation, path: Path) -
         captions=None if np.isnan(similarity[chosen]).any() else [f"OKS {similarity[i]:.2f}" for i in chosen],
         columns=2,
     )
+    with whole_file(path) as file:
+        sheet.save(file)

@@ -7,7 +7,7 @@ import pytest
 
 from vitpose import coco_keypoint_metrics, get_keypoint_schema
 from vitpose.training.metrics.error_types import ERROR_TYPES, UNLABELLED, classify_keypoints, count_errors
-from vitpose.training.metrics.oks_analysis import analyse_oks, precision_by_keypoint
+from vitpose.training.metrics.oks_analysis import analyze_oks, precision_by_keypoint
 
 COCO = get_keypoint_schema("coco")
 SIDE = 100.0  # the root of each person's area
@@ -82,7 +82,7 @@ def test_errors_of_matched_people_are_counted_by_keypoint():
     mixed = OTHER[:, :2].copy()
     mixed[LEFT], mixed[NOSE] = OWN[LEFT, :2], OTHER[NOSE, :2] + off(NOSE, 0.7)
     truth, results = truth_and_results([mixed, OWN[:, :2]])
-    found = analyse_oks(results, truth, schema=COCO)
+    found = analyze_oks(results, truth, schema=COCO)
     assert [(match.pose, match.person) for match in found.matches] == [(0, 1), (1, 0)]
     assert found.missed == 0
     counts = count_errors(results, found.truth, found.matches, schema=COCO)
@@ -93,7 +93,7 @@ def test_errors_of_matched_people_are_counted_by_keypoint():
 
 def test_who_was_not_found_is_counted_apart():
     truth, results = truth_and_results([OWN[:, :2], OTHER[:, :2] + 5000.0])
-    found = analyse_oks(results, truth, schema=COCO)
+    found = analyze_oks(results, truth, schema=COCO)
     assert (len(found.matches), found.missed) == (1, 1)
 
 
@@ -102,14 +102,14 @@ def test_a_pose_stands_for_somebody_from_an_oks_of_a_tenth_on(right, found):
     pose = OWN[:, :2] + 5000.0
     pose[:right] = OWN[:right, :2]
     truth, results = truth_and_results([pose])
-    assert len(analyse_oks(results, truth, schema=COCO).matches) == found
+    assert len(analyze_oks(results, truth, schema=COCO).matches) == found
 
 
 def test_precision_by_threshold_averages_to_the_ap():
     noise = np.random.default_rng(3).normal(0, 12, (2, 17, 2))
     truth, results = truth_and_results([OWN[:, :2] + noise[0], OTHER[:, :2] + noise[1]])
     figures = coco_keypoint_metrics(results, truth, sigmas=COCO.sigmas)
-    found = analyse_oks(results, truth, schema=COCO)
+    found = analyze_oks(results, truth, schema=COCO)
     assert 0 < figures["AP"] < 1
     assert np.mean(found.precision) == pytest.approx(figures["AP"], abs=1e-12)
     assert found.precision[0] == pytest.approx(figures["AP50"], abs=1e-12)

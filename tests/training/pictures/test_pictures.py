@@ -1,4 +1,4 @@
-"""Pictures of a run are written whole, from logs as killed and resumed runs leave them."""
+"""Pictures of a run show what its log and its predictions say, and are written whole."""
 
 import json
 import os
@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from vitpose.base.files import whole_file, whole_folder
 from vitpose.modeling.keypoint_schemas import get_keypoint_schema
-from vitpose.training.pictures.curves import read_log, save_curves, smooth
-from vitpose.training.pictures.sheets import save_predictions
+from vitpose.training.pictures import sheets
+from vitpose.training.pictures.curves import draw_curves, read_log, save_curves, smooth
+from vitpose.training.pictures.sheets import predictions_sheet
 
 COCO = get_keypoint_schema("coco")
 
@@ -29,23 +29,101 @@ def log(tmp_path):
     return tmp_path / "log.jsonl"
 
 
+TRAINING = [
+    {"step": 10 * step, "loss": loss, "lr": rate}
+    for step, (loss, rate) in enumerate(zip(np.linspace(1.0, 0.5, 12), np.linspace(0.2, 0.9, 12), strict=True), start=1)
+]
+
+
+def chart(figure, title):
+    (axes,) = (axes for axes in figure.axes if axes.get_title(loc="left") == title)
+    return axes
+
+
+def points(line):
+    return list(zip(*np.asarray(line.get_data()).tolist(), strict=True))
+
+
+def test_the_loss_is_drawn_as_it_was_and_smoothed_over_the_steps():
+    raw, smoothed = chart(draw_curves(TRAINING, []), "training loss").lines
+    losses = [entry["loss"] for entry in TRAINING]
+    assert points(raw) == [(entry["step"], entry["loss"]) for entry in TRAINING]
+    assert points(smoothed) == [(entry["step"], loss) for entry, loss in zip(TRAINING, smooth(losses), strict=True)]
+    assert raw.get_alpha() < 1 < smoothed.get_linewidth()
+
+
+def test_the_learning_rate_is_drawn_below_the_loss_over_the_same_steps():
+    figure = draw_curves(TRAINING, [])
+    rate, loss = chart(figure, "learning rate"), chart(figure, "training loss")
+    (line,) = rate.lines
+    assert points(line) == [(entry["step"], entry["lr"]) for entry in TRAINING]
+    assert rate.get_shared_x_axes().joined(rate, loss) and rate.get_xlabel() == "step"
+    assert rate.get_ylim()[0] == 0
+
+
+def test_each_dataset_of_a_mixture_has_its_own_smoothed_loss_where_it_had_samples():
+    training = [entry | {"loss/coco": 2 * entry["loss"]} for entry in TRAINING]
+    training[3]["loss/mpii"], training[5]["loss/mpii"] = 4.0, 5.0
+    axes = chart(draw_curves(training, []), "training loss")
+    lines = {line.get_label(): points(line) for line in axes.lines[1:]}
+    assert list(lines) == ["all", "coco", "mpii"] == [text.get_text() for text in axes.get_legend().get_texts()]
+    assert lines["mpii"] == list(zip([40, 60], smooth([4.0, 5.0]).tolist(), strict=True))
+    np.testing.assert_allclose(np.array(lines["coco"])[:, 1], 2 * np.array(lines["all"])[:, 1])
+
+
 @pytest.mark.parametrize(
-    ("sentence", "evaluations", "losses"),
+    ("sentence", "last", "scale"),
     [
-        ("a run with two evaluations", [eval_line(5, AP=0.1, PCK=0.4), eval_line(10, AP=0.3, PCK=0.6)], (1.0, 0.01)),
-        ("a run that measures figures of its own", [eval_line(5, EPE=12.0)], (1.0, 0.9)),
-        ("a run without evaluation", [], (1.0, 0.9)),
-        ("a run whose loss touches zero", [], (1.0, 0.0)),
+        ("a loss that spans more than a factor of five", 0.01, "log"),
+        ("one that does not", 0.3, "linear"),
+        ("one that touches zero, which has no logarithm", 0.0, "linear"),
     ],
 )
-def test_curves_are_drawn(sentence, evaluations, losses, log, tmp_path):
-    log.write_text(
-        "".join(train_line(step, loss) for step, loss in enumerate(np.linspace(*losses, 12))) + "".join(evaluations)
-    )
+def test_a_loss_that_falls_far_is_drawn_in_log_scale(sentence, last, scale):
+    training = [{"step": step, "loss": loss, "lr": 1.0} for step, loss in enumerate(np.linspace(1.0, last, 200))]
+    assert chart(draw_curves(training, []), "training loss").get_yscale() == scale
+
+
+def test_primary_metrics_are_drawn_over_the_steps_with_their_last_value_in_words():
+    evaluations = [
+        {"step": 50, "eval": {"PCK": 0.4, "AP75": 0.2, "AP": 0.1, "by_keypoint": {"nose": 0.5}}},
+        {"step": 120, "eval": {"PCK": 0.6, "AP75": 0.3, "AP": 0.3456}},
+    ]
+    axes = chart(draw_curves(TRAINING, evaluations), "evaluation")
+    lines = {line.get_label(): points(line) for line in axes.lines}
+    assert lines == {"AP": [(50, 0.1), (120, 0.3456)], "PCK": [(50, 0.4), (120, 0.6)]}
+    words = {text.get_text(): text.xy for text in axes.texts}
+    assert words == {"AP 0.346": (120, 0.3456), "PCK 0.600": (120, 0.6)}
+
+
+@pytest.mark.parametrize(
+    ("sentence", "metrics", "drawn"),
+    [
+        (
+            "of a mixture",
+            {"mpii/PCKh": 0.5, "coco/AP": 0.4, "coco/AP50": 0.6},
+            ["coco/AP", "mpii/PCKh"],
+        ),
+        (
+            "all where none is a primary one",
+            {"EPE": 12.0, "AP50": 1.0},
+            ["EPE", "AP50"],
+        ),
+        ("no more than there are colors", {f"{name}/AP": 0.1 for name in "abcdef"}, ["a/AP", "b/AP", "c/AP", "d/AP"]),
+    ],
+)
+def test_which_metrics_are_drawn(sentence, metrics, drawn):
+    axes = chart(draw_curves(TRAINING, [{"step": 5, "eval": metrics}]), "evaluation")
+    assert [line.get_label() for line in axes.lines] == drawn
+    assert len({line.get_color() for line in axes.lines}) == len(drawn)
+
+
+def test_curves_are_written_as_a_picture_that_is_wider_with_an_evaluation(log, tmp_path):
+    log.write_text("".join(train_line(step) for step in range(12)) + eval_line(5, AP=0.1))
     save_curves(log, tmp_path / "new" / "curves.png")
     with Image.open(tmp_path / "new" / "curves.png") as picture:
-        assert picture.format == "PNG" and (picture.width > 1000) == bool(evaluations)
-        assert np.asarray(picture.convert("L")).std() > 10
+        assert picture.format == "PNG" and picture.width > 1000
+    assert len(draw_curves(TRAINING, []).axes) == 2
 
 
 def test_a_last_line_that_a_kill_cut_short_is_passed_over(log):
@@ -92,72 +170,122 @@ def test_smoothing_starts_unbiased_and_bridges_missing_values():
     assert np.isfinite(smooth([1.0, np.nan, 2.0])).all()
 
 
-def test_a_file_is_whole_or_keeps_its_old_content(tmp_path):
-    path = tmp_path / "card.md"
-    path.write_text("old")
-    with pytest.raises(RuntimeError), whole_file(path) as partial:
-        partial.write_text("half")
-        raise RuntimeError
-    assert path.read_text() == "old" and os.listdir(tmp_path) == ["card.md"]
-    with whole_file(path) as partial:
-        partial.write_text("new")
-    assert path.read_text() == "new" and os.listdir(tmp_path) == ["card.md"]
+def spotted_photo(*spots):
+    """A black photo of 400 x 300 pixels with a red spot around each point."""
+    pixels = np.zeros((300, 400, 3), dtype=np.uint8)
+    for x, y in spots:
+        pixels[y - 3 : y + 4, x - 3 : x + 4] = (255, 0, 0)
+    return Image.fromarray(pixels)
 
 
-def make_people(count):
-    rng = np.random.default_rng(0)
-    points = rng.uniform(150, 350, (count, 17, 2))
-    people = [{"keypoints": p, "scores": np.ones(17), "bbox": [140, 140, 360, 360]} for p in points]
-    return people, np.concatenate([points, np.full((count, 17, 1), 2.0)], axis=2)
+def person_at(*spots, **fields):
+    """A person whose first keypoints lie at the points; the others are not found."""
+    keypoints, scores = np.zeros((17, 2)), np.zeros(17)
+    keypoints[: len(spots)], scores[: len(spots)] = spots, 0.9
+    return {"keypoints": keypoints, "scores": scores, **fields}
 
 
-def test_predictions_stand_beside_their_annotations(tmp_path):
-    photo = Image.fromarray(data.astronaut())
-    people, targets = make_people(3)
-    alone, both = tmp_path / "alone.png", tmp_path / "both.png"
-    save_predictions(alone, [photo] * 3, [[person] for person in people], COCO, columns=3, tile=(80, 60))
-    save_predictions(
-        both,
-        [photo] * 3,
-        [[p] for p in people],
+def labeled_at(*spots):
+    target = np.zeros((1, 17, 3))
+    target[0, : len(spots)] = [(x, y, 2) for x, y in spots]
+    return target
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """What is handed to the drawing of tiles and to the sheet, which are tested where they are."""
+    record = {"tiles": []}
+
+    def draw(picture, people, schema, *, min_score):
+        record["tiles"].append((picture, people, schema, min_score))
+        return picture
+
+    def arrange(tiles, **layout):
+        record["sheet"] = (tiles, layout)
+        return tiles[0]
+
+    monkeypatch.setattr(sheets, "draw_poses", draw)
+    monkeypatch.setattr(sheets, "contact_sheet", arrange)
+    return record
+
+
+def test_keypoints_are_drawn_on_the_pixels_where_they_lie_in_the_photo(drawn):
+    spots = [(150, 100), (180, 190)]
+    predictions_sheet([spotted_photo(*spots)], [[person_at(*spots)]], COCO, tile=(160, 120))
+    ((picture, (person,), schema, min_score),) = drawn["tiles"]
+    assert picture.size == (120, 160) and schema is COCO and min_score == 0.2
+    for x, y in person["keypoints"][:2].round().astype(int):
+        assert picture.getpixel((int(x), int(y)))[0] > 200
+
+
+def test_annotated_people_stand_left_of_the_predicted_ones_in_the_same_window(drawn):
+    there, found = (150, 100), (158, 104)
+    photo = spotted_photo(there, (200, 220))
+    predictions_sheet(
+        [photo, photo],
+        [[person_at(found)], [person_at(found)]],
         COCO,
-        targets[:, None],
-        captions=["OKS 0.9"] * 3,
+        [labeled_at(there, (200, 220))] * 2,
+        captions=["OKS 0.93", "OKS 0.95"],
         columns=3,
-        tile=(80, 60),
+        tile=(160, 120),
     )
-    single, double = Image.open(alone), Image.open(both)
-    assert double.height == single.height and double.width == 2 * single.width - 8
-    left, right = (np.asarray(double)[8:88, start : start + 60] for start in (8, 76))
-    np.testing.assert_array_equal(left, right)  # the same pose twice: as annotated and as predicted
+    tiles, layout = drawn["sheet"]
+    assert layout == {
+        "columns": 6,
+        "captions": ["annotated", "predicted, OKS 0.93", "annotated", "predicted, OKS 0.95"],
+        "tile": (160, 120),
+    }
+    assert len(tiles) == 4
+    (left, (truth,), *_), (right, (person,), *_) = drawn["tiles"][:2]
+    np.testing.assert_array_equal(np.asarray(left), np.asarray(right))
+    assert truth["scores"][:3].tolist() == [1, 1, 0]
+    shift = person["keypoints"][0] - truth["keypoints"][0]
+    scale = (truth["keypoints"][1] - truth["keypoints"][0]) / (50, 120)
+    np.testing.assert_allclose(shift, scale * (8, 4))
 
 
-def test_pictures_show_the_whole_image_where_nobody_is_and_accept_crops_at_an_edge(tmp_path):
+@pytest.mark.parametrize(
+    ("sentence", "person", "sides"),
+    [
+        ("a quarter larger than the box", person_at((200, 150), bbox=[150, 90, 230, 210]), (112.5, 150)),
+        ("a quarter larger than what the keypoints span", person_at((150, 90), (210, 210)), (112.5, 150)),
+        ("the whole photo where nobody is", None, (400, 533)),
+    ],
+)
+def test_the_window_is(sentence, person, sides, drawn):
+    photo = spotted_photo((195, 150), (205, 150))  # spots 10 pixels apart show the scale
+    predictions_sheet([photo], [[] if person is None else [person]], COCO, tile=(160, 120))
+    ((picture, *_),) = drawn["tiles"]
+    red, green, _ = np.moveaxis(np.asarray(picture, dtype=float), -1, 0)
+    red = (red - green).sum(axis=0)  # there is none on the margin of the sheet
+    columns = np.arange(120)
+    spread = np.sqrt((red * columns**2).sum() / red.sum() - ((red * columns).sum() / red.sum()) ** 2)
+    expected = np.hypot(5, 2) * 120 / sides[0]  # spread of two spots 7 pixels wide at the tile's scale
+    assert spread == pytest.approx(expected, rel=0.1)
+
+
+def test_people_at_the_edge_are_shown_with_the_window_moved_into_the_photo(drawn):
+    photo = spotted_photo((5, 150))
+    predictions_sheet([photo], [[person_at((5, 150), bbox=[-50, 100, 40, 200])]], COCO, tile=(80, 60))
+    ((picture, (person,), *_),) = drawn["tiles"]
+    x, y = person["keypoints"][0].round().astype(int).tolist()
+    assert picture.getpixel((x, y))[0] > 200
+    assert np.asarray(picture)[..., 1].max() == 0  # nothing but the photo, which has no green
+
+
+def test_a_sheet_has_a_tile_for_each_picture():
     photo = Image.fromarray(data.astronaut())
-    people, _ = make_people(1)
-    people[0]["bbox"] = [-50, 100, 40, 500]
-    save_predictions(tmp_path / "sheet.png", [photo, photo], [[], people], COCO, tile=(80, 60))
-    assert (tmp_path / "sheet.png").exists()
+    person = person_at((200, 100), (220, 300))
+    alone = predictions_sheet([photo] * 3, [[person]] * 3, COCO, columns=3, tile=(80, 60))
+    targets = [labeled_at((200, 100), (220, 300))] * 3
+    both = predictions_sheet([photo] * 3, [[person]] * 3, COCO, targets, columns=3, tile=(80, 60))
+    assert both.height == alone.height and both.width == 2 * alone.width - 8
 
 
-def test_counts_that_differ_are_named(tmp_path):
+def test_counts_that_differ_are_named():
     photo = Image.fromarray(data.astronaut())
     with pytest.raises(ValueError, match="one entry of captions an image, got 2 for 1"):
-        save_predictions(tmp_path / "sheet.png", [photo], [[]], COCO, captions=["a", "b"])
+        predictions_sheet([photo], [[]], COCO, captions=["a", "b"])
     with pytest.raises(ValueError, match=r"shape \(M, 17, 3\), got \(17, 3\)"):
-        save_predictions(tmp_path / "sheet.png", [photo], [[]], COCO, np.zeros((1, 17, 3)))
-
-
-def test_a_folder_is_whole_or_absent(tmp_path):
-    path = tmp_path / "model"
-    with pytest.raises(RuntimeError), whole_folder(path) as partial:
-        (partial / "config.json").write_text("{}")
-        raise RuntimeError("killed")
-    assert list(tmp_path.iterdir()) == []
-    with whole_folder(path) as partial:
-        (partial / "config.json").write_text("{}")
-        assert not path.exists()
-    assert [file.name for file in path.iterdir()] == ["config.json"]
-    with pytest.raises(FileExistsError, match="exists already"), whole_folder(path):
-        raise AssertionError("an existing folder must not be written over")
-    assert [file.name for file in tmp_path.iterdir()] == ["model"]
+        predictions_sheet([photo], [[]], COCO, np.zeros((1, 17, 3)))
