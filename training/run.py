@@ -8,16 +8,25 @@ import logging
 import os
 import shlex
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from transformers.utils.logging import disable_progress_bar
 
 from vitpose.base.machine import usable_cores
+from vitpose.hub_cards.cards.card import write_model_card
+from vitpose.hub_cards.cards.pretraining_card import write_pretraining_card
+from vitpose.training.config.parsing import parse_recipe
+from vitpose.training.engine.preemption import PreemptedError
+from vitpose.training.engine.trainer import NonFiniteLossError
+from vitpose.training.session import run_recipe
 
-from .config.parsing import parse_recipe
-from .engine.preemption import PreemptedError
-from .engine.trainer import NonFiniteLossError
-from .session import run_recipe
+CARD_WRITERS: dict[str, Callable[..., Path]] = {
+    "pose": write_model_card,
+    "knowledge_token": write_model_card,
+    "masked_image_modeling": write_pretraining_card,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,7 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
     _set_up_terminal()
     _use_all_cores()
     try:
-        run_recipe(parse_recipe(arguments))
+        recipe = parse_recipe(arguments)
+        run_recipe(recipe, write_card=CARD_WRITERS[recipe.task])
     except (ValueError, OSError, ImportError, NonFiniteLossError) as error:
         sys.stderr.write(f"error: {_message(error)}\n")
         return 2

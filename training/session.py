@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Sized
+from collections.abc import Callable, Sized
 from pathlib import Path
 from typing import cast
 
@@ -34,11 +34,16 @@ logger = logging.getLogger(__name__)
 LOG_FILE = "log.jsonl"
 
 
-def run_recipe(recipe: Recipe) -> Path:
+def run_recipe(recipe: Recipe, *, write_card: Callable[..., Path] | None = None) -> Path:
     """Train, evaluate and save as the recipe says, or profile a few steps alone; returns the output folder.
 
     The folder holds the model, its processor, `README.md` (the card), `metrics.json`, `curves.png`, `predictions.png`,
     `log.jsonl`, `checkpoints/` and `best/`, the model of the best evaluation.
+
+    Args:
+        recipe: What to do.
+        write_card: Writes the model card of the folder, with the arguments of `vitpose.write_model_card`, or of
+            `vitpose.write_pretraining_card` for masked-image modeling; None for a folder without a card.
 
     Raises:
         PreemptedError: SIGTERM asked the run to end; it is saved.
@@ -77,7 +82,7 @@ def run_recipe(recipe: Recipe) -> Path:
         evaluations = trainer.train()
     weights = accelerator.get_state_dict(trainer.result)  # from every process, should each hold a part
     if accelerator.is_main_process:
-        (write_pretraining_outputs if pretrains else write_outputs)(trainer, evaluations, weights)
+        (write_pretraining_outputs if pretrains else write_outputs)(trainer, evaluations, weights, write_card)
         log_best(output)
     accelerator.end_training()
     return output

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +12,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vitpose import write_pretraining_card
 from vitpose.base.files import whole_file
 from vitpose.modeling.modeling_vitpose_mim import ViTPoseForMaskedImageModeling
 from vitpose.processing.drawing import contact_sheet
@@ -33,13 +32,19 @@ PICTURED_CROPS = 8
 COLUMNS = ("crop", "what the encoder saw", "reconstructed")
 
 
-def write_pretraining_outputs(trainer: Trainer, evaluations: Mapping[str, Any], weights: dict[str, Tensor]) -> None:
+def write_pretraining_outputs(
+    trainer: Trainer,
+    evaluations: Mapping[str, Any],
+    weights: dict[str, Tensor],
+    write_card: Callable[..., Path] | None,
+) -> None:
     """Write the folder of a finished run; called by the main process.
 
     Args:
         trainer: Of the run.
         evaluations: A `PretrainingEvaluation` of each dataset, by name.
         weights: The final weights, whole.
+        write_card: Writes the model card, with the arguments of `vitpose.write_pretraining_card`; None for no card.
     """
     recipe, output = trainer.recipe, Path(trainer.recipe.output_dir)
     metrics = joined_metrics(evaluations)
@@ -53,19 +58,21 @@ def write_pretraining_outputs(trainer: Trainer, evaluations: Mapping[str, Any], 
     save_curves(trainer.log.path, output / "curves.png")
     datasets = [cast(ReconstructionEvaluator, evaluator).dataset for evaluator in trainer.evaluators.values()]
     draw_reconstructions(model, datasets, output / "reconstructions.png")
-    write_pretraining_card(
-        output,
-        model_config=trainer.config,
-        metrics=metrics,
-        dataset_name=dataset_words(recipe),
-        trained_on=training_words(recipe),
-        recipe=asdict(recipe),
-        command=command_words(),
-        cost=run_cost(trainer),
-    )
+    if write_card is not None:
+        card = write_card(
+            output,
+            model_config=trainer.config,
+            metrics=metrics,
+            dataset_name=dataset_words(recipe),
+            trained_on=training_words(recipe),
+            recipe=asdict(recipe),
+            command=command_words(),
+            cost=run_cost(trainer),
+        )
+        logger.info("card     %s", card)
     for part, evaluation in zip(recipe.parts, evaluations.values(), strict=True):
         logger.info("reconstruction loss %.4f on %s", evaluation.metrics["reconstruction_loss"], dataset_words(part))
-    logger.info("model    %s\ncard     %s\npicture  %s", output, output / "README.md", output / "reconstructions.png")
+    logger.info("model    %s\npicture  %s", output, output / "reconstructions.png")
 
 
 def _model_with(weights: dict[str, Tensor], trainer: Trainer) -> ViTPoseForMaskedImageModeling:

@@ -1,7 +1,7 @@
 """What a run leaves in its folder: model, processor, figures, pictures and card, each file whole or absent."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -9,7 +9,6 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from vitpose import write_model_card
 from vitpose.base.files import whole_file
 
 from ..data.images import read_image
@@ -28,7 +27,12 @@ logger = logging.getLogger(__name__)
 PICTURED_PEOPLE = 8
 
 
-def write_outputs(trainer: Trainer, evaluations: Mapping[str, Evaluation], weights: dict[str, Tensor]) -> None:
+def write_outputs(
+    trainer: Trainer,
+    evaluations: Mapping[str, Evaluation],
+    weights: dict[str, Tensor],
+    write_card: Callable[..., Path] | None,
+) -> None:
     """Write the folder of a finished run; called by the main process.
 
     Of a mixture, `results.json` and `predictions.png` carry the dataset's name too: `results_coco.json`.
@@ -37,6 +41,7 @@ def write_outputs(trainer: Trainer, evaluations: Mapping[str, Evaluation], weigh
         trainer: Of the run.
         evaluations: Of the final weights, by dataset.
         weights: The final weights, whole.
+        write_card: Writes the model card, with the arguments of `vitpose.write_model_card`; None for no card.
     """
     recipe, output = trainer.recipe, Path(trainer.recipe.output_dir)
     save_model(trainer, output, weights)
@@ -46,28 +51,33 @@ def write_outputs(trainer: Trainer, evaluations: Mapping[str, Evaluation], weigh
     for name, evaluation in evaluations.items():
         pictures.append(output / _file_name("predictions.png", name, evaluations))
         draw_predictions(trainer.evaluators[name], evaluation, pictures[-1])
-    write_model_card(
-        output,
-        model_config=trainer.config,
-        metrics={
-            name: value for name, value in joined_metrics(evaluations).items() if not name.endswith("people_excluded")
-        },
-        dataset_name=dataset_words(recipe),
-        recipe=asdict(recipe),
-        command=command_words(),
-        cost=run_cost(trainer),
-        seed=recipe.seed,
-        trained_on=training_words(recipe),
-        settings=evaluation_settings(recipe),
-        base_model=base_words(recipe),
-        picture=pictures[0].name,
-        limits=_limits(recipe),
-    )
+    if write_card is not None:
+        card = write_card(
+            output,
+            model_config=trainer.config,
+            metrics=_card_metrics(evaluations),
+            dataset_name=dataset_words(recipe),
+            recipe=asdict(recipe),
+            command=command_words(),
+            cost=run_cost(trainer),
+            seed=recipe.seed,
+            trained_on=training_words(recipe),
+            settings=evaluation_settings(recipe),
+            base_model=base_words(recipe),
+            picture=pictures[0].name,
+            limits=_limits(recipe),
+        )
+        logger.info("card     %s", card)
     for part, evaluation in zip(recipe.parts, evaluations.values(), strict=True):
         name, value = evaluation.main
         logger.info("%s %.4f on %s", name, value, dataset_words(part))
     shown = " ".join(map(str, pictures))
-    logger.info("model    %s\ncard     %s\npicture  %s", output, output / "README.md", shown)
+    logger.info("model    %s\npicture  %s", output, shown)
+
+
+def _card_metrics(evaluations: Mapping[str, Evaluation]) -> dict[str, float]:
+    metrics = joined_metrics(evaluations)
+    return {name: value for name, value in metrics.items() if not name.endswith("people_excluded")}
 
 
 def draw_predictions(evaluator: Evaluator, evaluation: Evaluation, path: Path) -> None:

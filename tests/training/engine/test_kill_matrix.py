@@ -19,12 +19,6 @@ class KilledError(Exception):
     """Stands for whatever ends a run in its middle."""
 
 
-@pytest.fixture(autouse=True)
-def _no_cards(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs leave their weights and log, and spend no time on cards."""
-    monkeypatch.setattr("vitpose.training.results.run_outputs.write_model_card", lambda *args, **kwargs: None)
-
-
 @pytest.fixture
 def run_until(monkeypatch: pytest.MonkeyPatch) -> Callable[[Recipe, int], None]:
     """Runs a recipe that is killed in the batch with a number, counted from the start of the first epoch."""

@@ -11,7 +11,12 @@ from accelerate import Accelerator
 from huggingface_hub import ModelCard
 from PIL import Image
 
-from vitpose import ViTPoseForMaskedImageModeling, ViTPoseImageProcessor, get_keypoint_schema
+from vitpose import (
+    ViTPoseForMaskedImageModeling,
+    ViTPoseImageProcessor,
+    get_keypoint_schema,
+    write_pretraining_card,
+)
 from vitpose.training import run
 from vitpose.training.config.parsing import parse_recipe
 from vitpose.training.config.recipe import Recipe
@@ -98,7 +103,7 @@ def mixture(tmp_path, write_people) -> list[dict]:
 def test_a_mixture_of_datasets_is_pre_trained_on_at_their_rates(make_mae_recipe, mixture, read_log) -> None:
     """An epoch of 17 people in one step, whose losses are those of the first weights."""
     recipe = make_mae_recipe(mixture=mixture, batch_size=17)
-    folder = run_recipe(recipe)
+    folder = run_recipe(recipe, write_card=write_pretraining_card)
     model = build_pretraining_model(recipe)
     ((batch,), _) = _training_loader(recipe, Accelerator(), model.config)
     assert Counter(batch["part"].tolist()) == {0: 12, 1: 5} and "dataset_index" not in batch

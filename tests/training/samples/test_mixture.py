@@ -9,7 +9,7 @@ import torch
 from accelerate import Accelerator
 from matplotlib.figure import Figure
 
-from vitpose import ViTPoseForPoseEstimation
+from vitpose import ViTPoseForPoseEstimation, write_model_card
 from vitpose.training.config.parsing import load_recipe_file
 from vitpose.training.engine.model_building import build_model
 from vitpose.training.engine.objectives import PoseObjective
@@ -129,7 +129,7 @@ def test_the_loss_of_each_dataset_is_drawn(tmp_path):
 
 
 def test_a_run_leaves_the_figures_of_each_dataset(make_recipe, mixture, read_log):
-    folder = run_recipe(make_recipe(mixture=mixture, epochs=1))
+    folder = run_recipe(make_recipe(mixture=mixture, epochs=1), write_card=write_model_card)
     metrics = json.loads((folder / "metrics.json").read_text())
     assert {"synthetic/AP", "synthetic/PCK", "people/AP", "people/PCK"} <= metrics.keys()
     assert set(metrics["settings"]) == {"synthetic", "people"}
