@@ -95,7 +95,8 @@ def test_half_body_needs_enough_keypoints(num_labelled, expected):
     keypoints = person(num_labelled)
     crop = draw(replace(NONE, half_body_probability=1), 0, keypoints)
     labelled_upper = [index for index in COCO.upper_body if index < num_labelled]
-    assert crop.box_xywh.tolist() == (around(keypoints[labelled_upper, :2]) if expected == "upper" else BOX.tolist())
+    box = around(keypoints[labelled_upper, :2]) if expected == "upper" else BOX.tolist()
+    assert crop.box_xywh.tolist() == pytest.approx(box)
 
 
 def test_half_body_leaves_people_whole_whose_keypoints_lie_on_one_spot():

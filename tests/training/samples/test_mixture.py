@@ -89,7 +89,7 @@ def test_samples_come_in_the_order_asked_for(make_recipe, mixture):
     for key, together in zip(keys, dataset.__getitems__(keys), strict=True):
         alone = dataset[key]
         assert together["part"] == key[1][0]
-        assert all(torch.equal(torch.as_tensor(alone[name]), torch.as_tensor(together[name])) for name in alone)
+        torch.testing.assert_close(alone, together)
 
 
 @pytest.mark.parametrize("weights", [False, True], ids=["plain", "with joint weights"])

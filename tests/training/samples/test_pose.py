@@ -167,7 +167,7 @@ def test_samples_do_not_depend_on_their_company():
     for key, together in zip(keys, dataset.__getitems__(keys), strict=True):
         alone = dataset[key]
         assert alone.keys() == together.keys()
-        assert all(torch.equal(torch.as_tensor(alone[name]), torch.as_tensor(together[name])) for name in alone)
+        torch.testing.assert_close(alone, together)  # kernels may round differently for one and for many
 
 
 def test_without_augmentation_all_epochs_are_equal():
