@@ -244,6 +244,47 @@ def test_a_part_may_have_its_own_score(shared_data):
     }
 
 
+def make_whole_person(labeled=slice(0, 133)):
+    """Ground truth of one person with some of the 133 keypoints labeled."""
+    keypoints = np.zeros((133, 3))
+    keypoints[labeled] = 50, 60, 2
+    person = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 200, 200], "area": 4e4, "iscrowd": 0}
+    people = [{**person, "keypoints": keypoints.ravel().tolist()}]
+    return {"images": [{"id": 1}], "annotations": people, "categories": [{"id": 1, "name": "person"}]}
+
+
+def whole_pose(score, off=0.0, **part_scores):
+    pose = np.tile([50.0 + off, 60.0, 0.9], 133).tolist()
+    return {"image_id": 1, "category_id": 1, "score": score, "keypoints": pose, **part_scores}
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "part"),
+    [(0, 16, "body"), (17, 22, "foot"), (23, 90, "face"), (91, 111, "left_hand"), (112, 132, "right_hand")],
+)
+def test_a_part_goes_from_its_first_to_its_last_keypoint(first, last, part):
+    for index in (first, last):
+        measured = wholebody_metrics([whole_pose(1.0)], make_whole_person(labeled=index))
+        known = {name for name, metrics in measured.items() if metrics["AP"] != -1}
+        assert known == {part, "whole"}, index
+
+
+@pytest.mark.parametrize(
+    ("field", "part"),
+    [
+        ("foot_score", "foot"),
+        ("face_score", "face"),
+        ("lefthand_score", "left_hand"),
+        ("righthand_score", "right_hand"),
+        ("wholebody_score", "whole"),
+    ],
+)
+def test_a_score_of_a_part_ranks_that_part_alone(field, part):
+    right, wrong = whole_pose(0.5, **{field: 1.0}), whole_pose(0.9, off=1000.0)
+    measured = wholebody_metrics([right, wrong], make_whole_person())
+    assert [name for name, metrics in measured.items() if metrics["AP"] > 0.99] == [part]
+
+
 def test_wholebody_names_what_is_missing(shared_data):
     truth, results = make_wholebody(shared_data, 1.0)
     short = {key: value for key, value in results[0].items() if key != "face_kpts"}

@@ -62,6 +62,16 @@ def test_pckh_by_hand():
     assert measured == pytest.approx(right | means | {"people": 2, "people_excluded": 0})
 
 
+@pytest.mark.parametrize("joint", ["shoulder", "elbow", "wrist", "hip", "knee", "ankle"])
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_each_side_is_half_of_its_group_in_pckh(side, joint):
+    predictions, targets, sizes = make_mpii_people(1)
+    predictions[:, MPII.index(f"{side}_{joint}")] = 500, 0
+    measured = pckh(predictions, targets, head_sizes=sizes)
+    groups = ("Head", "Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle")
+    assert {group: measured[group] for group in groups} == dict.fromkeys(groups, 1.0) | {joint.title(): 0.5}
+
+
 def plain_pckh(predictions, targets, sizes, threshold):
     """The mean as MPII's toolkit weighs it: each keypoint's share by how many have it labelled."""
     shares, counts = [], []
