@@ -18,7 +18,7 @@ from transformers import AutoModel, pipeline
 import vitpose
 from vitpose import ExportedModel, ViTPoseConfig, ViTPoseForPoseEstimation, ViTPoseImageProcessor, export_model
 from vitpose.cli import main as cli
-from vitpose.export import exporting as export_module
+from vitpose.export import export as export_module
 from vitpose.export.check import BOUNDS, Difference, measure_difference
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime", "openvino")

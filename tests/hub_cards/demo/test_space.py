@@ -15,7 +15,7 @@ from transformers import YolosConfig, YolosForObjectDetection, YolosImageProcess
 
 from vitpose import TINY_CHECKPOINT, SyntheticPeople
 from vitpose.cli.main import main
-from vitpose.hub_cards.demo import demo as demo_module
+from vitpose.hub_cards.demo import model as demo_module
 from vitpose.hub_cards.demo.model import Demo, box_of_corners, check_boxes, read_photo
 from vitpose.hub_cards.demo.zero_gpu import on_gpu
 
