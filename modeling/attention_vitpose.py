@@ -7,19 +7,14 @@ from torch import nn
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from .configuration_vitpose_backbone import ViTPoseBackboneConfig
+from .initialization_vitpose import set_initialization
 
-# Mimetic initialisation (Trockman and Kolter, ICML 2023): a share of the identity in each projection makes trained
+# Mimetic initialization (Trockman and Kolter, ICML 2023): a share of the identity in each projection makes trained
 # attention's habits the starting point. Query and key agree, so that a token attends to those near it in the position
 # table; value and output oppose, so that a block takes away what its neighbourhood shares. Without it, a ViT that
 # starts from random weights spends its first thousands of people on finding this out.
 QUERY_KEY_IDENTITY = 0.7
 VALUE_OUTPUT_IDENTITY = 0.4
-
-
-def _start_near_identity(projection: nn.Linear, share: float) -> nn.Linear:
-    """Have the model's weight initialisation add `share` times the identity to a square projection."""
-    projection.init_identity = share
-    return projection
 
 
 def eager_attention(
@@ -56,9 +51,12 @@ class ViTPoseSelfAttention(nn.Module):
         self.head_dim = width // config.num_attention_heads
         self.scaling = self.head_dim**-0.5
         self.dropout_prob = config.attention_probs_dropout_prob
-        self.query = _start_near_identity(nn.Linear(width, width, bias=config.qkv_bias), QUERY_KEY_IDENTITY)
-        self.key = _start_near_identity(nn.Linear(width, width, bias=config.qkv_bias), QUERY_KEY_IDENTITY)
-        self.value = _start_near_identity(nn.Linear(width, width, bias=config.qkv_bias), VALUE_OUTPUT_IDENTITY)
+        self.query = nn.Linear(width, width, bias=config.qkv_bias)
+        self.key = nn.Linear(width, width, bias=config.qkv_bias)
+        self.value = nn.Linear(width, width, bias=config.qkv_bias)
+        set_initialization(self.query, identity=QUERY_KEY_IDENTITY)
+        set_initialization(self.key, identity=QUERY_KEY_IDENTITY)
+        set_initialization(self.value, identity=VALUE_OUTPUT_IDENTITY)
 
     def forward(
         self, hidden_states: torch.Tensor, grid_size: tuple[int, int], *, output_attentions: bool = False
@@ -96,8 +94,8 @@ class ViTPoseSelfOutput(nn.Module):
 
     def __init__(self, config: ViTPoseBackboneConfig) -> None:
         super().__init__()
-        projection = nn.Linear(config.hidden_size, config.hidden_size)
-        self.dense = _start_near_identity(projection, -VALUE_OUTPUT_IDENTITY)
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        set_initialization(self.dense, identity=-VALUE_OUTPUT_IDENTITY)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:

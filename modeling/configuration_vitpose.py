@@ -5,14 +5,21 @@
 """
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from transformers.configuration_utils import PreTrainedConfig
 
-from .configuration_vitpose_backbone import INERT_KEYS, ExpertKind, ViTPoseBackboneConfig, reject_unknown_keys
+from .configuration_vitpose_backbone import (
+    INERT_KEYS,
+    ExpertKind,
+    ViTPoseBackboneConfig,
+    as_backbone_config,
+    reject_unknown_keys,
+)
 from .keypoint_schemas import KeypointSchema, get_keypoint_schema, schema_from_labels, unify_names
+from .settled_fields_vitpose import Settled, default
 
 Preset = Literal["tiny", "small", "base", "large", "huge", "giant"]
 Decoder = Literal["classic", "simple"]
@@ -92,22 +99,29 @@ class ViTPoseConfig(PreTrainedConfig):
     model_type = "vitpose_plus"
     sub_configs = {"backbone_config": ViTPoseBackboneConfig}
 
-    backbone_config: dict | PreTrainedConfig | None = None
+    backbone_config: Settled[ViTPoseBackboneConfig, dict | PreTrainedConfig | None] = default(None)
     initializer_range: float = 0.02
     scale_factor: int = 4
     use_simple_decoder: bool = True
-    keypoint_schemas: list | None = None
+    keypoint_schemas: Settled[list[dict[str, Any]], list | None] = default(None)
 
     def __post_init__(self, **kwargs: Any) -> None:
         kwargs = {key: value for key, value in kwargs.items() if key not in INERT_KEYS}
         reject_unknown_keys(type(self).__name__, kwargs, (field.name for field in fields(self)))
-        backbone = self.backbone_config or {}
-        if not isinstance(backbone, ViTPoseBackboneConfig):
-            values = backbone if isinstance(backbone, dict) else backbone.to_dict()  # such as transformers' own
-            self.backbone_config = ViTPoseBackboneConfig(**values)
-        self._set_schemas(kwargs.pop("num_labels", None))
-        super().__post_init__(**kwargs)
+        self.backbone_config = as_backbone_config(self.backbone_config)
+        labels, num_labels = vars(self).pop("_labels", None), kwargs.pop("num_labels", None)
+        schemas = self.keypoint_schemas
+        self.keypoint_schemas = [
+            _to_dict(schema) for schema in ([_guess_schema(labels, num_labels)] if schemas is None else schemas)
+        ]
         self._check()
+        self._take_labels(labels)
+        if num_labels not in (None, self.num_labels):
+            raise ValueError(
+                f"num_labels: got {num_labels}, where {self.num_labels} keypoints are named. Leave it out: it follows "
+                "from keypoint_schemas or id2label."
+            )
+        super().__post_init__(**kwargs)
 
     @classmethod
     def from_preset(
@@ -143,6 +157,41 @@ class ViTPoseConfig(PreTrainedConfig):
             use_simple_decoder=decoder == "simple",
             keypoint_schemas=[schema.to_dict() for schema in schemas],
         )
+
+    if not TYPE_CHECKING:  # fields of transformers' class, and a type checker lets no property override a field
+
+        @property
+        def id2label(self) -> dict[int, str]:
+            """Names of the first head's keypoints by their index, for readers of transformers' own format."""
+            return dict(enumerate(self.keypoint_schemas[0]["keypoints"]))
+
+        @id2label.setter
+        def id2label(self, labels: Mapping[Any, str] | None) -> None:
+            self._take_labels(labels)
+
+        @property
+        def label2id(self) -> dict[str, int]:
+            """Indices of the first head's keypoints by their names."""
+            return {name: index for index, name in self.id2label.items()}
+
+        @label2id.setter
+        def label2id(self, indices: Mapping[str, int] | None) -> None:
+            if indices is not None and self.keypoint_schemas is not None:
+                self._take_labels({index: name for name, index in indices.items()})
+
+    def _take_labels(self, labels: Mapping[Any, str] | None) -> None:
+        """Check labels against the schema; while the configuration is being made, keep them until there is one."""
+        if labels is None:
+            return
+        if self.keypoint_schemas is None:
+            vars(self)["_labels"] = labels
+            return
+        schema = self.get_schema()
+        if unify_names(_in_order(labels)) != unify_names(schema.keypoints):
+            raise ValueError(
+                f"id2label names {len(labels)} keypoints and the schema {schema.name!r} {schema.num_keypoints}, not "
+                "the same ones in the same order: give one of them, or make them agree."
+            )
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -206,7 +255,8 @@ class ViTPoseConfig(PreTrainedConfig):
         if backbone.num_experts > 1 and backbone.expert_kind == "independent_and_shared":
             backbone.mlp_ratio *= 2  # two layers side by side
         backbone.num_experts = 1
-        config._set_heads([self.get_schema(dataset_index)])
+        config.keypoint_schemas = [self.get_schema(dataset_index).to_dict()]
+        config._check()
         return config
 
     def with_experts(
@@ -224,14 +274,9 @@ class ViTPoseConfig(PreTrainedConfig):
         backbone.num_experts, backbone.expert_kind = len(schemas), expert_kind
         backbone.part_features = part_features or default_part_features(backbone.hidden_size)
         backbone._check()
-        config._set_heads(schemas)
+        config.keypoint_schemas = [schema.to_dict() for schema in schemas]
+        config._check()
         return config
-
-    def _set_heads(self, schemas: list[KeypointSchema]) -> None:
-        self.keypoint_schemas = [schema.to_dict() for schema in schemas]
-        self.id2label = dict(enumerate(schemas[0].keypoints))
-        self.label2id = {name: index for index, name in self.id2label.items()}
-        self._check()
 
     def get_schema(self, dataset_index: int = 0) -> KeypointSchema:
         """The keypoint schema of a dataset; where there is one head, that head's."""
@@ -243,7 +288,7 @@ class ViTPoseConfig(PreTrainedConfig):
 
         `keypoint_schemas` stays beside what that class reads.
         """
-        values = super().to_dict()
+        values = {**super().to_dict(), "id2label": self.id2label, "label2id": self.label2id}
         if not self.is_stock:
             return values
         values["model_type"] = STOCK_MODEL_TYPE
@@ -268,81 +313,54 @@ class ViTPoseConfig(PreTrainedConfig):
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
         """A configuration from its dictionary; `kwargs` override fields, and are checked like them.
 
-        A schema given alone brings its labels, and other labels, or another number of them, the schema that follows
-        from them: what the dictionary says of the keypoints then counts no more.
+        Another schema, other labels, or another number of them replace all that the dictionary says of the keypoints.
         """
         given = {name: kwargs.pop(name) for name in _KEYPOINT_FIELDS if kwargs.get(name) is not None}
-        outdated = _outdated(config_dict, given)
-        config_dict = {name: value for name, value in config_dict.items() if name not in outdated}
+        dropped = _KEYPOINT_FIELDS if _names_other_keypoints(config_dict, given) else ()
+        config_dict = {name: value for name, value in config_dict.items() if name not in dropped}
         result = super().from_dict({**config_dict, **given}, **kwargs)
         config = result[0] if isinstance(result, tuple) else result  # with return_unused_kwargs, a pair
         config._check()
         return result
 
-    def _set_schemas(self, num_labels: int | None) -> None:
-        """Settle the schemas as dictionaries, and the labels that transformers keeps beside them."""
-        if self.id2label is not None:
-            self.id2label = {int(index): name for index, name in self.id2label.items()}  # keys in JSON are strings
-        if self.keypoint_schemas is None:
-            self.keypoint_schemas = [self._guess_schema(num_labels)]
-        self.keypoint_schemas = [
-            schema.to_dict() if isinstance(schema, KeypointSchema) else KeypointSchema.from_dict(schema).to_dict()
-            for schema in self.keypoint_schemas
-        ]
-        if self.id2label is None and self.keypoint_schemas:
-            self.id2label = dict(enumerate(self.keypoint_schemas[0]["keypoints"]))
-        self.label2id = {name: index for index, name in (self.id2label or {}).items()}
-        if num_labels not in (None, len(self.label2id)):
-            raise ValueError(
-                f"num_labels: got {num_labels}, where {len(self.label2id)} keypoints are named. Leave it out: it "
-                "follows from keypoint_schemas or id2label."
-            )
-
-    def _guess_schema(self, num_labels: int | None) -> KeypointSchema:
-        """The schema where none is given: after the labels, else COCO's, else numbered keypoints."""
-        if self.id2label:
-            return schema_from_labels(self._labels_in_order())
-        if num_labels in (None, 17):
-            return get_keypoint_schema("coco")
-        return schema_from_labels([f"keypoint_{index}" for index in range(num_labels)])
-
-    def _labels_in_order(self) -> list[str]:
-        return [self.id2label[index] for index in sorted(self.id2label)]
-
     def _check(self) -> None:
-        heads, experts = len(self.keypoint_schemas), self.backbone_config.num_experts
-        if heads == 0 or (heads > 1 and experts not in (1, heads)):
-            names = [schema["name"] for schema in self.keypoint_schemas]
+        names, experts = [schema["name"] for schema in self.keypoint_schemas], self.backbone_config.num_experts
+        if len(names) == 0 or (len(names) > 1 and experts not in (1, len(names))):
             raise ValueError(
-                f"keypoint_schemas: expected one schema, or one for each of the {experts} experts, got {heads}: "
-                f"{names}. Set the backbone's num_experts to {heads}, or to 1 for heads without experts."
+                f"keypoint_schemas: expected one schema, or one for each of the {experts} experts, got {len(names)}: "
+                f"{names}. Set the backbone's num_experts to {len(names)}, or to 1 for heads without experts."
             )
-        self._check_names()
-        labels, schema = self._labels_in_order(), self.get_schema()
-        if unify_names(labels) != unify_names(schema.keypoints):
-            raise ValueError(
-                f"id2label names {len(labels)} keypoints and the schema {schema.name!r} {schema.num_keypoints}, not "
-                "the same ones in the same order: give one of them, or make them agree."
-            )
+        if len(set(names)) != len(names):
+            raise ValueError(f"keypoint_schemas: expected schemas of different names, got {names}.")
         if self.scale_factor != 4:
             raise ValueError(f"scale_factor: expected 4, as both decoders upsample fourfold, got {self.scale_factor}.")
 
-    def _check_names(self) -> None:
-        names = [schema["name"] for schema in self.keypoint_schemas]
-        if len(set(names)) != len(names):
-            raise ValueError(f"keypoint_schemas: expected schemas of different names, got {names}.")
+
+def _to_dict(schema: KeypointSchema | Mapping[str, Any]) -> dict[str, Any]:
+    """A schema, checked, as a dictionary."""
+    return (schema if isinstance(schema, KeypointSchema) else KeypointSchema.from_dict(schema)).to_dict()
 
 
-def _outdated(saved: dict[str, Any], given: dict[str, Any]) -> tuple[str, ...]:
-    """Which fields of a saved configuration no longer hold, as something else about the keypoints is given."""
-    if "keypoint_schemas" in given:
-        return "id2label", "label2id"
+def _in_order(labels: Mapping[Any, str]) -> list[str]:
+    """Labels by their indices, which are strings in JSON."""
+    return [labels[index] for index in sorted(labels, key=int)]
+
+
+def _guess_schema(labels: Mapping[Any, str] | None, num_labels: int | None) -> KeypointSchema:
+    """The schema where none is given: after the labels, else COCO's, else numbered keypoints."""
+    if labels:
+        return schema_from_labels(_in_order(labels))
+    if num_labels is None or num_labels == 17:
+        return get_keypoint_schema("coco")
+    return schema_from_labels([f"keypoint_{index}" for index in range(num_labels)])
+
+
+def _names_other_keypoints(saved: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
+    """Whether arguments replace the keypoints of a saved configuration; labels alone do not where it has many heads."""
     schemas = saved.get("keypoint_schemas") or []
-    if len(schemas) > 1:
-        return ()  # labels are those of the first head alone
+    if "keypoint_schemas" in given or len(schemas) > 1:
+        return "keypoint_schemas" in given
+    names = schemas[0]["keypoints"] if schemas else list((saved.get("id2label") or {}).values())
     if "id2label" in given:
-        labels = list(given["id2label"].values())
-        same = schemas and unify_names(labels) == unify_names(schemas[0]["keypoints"])
-        return () if same else ("keypoint_schemas", "label2id")
-    same = given.get("num_labels") in (None, len(saved.get("id2label") or ()))
-    return () if same else _KEYPOINT_FIELDS
+        return unify_names(_in_order(given["id2label"])) != unify_names(names)
+    return given.get("num_labels") not in (None, len(names))

@@ -3,13 +3,17 @@
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 from transformers.backbone_utils import BackboneConfigMixin
 from transformers.configuration_utils import PreTrainedConfig
 
+from .settled_fields_vitpose import Settled, default
+
 ExpertKind = Literal["partially_shared", "independent", "independent_and_shared"]
 AttentionKind = Literal["full", "window", "shifted_window", "pooled_window", "shifted_pooled_window"]
+
+Size = int | list[int] | tuple[int, ...]  # one number of pixels for both, or (height, width)
 
 PATCH_PADDING = 2  # zero pixels around the image before it is cut into patches that do not overlap (released configs)
 
@@ -98,16 +102,16 @@ class ViTPoseBackboneConfig(BackboneConfigMixin, PreTrainedConfig):
 
     model_type = "vitpose_plus_backbone"
 
-    image_size: int | list[int] | tuple[int, ...] = (256, 192)
-    patch_size: int | list[int] | tuple[int, ...] = (16, 16)
-    patch_stride: int | list[int] | tuple[int, ...] | None = None
+    image_size: Settled[list[int], Size] = default((256, 192))
+    patch_size: Settled[list[int], Size] = default((16, 16))
+    patch_stride: Settled[list[int] | None, Size | None] = default(None)
     num_channels: int = 3
     hidden_size: int = 768
     num_hidden_layers: int = 12
     num_attention_heads: int = 12
     mlp_ratio: int | float = 4
     attention_kind: str = "full"
-    window_size: int | list[int] | tuple[int, ...] | None = None
+    window_size: Settled[list[int] | None, Size | None] = default(None)
     parallel_convolution: bool = False
     knowledge_token_size: int | None = None
     num_experts: int = 1
@@ -153,7 +157,7 @@ class ViTPoseBackboneConfig(BackboneConfigMixin, PreTrainedConfig):
     @property
     def stride(self) -> list[int]:
         """(height, width) in pixels from one patch to the next."""
-        return cast(list[int], self.patch_stride or self.patch_size)
+        return self.patch_stride or self.patch_size
 
     @property
     def patch_padding(self) -> tuple[int, int]:
@@ -243,12 +247,12 @@ class ViTPoseBackboneConfig(BackboneConfigMixin, PreTrainedConfig):
             raise ValueError(
                 f"attention_kind: expected one of {', '.join(get_args(AttentionKind))}, got {self.attention_kind!r}."
             )
-        if self.attention_kind == "full":
-            if self.window_size is not None:
-                raise ValueError(
-                    f"window_size {self.window_size} has no effect with attention_kind 'full': choose a window kind, "
-                    "or leave it out."
-                )
+        if self.attention_kind == "full" and self.window_size is not None:
+            raise ValueError(
+                f"window_size {self.window_size} has no effect with attention_kind 'full': choose a window kind, "
+                "or leave it out."
+            )
+        if self.window_size is None:
             return
         if any(window > side for window, side in zip(self.window_size, self.grid_size, strict=True)):
             raise ValueError(
@@ -273,3 +277,10 @@ class ViTPoseBackboneConfig(BackboneConfigMixin, PreTrainedConfig):
                 f"part_features: expected a number between 0 and hidden_size {self.hidden_size}, got "
                 f"{self.part_features}."
             )
+
+
+def as_backbone_config(backbone: dict | PreTrainedConfig | None) -> ViTPoseBackboneConfig:
+    """Our configuration from its dictionary, from transformers' own, or by default."""
+    if isinstance(backbone, ViTPoseBackboneConfig):
+        return backbone
+    return ViTPoseBackboneConfig(**(backbone.to_dict() if isinstance(backbone, PreTrainedConfig) else backbone or {}))

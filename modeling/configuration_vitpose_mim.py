@@ -7,7 +7,8 @@ from typing import Any
 from transformers.configuration_utils import PreTrainedConfig
 
 from .configuration_vitpose import PRESETS, Preset
-from .configuration_vitpose_backbone import INERT_KEYS, ViTPoseBackboneConfig, reject_unknown_keys
+from .configuration_vitpose_backbone import INERT_KEYS, ViTPoseBackboneConfig, as_backbone_config, reject_unknown_keys
+from .settled_fields_vitpose import Settled, default
 
 # What only a whole grid of patches can have, and its value without; the encoder sees a quarter of them.
 _WHOLE_GRID = {
@@ -19,7 +20,11 @@ _WHOLE_GRID = {
 }
 
 # "tiny", for minutes on two CPU cores, has a decoder in proportion; the other sizes that of the MAE paper.
-_TINY_DECODER = {"decoder_hidden_size": 96, "decoder_num_hidden_layers": 2, "decoder_num_attention_heads": 3}
+_TINY_DECODER: dict[str, Any] = {
+    "decoder_hidden_size": 96,
+    "decoder_num_hidden_layers": 2,
+    "decoder_num_attention_heads": 3,
+}
 
 
 class ViTPoseMaskedImageModelingConfig(PreTrainedConfig):
@@ -51,7 +56,7 @@ class ViTPoseMaskedImageModelingConfig(PreTrainedConfig):
     model_type = "vitpose_mim"
     sub_configs = {"backbone_config": ViTPoseBackboneConfig}
 
-    backbone_config: dict | PreTrainedConfig | None = None
+    backbone_config: Settled[ViTPoseBackboneConfig, dict | PreTrainedConfig | None] = default(None)
     initializer_range: float = 0.02
     decoder_hidden_size: int = 512
     decoder_num_hidden_layers: int = 8
@@ -62,8 +67,7 @@ class ViTPoseMaskedImageModelingConfig(PreTrainedConfig):
         kwargs = {key: value for key, value in kwargs.items() if key not in INERT_KEYS}
         known = {*(field.name for field in fields(self)), "id2label", "label2id"}
         reject_unknown_keys(type(self).__name__, kwargs, known)
-        if self.backbone_config is None or isinstance(self.backbone_config, dict):
-            self.backbone_config = ViTPoseBackboneConfig(**(self.backbone_config or {}))
+        self.backbone_config = as_backbone_config(self.backbone_config)
         super().__post_init__(**kwargs)
         self._check()
 

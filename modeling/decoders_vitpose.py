@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from .configuration_vitpose import ViTPoseConfig
+from .initialization_vitpose import set_initialization
 from .plain_layers_vitpose import is_plain
 
 DECONVOLUTION_CHANNELS = 256  # the released configs, every size
@@ -12,10 +13,10 @@ INIT_STD = 0.001  # the released configs: heatmaps start near zero, where most o
 
 
 def _narrow_init(decoder: nn.Module) -> None:
-    """Have the model's weight initialisation start the convolutions of a decoder from a narrower normal."""
+    """Have the model's weight initialization start the convolutions of a decoder from a narrower normal."""
     for module in decoder.children():
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
-            module.init_std = INIT_STD
+            set_initialization(module, std=INIT_STD)
 
 
 class ViTPoseClassicDecoder(nn.Module):
@@ -57,7 +58,7 @@ class ViTPoseSimpleDecoder(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """(B, C, H, W) features to (B, K, 4H, 4W) heatmaps."""
-        if not is_plain(self.conv):
+        if self.conv.bias is None or not is_plain(self.conv):
             upsampled = F.interpolate(F.relu(features), scale_factor=self.scale_factor, mode="bilinear")
             return self.conv(upsampled)
         height, width = features.shape[-2:]

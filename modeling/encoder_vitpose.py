@@ -1,7 +1,6 @@
 """From pixels to tokens: patch embedding, position table and the transformer blocks."""
 
 import math
-from typing import cast
 
 import torch
 from torch import nn
@@ -20,11 +19,12 @@ class ViTPosePatchEmbeddings(nn.Module):
 
     def __init__(self, config: ViTPoseBackboneConfig) -> None:
         super().__init__()
+        (height, width), (rows, columns) = config.patch_size, config.stride
         self.projection = nn.Conv2d(
             config.num_channels,
             config.hidden_size,
-            kernel_size=tuple(config.patch_size),
-            stride=tuple(config.stride),
+            kernel_size=(height, width),
+            stride=(rows, columns),
             padding=config.patch_padding,
         )
 
@@ -40,11 +40,10 @@ class ViTPoseKnowledgeToken(nn.Module):
     student's width where the two differ.
     """
 
-    def __init__(self, config: ViTPoseBackboneConfig) -> None:
+    def __init__(self, size: int, *, hidden_size: int) -> None:
         super().__init__()
-        self.token = nn.Parameter(torch.zeros(1, 1, config.knowledge_token_size))
-        same = config.knowledge_token_size == config.hidden_size
-        self.projection = nn.Identity() if same else nn.Linear(config.knowledge_token_size, config.hidden_size)
+        self.token = nn.Parameter(torch.zeros(1, 1, size))
+        self.projection = nn.Identity() if size == hidden_size else nn.Linear(size, hidden_size)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """(B, N, C) tokens to (B, N + 1, C): the knowledge token comes last."""
@@ -64,7 +63,8 @@ class ViTPoseEmbeddings(nn.Module):
         table = torch.zeros(1, 1 + math.prod(config.grid_size), config.hidden_size)
         self.position_embeddings = nn.Parameter(table)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
-        self.knowledge = ViTPoseKnowledgeToken(config) if config.knowledge_token_size else None
+        size = config.knowledge_token_size
+        self.knowledge = ViTPoseKnowledgeToken(size, hidden_size=config.hidden_size) if size else None
 
     def forward(self, pixel_values: torch.Tensor, *, interpolate_pos_encoding: bool = False) -> torch.Tensor:
         """(B, 3, H, W) crops to (B, N, C) tokens, N + 1 with a knowledge token.
@@ -73,7 +73,7 @@ class ViTPoseEmbeddings(nn.Module):
         table to their grid.
         """
         self._check_crops(pixel_values, any_size=interpolate_pos_encoding)
-        positions = self.position_embeddings
+        positions: torch.Tensor = self.position_embeddings
         if interpolate_pos_encoding:
             grid_size = self.config.grid_of(tuple(pixel_values.shape[-2:]))
             positions = resize_positions(positions, from_grid=self.config.grid_size, to_grid=grid_size)
@@ -81,7 +81,7 @@ class ViTPoseEmbeddings(nn.Module):
         return self.dropout(tokens if self.knowledge is None else self.knowledge(tokens))
 
     def _check_crops(self, pixel_values: torch.Tensor, *, any_size: bool) -> None:
-        channels, (height, width) = self.config.num_channels, cast(list[int], self.config.image_size)
+        channels, (height, width) = self.config.num_channels, self.config.image_size
         got = tuple(pixel_values.shape)
         if len(got) != 4 or got[1] != channels:
             raise ValueError(f"pixel_values: expected shape (batch, {channels}, {height}, {width}), got {got}.")

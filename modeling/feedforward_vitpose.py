@@ -47,17 +47,12 @@ class ViTPoseExperts(nn.ModuleList):
         """
         if isinstance(dataset_index, int):
             return self[dataset_index](hidden_states)
-        eager = not torch.compiler.is_compiling() and not torch.is_grad_enabled()
-        if eager and hidden_states.device.type == "cpu" and len(hidden_states):
-            # one product a sample: on a CPU that costs less than copying the weights together
-            pairs = zip(dataset_index.tolist(), hidden_states, strict=True)
-            return torch.stack([self[index](sample) for index, sample in pairs])
-        experts: list[nn.Linear] = list(self)
-        if not all(map(is_plain, experts)):
-            outputs = torch.stack([expert(hidden_states) for expert in experts])  # (experts, B, N, out)
+        plain = [expert for expert in self if isinstance(expert, nn.Linear) and is_plain(expert)]
+        if len(plain) < len(self):
+            outputs = torch.stack([expert(hidden_states) for expert in self])  # (experts, B, N, out)
             return outputs[dataset_index, torch.arange(len(dataset_index), device=outputs.device)]
-        weight = torch.stack([expert.weight for expert in experts])[dataset_index]  # (B, out, in)
-        bias = torch.stack([expert.bias for expert in experts])[dataset_index]  # (B, out)
+        weight = torch.stack([expert.weight for expert in plain])[dataset_index]  # (B, out, in)
+        bias = torch.stack([expert.bias for expert in plain])[dataset_index]  # (B, out)
         return torch.baddbmm(bias[:, None], hidden_states, weight.transpose(1, 2))
 
 
@@ -83,8 +78,10 @@ class ViTPosePartiallySharedMLP(nn.Module):
         expert = self.experts[dataset_index]
         return {
             **{f"fc1.{name}": value.clone() for name, value in self.fc1.named_parameters()},
-            "fc2.weight": torch.cat([self.fc2.weight, expert.weight]),
-            "fc2.bias": torch.cat([self.fc2.bias, expert.bias]),
+            **{
+                f"fc2.{name}": torch.cat([value, expert.get_parameter(name)])
+                for name, value in self.fc2.named_parameters()
+            },
         }
 
     @torch.no_grad()
@@ -157,9 +154,8 @@ class ViTPoseIndependentAndSharedMLP(nn.Module):
     def start_from(self, dense: ViTPoseMLP) -> None:
         """The shared layer is the dense one; what the experts add starts at zero."""
         self.shared.load_state_dict(dense.state_dict())
-        for expert in self.experts.fc2:
-            nn.init.zeros_(expert.weight)
-            nn.init.zeros_(expert.bias)
+        for parameter in self.experts.fc2.parameters():
+            nn.init.zeros_(parameter)
 
 
 EXPERT_MLPS = {

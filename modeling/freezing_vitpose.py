@@ -1,10 +1,12 @@
-"""Partial fine-tuning: which parameters stand still, and how many do not (ViTPose paper, table 6)."""
+"""Partial fine-tuning: which parameters are frozen, and how many are trained (ViTPose paper, table 6)."""
 
 import re
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 from torch import nn
+
+from .modeling_vitpose_backbone import ViTPoseBackbone
 
 FrozenPart = Literal["attention", "ffn"]
 
@@ -20,6 +22,12 @@ _PARTS = {
     "heads": r"^heads?\.",
 }
 
+# Modules of a block that are frozen with a part (released configs).
+_FROZEN_TOGETHER = {
+    "attention": ("attention", "layernorm_before", "drop_path_attention"),
+    "ffn": ("mlp", "layernorm_after", "drop_path_mlp"),
+}
+
 
 class PartSize(NamedTuple):
     """How many parameters a part of a model has, and how many of them are trained."""
@@ -28,23 +36,18 @@ class PartSize(NamedTuple):
     total: int
 
 
-def frozen_modules(backbone: nn.Module, part: FrozenPart) -> list[nn.Module]:
-    """What stands still with a part: the norm before it, its drop path, and with the FFN the patch embedding.
+def frozen_modules(backbone: ViTPoseBackbone, part: FrozenPart) -> list[nn.Module]:
+    """The modules that are frozen with a part: the norm before it, its drop path, and with the FFN the patch embedding.
 
     The position table, a parameter of no module below, goes with the FFN too (released configs); see `freeze`.
     """
     modules: list[nn.Module] = [backbone.embeddings.patch_embeddings] if part == "ffn" else []
-    for layer in backbone.encoder.layer:
-        if part == "attention":
-            modules += [layer.attention, layer.layernorm_before, layer.drop_path_attention]
-        else:
-            modules += [layer.mlp, layer.layernorm_after, layer.drop_path_mlp]
-    return modules
+    return modules + [layer.get_submodule(name) for layer in backbone.encoder.layer for name in _FROZEN_TOGETHER[part]]
 
 
-def freeze(backbone: nn.Module, part: FrozenPart) -> list[nn.Module]:
+def freeze(backbone: ViTPoseBackbone, part: FrozenPart) -> list[nn.Module]:
     """Take the parameters of a part out of training; returns the modules that are to stay in evaluation mode."""
-    if part not in ("attention", "ffn"):
+    if part not in _FROZEN_TOGETHER:
         raise ValueError(f"part: expected 'attention' or 'ffn', got {part!r}.")
     modules = frozen_modules(backbone, part)
     for module in modules:

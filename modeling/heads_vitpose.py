@@ -39,11 +39,10 @@ class ViTPoseHeads(nn.ModuleList):
             heatmaps = self[dataset_index](features)
             return heatmaps, heatmaps.new_ones(heatmaps.shape[:2], dtype=torch.bool)
         counts = torch.tensor(self.num_keypoints, device=features.device)[dataset_index]  # (B,)
-        if torch.compiler.is_compiling():
-            present, most = range(len(self)), max(self.num_keypoints)
-        else:
+        present = list(range(len(self)))
+        if not torch.compiler.is_compiling():
             present = sorted(set(dataset_index.tolist())) or [0]  # no crops: the first head's empty heatmaps
-            most = max(self.num_keypoints[index] for index in present)
+        most = max(self.num_keypoints[index] for index in present)
         if self.training or torch.compiler.is_compiling():
             heatmaps = self._by_every_head(features, dataset_index, most)
         else:

@@ -69,6 +69,8 @@ class ViTPoseForPoseEstimation(ViTPosePreTrainedModel):
     ```
     """
 
+    config: ViTPoseConfig
+
     def __init__(self, config: ViTPoseConfig | VitPoseConfig) -> None:
         config = _as_own_config(config)
         config._check()  # it may have been changed since it was made
@@ -96,7 +98,7 @@ class ViTPoseForPoseEstimation(ViTPosePreTrainedModel):
         """Predict heatmaps, and the loss where targets are given.
 
         Args:
-            pixel_values: (B, 3, H, W) normalised crops of the config's `image_size`, from `ViTPoseImageProcessor`.
+            pixel_values: (B, 3, H, W) normalized crops of the config's `image_size`, from `ViTPoseImageProcessor`.
             dataset_index: The expert and head to use, in the order of the config's `keypoint_schemas`: an int, or a
                 long tensor (B,) for a mixed batch. May be left out where there is one dataset.
             flip_pairs: Pairs (n, 2) of keypoints that mirror each other, for a batch of mirrored crops of one dataset:
@@ -149,10 +151,6 @@ class ViTPoseForPoseEstimation(ViTPosePreTrainedModel):
     def resize_position_embeddings(self, image_size: int | tuple[int, int]) -> None:
         """Fit the model to crops of another (height, width) in pixels: its config, and its position table (bicubic)."""
         self.backbone.resize_position_embeddings(image_size)
-
-    def get_position_embeddings(self) -> nn.Parameter:
-        """The position table (1, 1 + N, C); row 0 is added to every token."""
-        return self.backbone.get_position_embeddings()
 
     def freeze(self, part: FrozenPart) -> None:
         """Leave the attention or the feed-forward layers out of training (ViTPose paper, table 6).
@@ -265,7 +263,7 @@ class ViTPoseFromStockConfig(ViTPoseForPoseEstimation):
     is a `VitPoseConfig`. Behaves as `ViTPoseForPoseEstimation` in every other way.
     """
 
-    config: VitPoseConfig
+    config_class = VitPoseConfig
 
 
 def _as_own_config(config: ViTPoseConfig | VitPoseConfig) -> ViTPoseConfig:
@@ -276,8 +274,8 @@ def _as_own_config(config: ViTPoseConfig | VitPoseConfig) -> ViTPoseConfig:
     own = ViTPoseConfig.from_dict(values, id2label=config.id2label)
     if values.get("keypoint_schemas") not in (None, own.keypoint_schemas):
         logger.warning(
-            "The keypoint schema of the configuration gives way to its id2label, which names other keypoints. To load "
-            "a model with another schema, use ViTPoseForPoseEstimation.from_pretrained(..., keypoint_schemas=[...])."
+            "Ignoring config.keypoint_schemas: it does not match id2label, which names other keypoints. To load a "
+            "model with another schema, use ViTPoseForPoseEstimation.from_pretrained(..., keypoint_schemas=[...])."
         )
     return own
 

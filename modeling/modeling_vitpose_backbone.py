@@ -3,6 +3,8 @@
 Parameter names are those of transformers' VitPoseBackbone, so that state dicts pass both ways unchanged.
 """
 
+from typing import Any
+
 import torch
 from torch import nn
 from transformers import initialization as init
@@ -12,10 +14,10 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.utils import logging
 from transformers.utils.generic import can_return_tuple
 
-from .configuration_vitpose import ViTPoseConfig
 from .configuration_vitpose_backbone import ViTPoseBackboneConfig
 from .dataset_index_vitpose import check_dataset_index, one_per_sample
 from .encoder_vitpose import ViTPoseEmbeddings, ViTPoseEncoder, ViTPoseKnowledgeToken
+from .initialization_vitpose import initialize
 from .positions_vitpose import resize_positions, sine_cosine_positions
 from .window_attention_vitpose import ViTPoseWindowSelfAttention
 
@@ -23,12 +25,12 @@ logger = logging.get_logger(__name__)
 
 
 class ViTPosePreTrainedModel(PreTrainedModel):
-    """Weight initialisation and the abilities that transformers asks a model about."""
+    """Weight initialization and the abilities that transformers asks a model about."""
 
-    config: ViTPoseConfig
+    config: Any  # each model says which
     base_model_prefix = "backbone"
     main_input_name = "pixel_values"
-    input_modalities = ("image",)
+    input_modalities = "image"
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _no_split_modules = ["ViTPoseEmbeddings", "ViTPoseLayer"]
@@ -36,16 +38,9 @@ class ViTPosePreTrainedModel(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        std = getattr(module, "init_std", self.config.initializer_range)
+        std = self.config.initializer_range
         if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
-            init.trunc_normal_(module.weight, std=std)
-            if hasattr(module, "init_identity"):
-                init.copy_(
-                    module.weight,
-                    module.weight + module.init_identity * torch.eye(len(module.weight), device=module.weight.device),
-                )
-            if module.bias is not None:
-                init.zeros_(module.bias)
+            initialize(module, std=std)
         elif isinstance(module, ViTPoseEmbeddings):
             width = module.config.hidden_size
             init.copy_(module.position_embeddings, sine_cosine_positions(module.config.grid_size, width))
@@ -56,6 +51,10 @@ class ViTPosePreTrainedModel(PreTrainedModel):
             init.zeros_(module.rel_pos_w)
         else:
             super()._init_weights(module)  # norms to weight 1, bias 0, fresh running statistics
+
+    def get_position_embeddings(self) -> nn.Parameter:  # type: ignore[override]  # transformers declares a module
+        """The position table, of shape `(1, 1 + num_patches, hidden_size)`; row 0 is added to every token."""
+        return self.base_model.get_parameter("embeddings.position_embeddings")
 
 
 class ViTPoseBackbone(BackboneMixin, ViTPosePreTrainedModel):
@@ -86,7 +85,7 @@ class ViTPoseBackbone(BackboneMixin, ViTPosePreTrainedModel):
         self.post_init()
 
     def post_init(self) -> None:
-        """Initialise the weights. The encoder returns its states itself, so no capturing hooks are installed."""
+        """Initialize the weights. The encoder returns its states itself, so no capturing hooks are installed."""
         PreTrainedModel.post_init(self)
 
     @can_return_tuple
@@ -112,8 +111,8 @@ class ViTPoseBackbone(BackboneMixin, ViTPosePreTrainedModel):
         Returns:
             `feature_maps`, a tuple of (B, C, rows, columns) on the patch grid, each after the last layer norm.
         """
-        keep_states = _resolve(output_hidden_states, self.config.output_hidden_states)
-        keep_attentions = _resolve(output_attentions, self.config.output_attentions)
+        keep_states = _resolve_flag(output_hidden_states, self.config.output_hidden_states)
+        keep_attentions = _resolve_flag(output_attentions, self.config.output_attentions)
         index = check_dataset_index(dataset_index, batch=pixel_values.shape[0], num_datasets=self.config.num_experts)
         if self.training and self.config.num_experts > 1:
             index = one_per_sample(index, pixel_values)
@@ -123,8 +122,9 @@ class ViTPoseBackbone(BackboneMixin, ViTPosePreTrainedModel):
         tokens = self.embeddings(pixel_values, interpolate_pos_encoding=interpolate_pos_encoding)
         states, attentions = self.encoder(tokens, grid_size, index, output_attentions=keep_attentions)
         selected = [state for stage, state in zip(self.stage_names, states, strict=True) if stage in self.out_features]
+        maps = tuple(_to_map(self.layernorm(state), grid_size) for state in selected)
         return BackboneOutput(
-            feature_maps=tuple(_to_map(self.layernorm(state), grid_size) for state in selected),
+            feature_maps=maps,  # type: ignore[arg-type]  # transformers declares a tuple of one
             hidden_states=tuple(states) if keep_states else None,
             attentions=tuple(attentions) if keep_attentions else None,
         )
@@ -145,10 +145,6 @@ class ViTPoseBackbone(BackboneMixin, ViTPosePreTrainedModel):
         resized = resize_positions(table.detach(), from_grid=before, to_grid=self.config.grid_size)
         self.embeddings.position_embeddings = nn.Parameter(resized, requires_grad=table.requires_grad)
 
-    def get_position_embeddings(self) -> nn.Parameter:
-        """The position table (1, 1 + N, C); row 0 is added to every token."""
-        return self.embeddings.position_embeddings
-
 
 def _to_map(tokens: torch.Tensor, grid_size: tuple[int, int]) -> torch.Tensor:
     """(B, N, C) tokens to a (B, C, rows, columns) map; tokens after those of the grid fall away."""
@@ -156,5 +152,6 @@ def _to_map(tokens: torch.Tensor, grid_size: tuple[int, int]) -> torch.Tensor:
     return tokens[:, :num_patches].transpose(1, 2).unflatten(2, grid_size).contiguous()
 
 
-def _resolve(argument: bool | None, default: bool | None) -> bool:
+def _resolve_flag(argument: bool | None, default: bool | None) -> bool:
+    """Resolve a flag: the argument, else the config's value, else False."""
     return bool(default if argument is None else argument)

@@ -1,7 +1,9 @@
 """Masked-image pre-training of a pose backbone (MAE paper; ViTPose paper, section 3.3)."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -137,7 +139,7 @@ class ViTPoseForMaskedImageModeling(ViTPosePreTrainedModel):
         """Hide patches, predict their pixels, and compare.
 
         Args:
-            pixel_values: (B, C, H, W) normalised crops of the config's `image_size`.
+            pixel_values: (B, C, H, W) normalized crops of the config's `image_size`.
             noise: (B, N) numbers that say which patches are hidden: those with the largest. Random if not given.
 
         Raises:
@@ -148,7 +150,7 @@ class ViTPoseForMaskedImageModeling(ViTPosePreTrainedModel):
         visible = tokens.gather(1, places[..., None].expand(-1, -1, tokens.shape[-1]))  # (B, V, C)
         states, _ = self.backbone.encoder(visible, self.config.backbone_config.grid_size)
         logits = self.decoder(self.backbone.layernorm(states[-1]), places)
-        targets, _, _ = _normalised(patchify(pixel_values.float(), self.config.backbone_config.patch_size))
+        targets, _, _ = _normalize(patchify(pixel_values.float(), self.config.backbone_config.patch_size))
         errors = (logits.float() - targets).square().mean(dim=2)  # (B, N)
         losses = (errors * mask).sum(dim=1) / mask.sum(dim=1)  # each crop has as many hidden patches
         return ViTPoseMaskedImageModelingOutput(loss=losses.mean(), logits=logits, mask=mask, crop_losses=losses)
@@ -163,11 +165,11 @@ class ViTPoseForMaskedImageModeling(ViTPosePreTrainedModel):
         backbone = self.config.backbone_config
         output = self(pixel_values, noise=noise)
         patches = patchify(pixel_values.float(), backbone.patch_size)
-        _, mean, deviation = _normalised(patches)
+        _, mean, deviation = _normalize(patches)
         hidden = output.mask[..., None]
         painted = torch.where(hidden, output.logits.float() * deviation + mean, patches)
-        sizes = {"patch_size": backbone.patch_size, "grid_size": backbone.grid_size}
-        return MaskedPictures(unpatchify(patches * ~hidden, **sizes), unpatchify(painted, **sizes))
+        paint = partial(unpatchify, patch_size=backbone.patch_size, grid_size=backbone.grid_size)
+        return MaskedPictures(paint(patches * ~hidden), paint(painted))
 
     def _choose_visible(self, tokens: torch.Tensor, noise: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
         """The places (B, V) of the visible patches, and the mask (B, N), True where a patch is hidden."""
@@ -191,20 +193,20 @@ class ViTPoseForMaskedImageModeling(ViTPosePreTrainedModel):
         save_with_code(self, save_directory, model_file=__file__, auto_map=auto_map, **kwargs)
 
 
-def patchify(images: torch.Tensor, patch_size: tuple[int, int]) -> torch.Tensor:
+def patchify(images: torch.Tensor, patch_size: Sequence[int]) -> torch.Tensor:
     """(B, C, H, W) images to (B, N, h * w * C) patches, row by row; within a patch the channels come last."""
     height, width = patch_size
     patches = images.unflatten(3, (-1, width)).unflatten(2, (-1, height))  # (B, C, rows, h, columns, w)
     return patches.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
 
 
-def unpatchify(patches: torch.Tensor, *, patch_size: tuple[int, int], grid_size: tuple[int, int]) -> torch.Tensor:
+def unpatchify(patches: torch.Tensor, *, patch_size: Sequence[int], grid_size: tuple[int, int]) -> torch.Tensor:
     """(B, N, h * w * C) patches on a grid of (rows, columns) to (B, C, H, W) images: what `patchify` undoes."""
     grid = patches.unflatten(2, (*patch_size, -1)).unflatten(1, grid_size)  # (B, rows, columns, h, w, C)
     return grid.permute(0, 5, 1, 3, 2, 4).flatten(4).flatten(2, 3)
 
 
-def _normalised(patches: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _normalize(patches: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Patches (B, N, P) of mean 0 and variance 1 each, and their means and standard deviations (B, N, 1)."""
     mean = patches.mean(dim=2, keepdim=True)
     deviation = (patches.var(dim=2, keepdim=True) + _VARIANCE_FLOOR).sqrt()

@@ -7,7 +7,7 @@ their tokens lie through relative positions, decomposed into rows and columns.
 """
 
 import math
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -93,7 +93,8 @@ class ViTPoseWindowSelfAttention(ViTPoseSelfAttention):
 
     def __init__(self, config: ViTPoseBackboneConfig, *, shifted: bool) -> None:
         super().__init__(config)
-        height, width = cast(list[int], config.window_size)  # the config settles single numbers
+        assert config.window_size is not None  # which the config has with every kind but "full"
+        height, width = config.window_size
         self.window_size = height, width
         self.shift = (height // 2, width // 2) if shifted else (0, 0)
         self.pools = config.attention_kind in ("pooled_window", "shifted_pooled_window")

@@ -69,7 +69,8 @@ def test_an_expert_that_nobody_asks_for_is_not_computed(model: Model, crops: tor
             parameter.fill_(torch.nan)
     for index in (2, torch.tensor([2, 0, 2, 0, 0])):
         expected = model(crops, dataset_index=index).heatmaps
-        assert torch.equal(spoilt(crops, dataset_index=index).heatmaps, expected)
+        # not bit for bit: weights at another place in memory may take another kernel
+        torch.testing.assert_close(spoilt(crops, dataset_index=index).heatmaps, expected)
     assert spoilt(crops, dataset_index=1).heatmaps.isnan().all()
 
 
@@ -377,7 +378,7 @@ def test_folders_load_with_and_without_vitpose(options: dict, small_model, rando
         for auto in (AutoModel, AutoModelForPoseEstimation):
             loaded = auto.from_pretrained(tmp_path)
             assert type(loaded) is Model
-            assert torch.equal(loaded(crops, dataset_index=MIXED).heatmaps, expected)
+            torch.testing.assert_close(loaded(crops, dataset_index=MIXED).heatmaps, expected)
     torch.save({"crops": crops, "index": MIXED, "heatmaps": expected}, tmp_path / "expected.pt")
     result = subprocess.run(
         [sys.executable, "-c", STRANGER, str(tmp_path)],

@@ -92,7 +92,8 @@ def test_shards_give_the_model_back(small_model, random_crops, tmp_path: Path) -
     index = json.loads((tmp_path / "model.safetensors.index.json").read_text("utf-8"))
     assert len(set(index["weight_map"].values())) > 2
     crops = random_crops(model)
-    assert torch.equal(Model.from_pretrained(tmp_path).eval()(crops).heatmaps, model(crops).heatmaps)
+    # not bit for bit: weights at another place in memory may take another kernel
+    torch.testing.assert_close(Model.from_pretrained(tmp_path).eval()(crops).heatmaps, model(crops).heatmaps)
 
 
 @torch.no_grad()

@@ -35,7 +35,8 @@ def test_the_token_is_saved_and_loaded(small_model, random_crops, tmp_path: Path
     loaded = Model.from_pretrained(tmp_path)
     assert torch.equal(loaded.backbone.embeddings.knowledge.token, model.backbone.embeddings.knowledge.token)
     crops = random_crops(model)
-    assert torch.equal(loaded(crops).heatmaps, model(crops).heatmaps)
+    # not bit for bit: weights at another place in memory may take another kernel
+    torch.testing.assert_close(loaded(crops).heatmaps, model(crops).heatmaps)
 
 
 def test_a_frozen_token_still_lets_its_projection_learn(small_model, random_crops) -> None:

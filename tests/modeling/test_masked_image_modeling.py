@@ -188,7 +188,8 @@ def test_saving_and_loading_changes_nothing(model, crops, noise, tmp_path, loade
     model.save_pretrained(tmp_path)
     loaded, report = loader.from_pretrained(tmp_path, output_loading_info=True)
     assert type(loaded) is Model and not any(report.values())
-    assert torch.equal(loaded(crops, noise=noise).logits, model(crops, noise=noise).logits)
+    # not bit for bit: weights at another place in memory may take another kernel
+    torch.testing.assert_close(loaded(crops, noise=noise).logits, model(crops, noise=noise).logits)
 
 
 WITHOUT_VITPOSE = """

@@ -129,7 +129,8 @@ class TestEveryModel:
         assert loaded.config.label2id == model.config.label2id
         assert loaded.config.keypoint_schemas == model.config.keypoint_schemas
         assert not loaded.training
-        assert torch.equal(loaded(crops, **_index(model)).heatmaps, model(crops, **_index(model)).heatmaps)
+        # not bit for bit: weights at another place in memory may take another kernel
+        torch.testing.assert_close(loaded(crops, **_index(model)).heatmaps, model(crops, **_index(model)).heatmaps)
 
     def test_gradients_reach_every_parameter(self, model: Model, crops: torch.Tensor) -> None:
         model(crops, **_targets(model)).loss.backward()  # evaluation mode: drop path would leave branches out
@@ -153,7 +154,7 @@ class TestEveryModel:
             **{"decoder": kind.decoder, "attn_implementation": kind.attention, "drop_path_rate": 0.0},
             **OPTIONS[kind.part],
         )
-        assert torch.equal(model(crops, **_index(model)).heatmaps, never_drops(crops, **_index(model)).heatmaps)
+        torch.testing.assert_close(model(crops, **_index(model)).heatmaps, never_drops(crops, **_index(model)).heatmaps)
 
     @torch.no_grad()
     def test_attention_kinds_agree(self, model: Model, crops: torch.Tensor, kind: Kind) -> None:

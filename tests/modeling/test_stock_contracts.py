@@ -113,7 +113,7 @@ def test_reads_what_stock_saved(why, renamed, schema, tmp_path, randomise, rando
     model = ViTPoseForPoseEstimation.from_pretrained(tmp_path)
     assert model.config.get_schema().name == schema
     assert model.config.get_schema().flip_pairs == COCO.flip_pairs
-    assert model.config.id2label == labels
+    assert model.config.id2label == dict(enumerate(model.config.get_schema().keypoints))
     _assert_equal_heatmaps(model, stock, random_crops(model))
 
 
@@ -148,11 +148,19 @@ def test_other_labels_while_loading_start_a_new_head(auto: Any, small_model, tmp
     assert model.config.get_schema().keypoints == tuple(labels.values())
 
 
-def test_a_configuration_changed_into_a_contradiction_builds_no_model(small_config) -> None:
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("num_labels", 5, "id2label names 5 keypoints and the schema 'coco' 17"),
+        ("id2label", {0: "tail"}, "id2label names 1 keypoints and the schema 'coco' 17"),
+        ("label2id", {"tail": 0}, "id2label names 1 keypoints and the schema 'coco' 17"),
+    ],
+)
+def test_labels_cannot_be_changed_against_the_schema(name: str, value: Any, message: str, small_config) -> None:
     config = small_config("base")
-    config.num_labels = 5
-    with pytest.raises(ValueError, match="id2label names 5 keypoints and the schema 'coco' 17"):
-        ViTPoseForPoseEstimation(config)
+    with pytest.raises(ValueError, match=message):
+        setattr(config, name, value)
+    assert config.id2label == dict(enumerate(COCO.keypoints))
 
 
 # --------------------------------------------- C2: what we save loads where vitpose is not installed

@@ -215,7 +215,10 @@ def test_our_models_come_back_from_the_authors_format(options: dict, small_model
     again = from_authors(to_authors(model), datasets=model.config.dataset_names, num_attention_heads=12)
     crops = random_crops(model)
     for index in range(model.config.num_datasets):
-        assert torch.equal(again(crops, dataset_index=index).heatmaps, model(crops, dataset_index=index).heatmaps)
+        # not bit for bit: weights at another place in memory may take another kernel
+        torch.testing.assert_close(
+            again(crops, dataset_index=index).heatmaps, model(crops, dataset_index=index).heatmaps
+        )
 
 
 def test_what_the_authors_code_cannot_hold_is_refused(small_model) -> None:
@@ -232,7 +235,7 @@ def test_transformers_folders_pass(small_model, random_crops, tmp_path: Path) ->
     model = small_model("base", decoder="classic")
     model.save_pretrained(tmp_path)
     crops = random_crops(model)
-    assert torch.equal(convert_checkpoint(tmp_path).eval()(crops).heatmaps, model(crops).heatmaps)
+    torch.testing.assert_close(convert_checkpoint(tmp_path).eval()(crops).heatmaps, model(crops).heatmaps)
     with pytest.raises(ValueError, match="says what the model is: leave the other arguments out"):
         convert_checkpoint(tmp_path, datasets=["coco"])
 
