@@ -247,7 +247,7 @@ class ViTPoseForPoseEstimation(ViTPosePreTrainedModel):
                 head.load_state_dict(dense.head.state_dict())
         return model.train(dense.training)
 
-    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
+    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:  # type: ignore[override]  # by keyword
         """Save weights, config and model code so that any transformers user can load the folder.
 
         Where vitpose is not installed, `AutoModel.from_pretrained(folder, trust_remote_code=True)` gives this class;

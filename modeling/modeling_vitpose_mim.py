@@ -182,7 +182,7 @@ class ViTPoseForMaskedImageModeling(ViTPosePreTrainedModel):
         mask = torch.ones(shape, dtype=torch.bool, device=tokens.device).scatter(1, places, False)
         return places, mask
 
-    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
+    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:  # type: ignore[override]  # by keyword
         """Save weights, config and model code.
 
         Where vitpose is not installed, `AutoModel.from_pretrained(folder, trust_remote_code=True)` gives this class.

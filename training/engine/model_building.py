@@ -70,7 +70,7 @@ def build_model(recipe: Recipe, teacher: ViTPoseForPoseEstimation | None = None)
 
 
 def _backbone(config: ViTPoseConfig) -> ViTPoseBackboneConfig:
-    return cast(ViTPoseBackboneConfig, config.backbone_config)
+    return config.backbone_config
 
 
 def _knowledge_token_size(recipe: Recipe, teacher: ViTPoseForPoseEstimation | None) -> int | None:
