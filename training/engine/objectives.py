@@ -49,9 +49,9 @@ class PoseObjective:
             batch["visibility"],
             crop_size=self.config.image_size,
             heatmap_size=self.config.heatmap_size,
-            sigma=self.recipe.target_sigma,
+            sigma=self.recipe.targets.target_sigma,
         )
-        if self.recipe.use_joint_weights:
+        if self.recipe.targets.use_joint_weights:
             weights = weights * self._joint_weights(batch).to(weights)
         return labels, weights
 

@@ -50,9 +50,9 @@ class Evaluator:
         Raises:
             ValueError: The model does not predict the keypoints of these people, or they cannot be scored.
         """
-        schema, annotated = recipe.keypoint_schema, recipe.eval_boxes is None
+        schema, annotated = recipe.keypoint_schema, recipe.dataset.eval_boxes is None
         index = head_index(config, schema)
-        metrics = chosen_metrics(recipe.data, schema, annotated_boxes=annotated)
+        metrics = chosen_metrics(recipe.dataset.data, schema, annotated_boxes=annotated)
         source = evaluation_people(recipe)
         check_columns(metrics, source.people)
         loader = build_evaluation_loader(recipe, accelerator, config, source.people)
@@ -73,7 +73,7 @@ class Evaluator:
             self.loader,
             accelerator=self.accelerator,
             schema=self.schema,
-            flip_test=self.recipe.flip_test,
+            flip_test=self.recipe.evaluation.flip_test,
             dark_sigma=self.recipe.dark_sigma,
             dataset_index=self.dataset_index,
         )

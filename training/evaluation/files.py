@@ -45,7 +45,7 @@ def measured_figures(
 ) -> dict[str, Any]:
     """What `metrics.json` holds: figures, None where one is no number, details, and how the figures were measured."""
     settings = {name: evaluation_settings(part) for name, part in zip(recipe.part_names, recipe.parts, strict=True)}
-    own = settings if recipe.mixture else next(iter(settings.values()))
+    own = settings if recipe.dataset.mixture else next(iter(settings.values()))
     measured = {name: value if np.isfinite(value) else None for name, value in joined_metrics(evaluations).items()}
     return {**measured, **(details or {}), "settings": own}
 
@@ -53,9 +53,9 @@ def measured_figures(
 def evaluation_settings(recipe: Recipe) -> dict[str, Any]:
     """How the figures of a run are measured."""
     return {
-        "boxes": "annotated" if recipe.eval_boxes is None else Path(recipe.eval_boxes).name,
-        "flip_test": recipe.flip_test,
+        "boxes": "annotated" if recipe.dataset.eval_boxes is None else Path(recipe.dataset.eval_boxes).name,
+        "flip_test": recipe.evaluation.flip_test,
         "dark_sigma": recipe.dark_sigma,
         "box_padding": recipe.box_padding,
-        "split": recipe.eval_split if recipe.data != "synthetic" else "generated, never trained on",
+        "split": recipe.dataset.eval_split if recipe.dataset.data != "synthetic" else "generated, never trained on",
     }

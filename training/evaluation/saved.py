@@ -105,11 +105,11 @@ def report_model(
 
 
 def _accelerator(recipe: Recipe) -> Accelerator:
-    return Accelerator(mixed_precision=recipe.mixed_precision)
+    return Accelerator(mixed_precision=recipe.optimization.mixed_precision)
 
 
 def _evaluate(sources: Sequence[str], recipe: Recipe, accelerator: Accelerator) -> tuple[Evaluator, Evaluation]:
-    if recipe.mixture:
+    if recipe.dataset.mixture:
         names = ", ".join(recipe.part_names)
         raise ValueError(f"The recipe mixes {names}: evaluate one dataset at a time, --dataset NAME --data DIR.")
     if accelerator.is_fsdp2:
@@ -149,7 +149,7 @@ def _write(out: Path, report: ModelReport, evaluator: Evaluator, *, num_models: 
     recipe, evaluation = evaluator.recipe, report.evaluation
     details = {**report.analysis.to_dict(), "num_models": num_models}
     save_report(out / REPORT, evaluator, report.analysis, title=report.title)
-    write_figures(out, {recipe.data: evaluation}, recipe, details)
+    write_figures(out, {recipe.dataset.data: evaluation}, recipe, details)
     if evaluator.metrics[0] == "pckh":
         keypoints = mpii_predictions(evaluation.predictions.keypoints, evaluator.source.people)
         with whole_file(out / MPII_FILE) as path:
@@ -159,8 +159,12 @@ def _write(out: Path, report: ModelReport, evaluator: Evaluator, *, num_models: 
 def _title(sources: Sequence[str], evaluator: Evaluator) -> str:
     recipe, people = evaluator.recipe, len(evaluator.source.people)
     settings: dict[str, Any] = evaluation_settings(recipe)
-    data = "generated people" if recipe.data == "synthetic" else f"{recipe.data} {recipe.eval_split}"
-    flip = "flip test" if recipe.flip_test else "no flip test"
+    data = (
+        "generated people"
+        if recipe.dataset.data == "synthetic"
+        else f"{recipe.dataset.data} {recipe.dataset.eval_split}"
+    )
+    flip = "flip test" if recipe.evaluation.flip_test else "no flip test"
     models = " + ".join(Path(source).name for source in sources)
     return f"{models} on {data}: {people} boxes ({settings['boxes']}), {flip}"
 

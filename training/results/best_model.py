@@ -39,7 +39,7 @@ def keep_best(trainer: Trainer, evaluations: Mapping[str, Evaluation]) -> None:
     weights = trainer.accelerator.get_state_dict(trainer.result)
     if not trainer.accelerator.is_main_process:
         return
-    folder = Path(trainer.recipe.output_dir) / BEST_FOLDER
+    folder = Path(trainer.recipe.run.output_dir) / BEST_FOLDER
     partial, old = (folder.with_name(f".{folder.name}.{state}") for state in ("partial", "old"))
     if old.exists() and not folder.exists():
         old.rename(folder)  # a kill came between the two renames below

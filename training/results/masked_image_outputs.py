@@ -46,14 +46,14 @@ def write_pretraining_outputs(
         weights: The final weights, whole.
         write_card: Writes the model card, with the arguments of `vitpose.write_pretraining_card`; None for no card.
     """
-    recipe, output = trainer.recipe, Path(trainer.recipe.output_dir)
+    recipe, output = trainer.recipe, Path(trainer.recipe.run.output_dir)
     metrics = joined_metrics(evaluations)
     model = _model_with(weights, trainer)
     height, width = trainer.config.image_size
     processor = ViTPoseImageProcessor(size={"height": height, "width": width})
     save_into(output, model.save_pretrained, processor.save_pretrained)
     with whole_file(output / "metrics.json") as path:
-        settings = {"crops": recipe.crops, "data": dataset_words(recipe)}
+        settings = {"crops": recipe.dataset.crops, "data": dataset_words(recipe)}
         path.write_text(json.dumps({**metrics, "settings": settings}, indent=2), encoding="utf-8")
     save_curves(trainer.log.path, output / "curves.png")
     datasets = [cast(ReconstructionEvaluator, evaluator).dataset for evaluator in trainer.evaluators.values()]

@@ -43,7 +43,7 @@ def write_outputs(
         weights: The final weights, whole.
         write_card: Writes the model card, with the arguments of `vitpose.write_model_card`; None for no card.
     """
-    recipe, output = trainer.recipe, Path(trainer.recipe.output_dir)
+    recipe, output = trainer.recipe, Path(trainer.recipe.run.output_dir)
     save_model(trainer, output, weights)
     write_figures(output, evaluations, recipe)
     save_curves(trainer.log.path, output / "curves.png")
@@ -60,7 +60,7 @@ def write_outputs(
             recipe=asdict(recipe),
             command=command_words(),
             cost=run_cost(trainer),
-            seed=recipe.seed,
+            seed=recipe.run.seed,
             trained_on=training_words(recipe),
             settings=evaluation_settings(recipe),
             base_model=base_words(recipe),

@@ -29,34 +29,36 @@ def build_training_loader(
     parts = [_training_dataset(part, config) for part in recipe.parts]
     sampler = build_sampler(recipe, accelerator, [len(part) for part in parts])
     dataset: PoseDataset | MixedDataset = parts[0]
-    if recipe.mixture:
+    if recipe.dataset.mixture:
         dataset = MixedDataset(parts, dataset_indices=[dataset_index(part, config) for part in recipe.parts])
-    settings = loading(recipe, accelerator, dataset, collate=collate_mixed if recipe.mixture else default_collate)
-    return DataLoader(dataset, batch_size=recipe.batch_size, sampler=sampler, **settings), sampler
+    settings = loading(
+        recipe, accelerator, dataset, collate=collate_mixed if recipe.dataset.mixture else default_collate
+    )
+    return DataLoader(dataset, batch_size=recipe.optimization.batch_size, sampler=sampler, **settings), sampler
 
 
 def build_sampler(recipe: Recipe, accelerator: Accelerator, counts: Sequence[int]) -> EpochSampler:
     """The order of an epoch of so many samples, of a mixture so many of each dataset, which comes at its rate."""
-    together = recipe.batch_size * accelerator.num_processes
+    together = recipe.optimization.batch_size * accelerator.num_processes
     multiple = together if accelerator.num_processes > 1 else 1
-    if recipe.mixture:
-        return MixtureSampler(counts, recipe.rates, seed=recipe.seed, multiple=multiple)
-    return EpochSampler(counts[0], seed=recipe.seed, multiple=multiple)
+    if recipe.dataset.mixture:
+        return MixtureSampler(counts, recipe.rates, seed=recipe.run.seed, multiple=multiple)
+    return EpochSampler(counts[0], seed=recipe.run.seed, multiple=multiple)
 
 
 def _training_dataset(recipe: Recipe, config: ViTPoseConfig) -> PoseDataset:
     augmentation = Augmentation(
-        flip_probability=recipe.flip_probability,
-        half_body_probability=recipe.half_body_probability,
-        scale=recipe.scale_deviation,
-        rotation=recipe.rotation_deviation,
+        flip_probability=recipe.augmentation.flip_probability,
+        half_body_probability=recipe.augmentation.half_body_probability,
+        scale=recipe.augmentation.scale_deviation,
+        rotation=recipe.augmentation.rotation_deviation,
     )
     return PoseDataset(
         training_people(recipe),
         schema=recipe.keypoint_schema,
         crop_size=config.image_size,
-        augmentation=augmentation if recipe.augment else None,
-        seed=recipe.seed,
+        augmentation=augmentation if recipe.augmentation.augment else None,
+        seed=recipe.run.seed,
         padding=recipe.box_padding,
         cut=False,
     )
@@ -85,8 +87,8 @@ def build_evaluation_loader(
         padding=recipe.box_padding,
         cut=False,
     )
-    starts = range(0, len(people), recipe.eval_batch_size)
-    batches = [list(range(start, min(start + recipe.eval_batch_size, len(people)))) for start in starts]
+    starts = range(0, len(people), recipe.evaluation.eval_batch_size)
+    batches = [list(range(start, min(start + recipe.evaluation.eval_batch_size, len(people)))) for start in starts]
     own = batches[accelerator.process_index :: accelerator.num_processes]
     return DataLoader(dataset, batch_sampler=own, **loading(recipe, accelerator, dataset))
 
@@ -102,7 +104,7 @@ def loading(
     on_device = accelerator.device.type != "cpu"
     return {
         "collate_fn": RegionCollator(reader=dataset.read_crops, on_device=on_device, collate=collate),
-        "num_workers": recipe.num_workers,
+        "num_workers": recipe.run.num_workers,
         "persistent_workers": False,
         "pin_memory": accelerator.device.type == "cuda",
         # its own generator: building an iterator must not draw from the one that training draws from

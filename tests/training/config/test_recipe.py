@@ -21,7 +21,7 @@ def test_no_argument_is_the_embedded_run():
 
 def test_a_field_not_named_keeps_its_default(tmp_path):
     recipe = parse_recipe([write(tmp_path / "a.yaml", "epochs: 3\n"), "--batch_size", "8"])
-    assert recipe == Recipe(epochs=3, batch_size=8)
+    assert recipe == Recipe.from_fields(epochs=3, batch_size=8)
 
 
 @pytest.mark.parametrize(
@@ -52,8 +52,8 @@ def test_numbers_of_a_file_become_floats(tmp_path, text, value):
 def test_null_stands_for_none(tmp_path):
     file = write(tmp_path / "a.yaml", "data: coco\ndata_dir: coco\ntrain_people: null\ndrop_path_rate: null\n")
     recipe = parse_recipe([file])
-    assert recipe.train_people is None
-    assert recipe.drop_path_rate is None
+    assert recipe.dataset.train_people is None
+    assert recipe.model.drop_path_rate is None
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_null_stands_for_none(tmp_path):
     ],
 )
 def test_named_data_has_its_own_keypoints(fields, schema):
-    recipe = Recipe(**fields, **({"data_dir": "d"} if fields else {}))
+    recipe = Recipe.from_fields(**fields, **({"data_dir": "d"} if fields else {}))
     recipe.validate()
     assert recipe.keypoint_schema.name == schema
 
@@ -75,8 +75,8 @@ def test_named_data_has_its_own_keypoints(fields, schema):
 @pytest.mark.parametrize("arguments", [["--train_people", "null"], ["--train_people=null"], ["--train-people", "null"]])
 def test_null_on_the_command_line_stands_for_none(arguments):
     recipe = parse_recipe(["--data", "people", "--data_dir", "mine", "--eval_boxes", "null", *arguments])
-    assert recipe.train_people is None and recipe.eval_boxes is None
-    assert recipe.eval_people == 200
+    assert recipe.dataset.train_people is None and recipe.dataset.eval_boxes is None
+    assert recipe.dataset.eval_people == 200
 
 
 @pytest.mark.parametrize("value", ["none", "many", "1.5"])
@@ -95,7 +95,7 @@ def test_a_recipe_starts_from_its_base(tmp_path):
 
 def test_a_recipe_may_have_the_name_of_the_shipped_one_it_builds_on(tmp_path):
     recipe = parse_recipe([write(tmp_path / "coco_small.yaml", "base: coco_small.yaml\nepochs: 3\n")])
-    assert (recipe.preset, recipe.epochs) == ("small", 3)
+    assert (recipe.model.preset, recipe.optimization.epochs) == ("small", 3)
 
 
 def test_own_schemas_of_one_name_must_be_the_same(tmp_path):
@@ -108,7 +108,7 @@ def test_own_schemas_of_one_name_must_be_the_same(tmp_path):
         )
         parts.append({"data": "people", "data_dir": f"d{number}", "schema": str(file)})
     with pytest.raises(ValueError, match="keypoints of different names for schemas with different keypoints"):
-        Recipe(mixture=parts).validate()
+        Recipe.from_fields(mixture=parts).validate()
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_a_missing_recipe_lists_those_that_ship():
 
 def test_a_recipe_made_in_python_is_checked_too():
     with pytest.raises(ValueError, match="Recipe field epochs: expected int, got '3'"):
-        Recipe(epochs="3").validate()
+        Recipe.from_fields(epochs="3").validate()
 
 
 def test_help_lists_every_field(capsys):

@@ -46,10 +46,10 @@ def test_a_recipe_opens_with_its_command(name):
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "finetune.yaml"])  # its schema is the user's
 def test_a_recipe_names_splits_that_its_data_has(name):
-    for part in Recipe(**load_recipe_file(name)).parts:
-        known = get_known_dataset(part.data) if part.data in DATASETS else None
+    for part in Recipe.from_fields(**load_recipe_file(name)).parts:
+        known = get_known_dataset(part.dataset.data) if part.dataset.data in DATASETS else None
         if known is not None:
-            assert {part.train_split, part.eval_split} <= set(known.splits), part.data
+            assert {part.dataset.train_split, part.dataset.eval_split} <= set(known.splits), part.dataset.data
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -62,12 +62,12 @@ def test_a_recipe_stands_in_the_table(name):
 def test_a_recipe_describes_a_model(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("my_schema.json").write_text(json.dumps(get_keypoint_schema("lspet").to_dict()))  # what finetune.yaml names
-    recipe = Recipe(**load_recipe_file(name))
+    recipe = Recipe.from_fields(**load_recipe_file(name))
     recipe.validate()
     config = build_config(recipe)
     assert config.dataset_names == [schema.name for schema in recipe.keypoint_schemas]
-    if recipe.image_height:
-        assert config.image_size == (recipe.image_height, recipe.image_width)
+    if recipe.model.image_height:
+        assert config.image_size == (recipe.model.image_height, recipe.model.image_width)
 
 
 @pytest.fixture(scope="module")
@@ -96,9 +96,9 @@ def folder_of(tmp_path_factory):
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_recipe_runs_whole_at_the_size_of_a_test(name, folder_of, monkeypatch, make_recipe):
     fields = load_recipe_file(name)
-    given = Recipe(**fields)
-    preset = {**PRESETS[given.preset], **SMALL, "mlp_ratio": 2}
-    monkeypatch.setitem(PRESETS, given.preset, preset)
+    given = Recipe.from_fields(**fields)
+    preset = {**PRESETS[given.model.preset], **SMALL, "mlp_ratio": 2}
+    monkeypatch.setitem(PRESETS, given.model.preset, preset)
 
     def stand_in(part: Recipe) -> dict:
         schema = part.keypoint_schema.name
@@ -107,9 +107,9 @@ def test_a_recipe_runs_whole_at_the_size_of_a_test(name, folder_of, monkeypatch,
 
     small = {"image_height": 64, "image_width": 48, "num_attention_heads": None, "epochs": 1, "batch_size": 2}
     small |= {"mixed_precision": "no", "decay_epochs": [1], "init_from": "none", "train_people": None}
-    if given.window_size:
+    if given.model.window_size:
         small["window_size"] = 4
-    if given.mixture:
+    if given.dataset.mixture:
         small["mixture"] = [stand_in(part) for part in given.parts]
     else:
         small |= stand_in(given)

@@ -88,7 +88,7 @@ def test_the_teacher_stands_still_and_the_student_learns(
     started = build_model(recipe, load_teacher(recipe)).state_dict()
     run_recipe(recipe)
     torch.testing.assert_close(read_weights(teacher_with_token), before, rtol=0, atol=0)
-    weights = read_weights(recipe.output_dir)
+    weights = read_weights(recipe.run.output_dir)
     unchanged = {name for name, value in weights.items() if torch.equal(value, started[name])}
     assert unchanged == ({TOKEN} if has_token else set())
     if has_token:
@@ -116,11 +116,11 @@ def test_the_token_stage_trains_the_token_alone(make_recipe, read_weights, read_
     fields = {"task": "knowledge_token", "init_from": before, "decoder": decoder, "learning_rate": 0.1}
     recipe = make_recipe(**fields, augment=False, train_people=8, batch_size=8, epochs=8)
     run_recipe(recipe)
-    weights, teacher = read_weights(recipe.output_dir), read_weights(before)
+    weights, teacher = read_weights(recipe.run.output_dir), read_weights(before)
     assert weights.keys() - teacher.keys() == {TOKEN}
     assert weights[TOKEN].shape == (1, 1, 32)
     assert all(torch.equal(weights[name], value) for name, value in teacher.items())
-    losses = [line["loss"] for line in read_log(recipe.output_dir) if "loss" in line]
+    losses = [line["loss"] for line in read_log(recipe.run.output_dir) if "loss" in line]
     assert losses[-1] < losses[0]
 
 

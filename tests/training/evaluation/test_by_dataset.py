@@ -103,7 +103,7 @@ def test_mpii_without_head_sizes_is_refused():
 
 
 def test_boxes_are_padded_as_the_dataset_is():
-    named = {name: Recipe(data=name, data_dir="x").box_padding for name in ("coco", "interhand2d")}
+    named = {name: Recipe.from_fields(data=name, data_dir="x").box_padding for name in ("coco", "interhand2d")}
     assert named == {"coco": 1.25, "interhand2d": 1.5}
     assert Recipe().box_padding == 1.25
 

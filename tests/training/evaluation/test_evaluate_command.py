@@ -19,7 +19,7 @@ from vitpose import ViTPoseConfig, ViTPoseForPoseEstimation, get_keypoint_schema
 from vitpose.cli import main as cli
 from vitpose.cli.evaluate import evaluation_recipe
 from vitpose.data import to_coco_annotations
-from vitpose.training.config.recipe import Recipe
+from vitpose.training.config.recipe import FIELDS, Recipe
 from vitpose.training.evaluation.evaluator import head_index
 from vitpose.training.evaluation.predict import _in_order, predict_people
 from vitpose.training.evaluation.saved import evaluate_model
@@ -107,7 +107,7 @@ def recipe_of(*arguments: str) -> Recipe:
 )
 def test_flags_are_fields_of_a_recipe(arguments, fields):
     recipe = recipe_of(*arguments.split())
-    assert {name: getattr(recipe, name) for name in fields} == fields
+    assert {name: recipe.value_of(FIELDS.find(name, "The test")) for name in fields} == fields
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +171,7 @@ def test_a_model_of_several_datasets_takes_the_head_of_the_dataset(models):
     several = ViTPoseForPoseEstimation.from_pretrained(models["several"])
     assert head_index(several.config, COCO) == 1
     assert head_index(several.config, get_keypoint_schema("ochuman")) == 1  # COCO's keypoints by another name
-    recipe = Recipe(eval_people=3, num_workers=0)
+    recipe = Recipe.from_fields(eval_people=3, num_workers=0)
     whole = evaluate_model(models["several"], recipe)
     assert whole.predictions.keypoints.shape == (3, 17, 2)
 
@@ -187,7 +187,7 @@ def test_an_ensemble_is_the_mean_of_its_heatmaps(models):
     loader = DataLoader(PoseDataset(people, schema=COCO, crop_size=(64, 48), augmentation=None), batch_size=3)
     choices = {"accelerator": Accelerator(cpu=True), "schema": COCO, "flip_test": False, "dark_sigma": 0.8}
     by_hand = predict_people(Mean(), loader, **choices)
-    recipe = Recipe(eval_people=3, num_workers=0, flip_test=False)
+    recipe = Recipe.from_fields(eval_people=3, num_workers=0, flip_test=False)
     found = evaluate_model(models["one"], recipe, ensemble=[models["two"]]).predictions
     np.testing.assert_allclose(found.scores, by_hand.scores, atol=1e-5)
     np.testing.assert_allclose(found.keypoints, by_hand.keypoints, atol=0.05)
@@ -195,7 +195,7 @@ def test_an_ensemble_is_the_mean_of_its_heatmaps(models):
 
 
 def test_models_of_an_ensemble_may_hold_the_keypoints_in_different_heads(models):
-    recipe = Recipe(eval_people=2, num_workers=0)
+    recipe = Recipe.from_fields(eval_people=2, num_workers=0)
     evaluation = evaluate_model(models["one"], recipe, ensemble=[models["several"]])
     assert evaluation.predictions.keypoints.shape == (2, 17, 2)
 

@@ -18,6 +18,7 @@ from vitpose import (
     write_pretraining_card,
 )
 from vitpose.training import run
+from vitpose.training.config.checks import check_recipe
 from vitpose.training.config.parsing import parse_recipe
 from vitpose.training.config.recipe import Recipe
 from vitpose.training.engine.model_building import build_model
@@ -87,7 +88,7 @@ def test_a_pre_training_stopped_in_mid_epoch_and_resumed_equals_an_unbroken_one(
 def test_it_learns_to_paint(make_mae_recipe, read_log) -> None:
     recipe = make_mae_recipe(train_people=8, batch_size=8, epochs=60, learning_rate=3e-3, eval_every=0, augment=False)
     run_recipe(recipe)
-    losses = [line["loss"] for line in read_log(recipe.output_dir) if "loss" in line]
+    losses = [line["loss"] for line in read_log(recipe.run.output_dir) if "loss" in line]
     assert losses[-1] < 0.8 * losses[0]
 
 
@@ -212,7 +213,7 @@ MISTAKES = [
 @pytest.mark.parametrize(("changes", "message"), MISTAKES)
 def test_a_contradiction_is_named(changes, message) -> None:
     with pytest.raises(ValueError) as error:
-        Recipe(**{"task": "masked_image_modeling", "init_from": "none", **changes}).validate()
+        check_recipe(Recipe.from_fields(**{"task": "masked_image_modeling", "init_from": "none", **changes}))
     assert message in str(error.value)
 
 
@@ -220,6 +221,6 @@ def test_a_pre_trained_folder_is_no_pose_model(make_mae_recipe, make_recipe) -> 
     recipe = make_mae_recipe()
     run_recipe(recipe)
     with pytest.raises(ValueError, match="does not fit the model's backbone. Missing keys"):
-        build_model(make_recipe(init_from=recipe.output_dir, num_hidden_layers=3))
+        build_model(make_recipe(init_from=recipe.run.output_dir, num_hidden_layers=3))
     with pytest.raises(ValueError, match="expected a trained pose model, the teacher, got a backbone alone"):
-        build_model(make_recipe(task="knowledge_token", init_from=recipe.output_dir, output_dir=str(Path("other"))))
+        build_model(make_recipe(task="knowledge_token", init_from=recipe.run.output_dir, output_dir=str(Path("other"))))

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vitpose.training.config.checks import check_recipe
 from vitpose.training.config.recipe import Recipe
 from vitpose.training.data.registry import get_known_dataset
 from vitpose.training.evaluation.predict import Predictions
@@ -34,8 +35,8 @@ def recipe_of(name: str, root: Path, samples: Path, **fields) -> Recipe:
     for file, link in links:
         (root / link).parent.mkdir(parents=True, exist_ok=True)
         (root / link).symlink_to(file)
-    recipe = Recipe(data=name, data_dir=str(root), train_split=split, eval_split=split, **fields)
-    recipe.validate()
+    recipe = Recipe.from_fields(data=name, data_dir=str(root), train_split=split, eval_split=split, **fields)
+    check_recipe(recipe)
     return recipe
 
 
