@@ -62,8 +62,8 @@ class FieldIndex:
         if dot and section in self.sections and places:
             raise ValueError(f"{owner}: section {section} has no field {bare!r}, expected {' or '.join(places)}.")
         if dot or not places or not isinstance(name, str):
-            bare_names = [info.name for info in self.by_name.values()]
-            raise ValueError(unknown_name(f"{owner}, field", name, [*bare_names, *self.by_name, *self.sections]))
+            known = self.by_name if dot else [*(info.name for info in self.by_name.values()), *self.sections]
+            raise ValueError(unknown_name(f"{owner}, field", name, known))
         if len(places) > 1:
             raise ValueError(f"{owner}: sections share the field name {name!r}, expected {' or '.join(places)}.")
         return self.by_name[places[0]]

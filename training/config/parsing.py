@@ -24,7 +24,11 @@ def load_recipe_file(path: str | Path) -> dict[str, Any]:
         FileNotFoundError: There is no such file; the message lists the shipped recipes.
         ValueError: The file holds no fields, an unknown one, one twice, or one in the wrong section.
     """
-    path = Path(path)
+    return _load(Path(path), above=())
+
+
+def _load(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
+    """The fields of a recipe that those above build on."""
     file = path if path.is_file() else RECIPES / path.name
     if not file.is_file():
         shipped = ", ".join(sorted(recipe.name for recipe in RECIPES.glob("*.yaml")))
@@ -32,19 +36,18 @@ def load_recipe_file(path: str | Path) -> dict[str, Any]:
     fields = _read_yaml(file)
     base = fields.pop("base", None)
     values = FIELDS.flatten(fields, f"Recipe {file}")
-    return {**(_base_values(file, base) if base is not None else {}), **values}
+    return {**(_base_values(file, base, (*above, file.resolve())) if base is not None else {}), **values}
 
 
-def _base_values(file: Path, base: Any) -> dict[str, Any]:
+def _base_values(file: Path, base: Any, above: tuple[Path, ...]) -> dict[str, Any]:
     """The fields of the recipe that a file builds on; a file may have the name of the shipped one it builds on."""
     if not isinstance(base, str):
         raise ValueError(f"Recipe {file}: expected base to name a recipe, got {base!r}.")
     beside = file.parent / base
     source = RECIPES / base if beside.resolve() == file.resolve() else beside
-    try:
-        return load_recipe_file(source)
-    except RecursionError:
-        raise ValueError(f"Recipe {file}: its base {base} builds on it in turn.") from None
+    if source.resolve() in above:
+        raise ValueError(f"Recipe {file}: its base {base} builds on it in turn.")
+    return _load(source, above)
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):

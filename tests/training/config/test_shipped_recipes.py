@@ -12,6 +12,7 @@ from PIL import Image
 
 from vitpose import get_keypoint_schema
 from vitpose.modeling.configuration_vitpose import PRESETS
+from vitpose.training.config.checks import check_recipe
 from vitpose.training.config.parsing import RECIPES, load_recipe_file
 from vitpose.training.config.recipe import DATASETS, Recipe
 from vitpose.training.data.registry import get_known_dataset
@@ -20,7 +21,7 @@ from vitpose.training.session import run_recipe
 
 NAMES = sorted(path.name for path in RECIPES.glob("*.yaml"))
 SHARED = ("coco.yaml", "multi.yaml", "plusplus.yaml", "mae.yaml")  # what others build on
-POSE = [name for name in NAMES if load_recipe_file(name).get("task", "pose") == "pose" and name not in SHARED]
+POSE = [name for name in NAMES if load_recipe_file(name).get("run.task", "pose") == "pose" and name not in SHARED]
 # One of each kind, run whole; what is left out differs from these in size alone.
 FAMILIES = [
     *("coco_small.yaml", "coco_base_simple.yaml", "coco_base_384x288.yaml", "coco_giant.yaml"),
@@ -63,7 +64,7 @@ def test_a_recipe_describes_a_model(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("my_schema.json").write_text(json.dumps(get_keypoint_schema("lspet").to_dict()))  # what finetune.yaml names
     recipe = Recipe.from_fields(**load_recipe_file(name))
-    recipe.validate()
+    check_recipe(recipe)
     config = build_config(recipe)
     assert config.dataset_names == [schema.name for schema in recipe.keypoint_schemas]
     if recipe.model.image_height:
@@ -113,8 +114,8 @@ def test_a_recipe_runs_whole_at_the_size_of_a_test(name, folder_of, monkeypatch,
         small["mixture"] = [stand_in(part) for part in given.parts]
     else:
         small |= stand_in(given)
-    small |= {"eval_people": None, "num_workers": 0, "output_dir": make_recipe().output_dir}
-    output = run_recipe(make_recipe(**{**fields, **small}))
+    small |= {"eval_people": None, "num_workers": 0, "output_dir": make_recipe().run.output_dir}
+    output = run_recipe(make_recipe(**given.replace(**small).values()))
     metrics = json.loads((output / "metrics.json").read_text())
     assert len([value for value in metrics.values() if isinstance(value, float)]) >= len(given.parts)
     assert (output / "model.safetensors").exists()

@@ -55,5 +55,5 @@ def test_a_run_evaluates_and_saves_the_average(make_recipe, read_weights, read_l
 
 @pytest.mark.parametrize("decay", [1.0, -0.1, 2])
 def test_a_decay_outside_its_range_is_refused(make_recipe, decay):
-    with pytest.raises(ValueError, match="Recipe field ema_decay: expected 0 or more and less than 1, got"):
+    with pytest.raises(ValueError, match="optimization.ema_decay: expected 0 or more and less than 1, got"):
         make_recipe(ema_decay=decay)

@@ -197,15 +197,15 @@ def test_random_resized_crops_stay_inside_and_cover_the_papers_range() -> None:
 
 
 MISTAKES = [
-    ({"init_from": "tiny"}, "Recipe field init_from: expected 'none', as pre-training starts from random weights"),
-    ({"decoder": "classic"}, "Recipe field decoder: expected 'simple', as no keypoint is learned, got 'classic'"),
-    ({"freeze": "ffn"}, "Recipe field freeze: expected 'none', as no keypoint is learned, got 'ffn'"),
-    ({"rotation_deviation": 40.0}, "Recipe field rotation_deviation: expected 10.0, as no keypoint is learned"),
-    ({"experts": "none"}, "Recipe field experts: expected 'partially_shared', as no keypoint is learned, got 'none'"),
-    ({"adam_beta2": 1.0}, "Recipe field adam_beta2: expected 0 or more and less than 1, got 1.0"),
+    ({"init_from": "tiny"}, "transfer.init_from: expected 'none', as pre-training starts from random weights"),
+    ({"decoder": "classic"}, "model.decoder: expected 'simple', as no keypoint is learned, got 'classic'"),
+    ({"freeze": "ffn"}, "transfer.freeze: expected 'none', as no keypoint is learned, got 'ffn'"),
+    ({"rotation_deviation": 40.0}, "augmentation.rotation_deviation: expected 10.0, as no keypoint is learned"),
+    ({"experts": "none"}, "model.experts: expected 'partially_shared', as no keypoint is learned, got 'none'"),
+    ({"adam_beta2": 1.0}, "optimization.adam_beta2: expected 0 or more and less than 1, got 1.0"),
     (
         {"task": "pose", "crops": "images"},
-        "Recipe field crops: expected 'people', as images are for masked_image_modeling",
+        "dataset.crops: expected 'people', as images are for masked_image_modeling",
     ),
 ]
 

@@ -194,13 +194,13 @@ def test_experts_start_from_a_model_of_one_dataset(make_recipe, mixture, tmp_pat
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        pytest.param({"data": "cocoo"}, r"entry 1: Recipe field data: expected one of", id="an unknown dataset"),
-        pytest.param({"dat": "coco"}, r"entry 1, has an unknown field 'dat'. Did you mean 'data'", id="a typo"),
-        pytest.param({"data": "coco"}, r"entry 1: Recipe field data_dir: expected where the data is", id="no folder"),
-        pytest.param({"learning_rate": 1.0}, r"entry 1, has an unknown field 'learning_rate'", id="not of the data"),
+        pytest.param({"data": "cocoo"}, r"entry 1: dataset.data: expected one of", id="an unknown dataset"),
+        pytest.param({"dat": "coco"}, r"entry 1: expected one of .*, got 'dat'. Did you mean 'data'", id="a typo"),
+        pytest.param({"data": "coco"}, r"entry 1: dataset.data_dir: expected where the data is", id="no folder"),
+        pytest.param({"learning_rate": 1.0}, r"entry 1: expected one of .*, got 'learning_rate'", id="not of the data"),
         pytest.param({"rate": 0}, "entry 1: expected a rate above 0, got 0", id="a rate of 0"),
         pytest.param({"rate": "2"}, "entry 1: expected a rate above 0, got '2'", id="a rate in quotes"),
-        pytest.param({"data": 7}, r"entry 1: Recipe field data: expected str, got 7", id="a number"),
+        pytest.param({"data": 7}, r"entry 1: dataset.data: expected str, got 7", id="a number"),
     ],
 )
 def test_mistakes_in_a_mixture_are_named(make_recipe, mixture, entry, message):
@@ -211,4 +211,4 @@ def test_mistakes_in_a_mixture_are_named(make_recipe, mixture, entry, message):
 def test_a_mixture_comes_from_a_recipe_file(tmp_path):
     file = tmp_path / "two.yaml"
     file.write_text("mixture:\n- {data: synthetic}\n- {data: mpii, data_dir: data/mpii, rate: 0.5}\n")
-    assert load_recipe_file(file)["mixture"][1] == {"data": "mpii", "data_dir": "data/mpii", "rate": 0.5}
+    assert load_recipe_file(file)["dataset.mixture"][1] == {"data": "mpii", "data_dir": "data/mpii", "rate": 0.5}
