@@ -69,7 +69,7 @@ def make_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...
             "log_every": 1,
             "output_dir": str(tmp_path / "run"),
         }
-        recipe = Recipe.from_fields(**{**fields, **changes})
+        recipe = Recipe.from_fields(**fields).replace(**changes)
         check_recipe(recipe)
         return recipe
 

@@ -54,9 +54,9 @@ class Recipe:
 
     def with_values(self, values: Mapping[str, Any]) -> "Recipe":
         """This recipe with other values by full name, such as `{"optimization.epochs": 3}`, read in their types."""
-        typed = read_values(FIELDS, values)
-        if "dataset.mixture" in typed:
-            typed["dataset.mixture"] = [_read_part(*entry) for entry in enumerate(typed["dataset.mixture"])]
+        typed = read_values(FIELDS, {full: value for full, value in values.items() if full != "dataset.mixture"})
+        if "dataset.mixture" in values:
+            typed["dataset.mixture"] = _read_mixture(values["dataset.mixture"])
         sections = {
             name: dataclasses.replace(
                 getattr(self, name),
@@ -123,6 +123,12 @@ class Recipe:
 
 
 FIELDS = FieldIndex(Recipe)
+
+
+def _read_mixture(entries: Any) -> list[dict[str, Any]]:
+    if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
+        raise ValueError(f"dataset.mixture: expected a list of fields for each dataset, in a file, got {entries!r}.")
+    return [_read_part(number, entry) for number, entry in enumerate(entries)]
 
 
 def _read_part(number: int, entry: Mapping[str, Any]) -> dict[str, Any]:

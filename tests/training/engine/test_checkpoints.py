@@ -128,7 +128,7 @@ def test_a_recipe_that_contradicts_the_checkpoint_is_refused_by_its_fields(tmp_p
     with pytest.raises(ValueError) as error:
         load_checkpoint(accelerator, tmp_path, Recipe.from_fields(learning_rate=1e-4, seed=1, num_workers=0))
     message = str(error.value)
-    assert "learning_rate: 0.001 then, 0.0001 now; seed: 0 then, 1 now" in message
+    assert "run.seed: 0 then, 1 now; optimization.learning_rate: 0.001 then, 0.0001 now" in message
     assert "num_workers" not in message
     assert "Resume with the same values, or start a new run in another output_dir." in message
     assert torch.equal(model.weight, before)  # refused before anything was loaded
