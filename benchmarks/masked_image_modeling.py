@@ -74,7 +74,7 @@ def main() -> None:
 
     people = write_people(chosen.folder / "people", train=chosen.pretraining_people, val=200)
     shared = {"num_hidden_layers": chosen.blocks, "data": "people", "data_dir": str(people), "num_workers": 0}
-    starts = {"random weights": "none", "pre-trained": pretrain(chosen, shared).output_dir}
+    starts = {"random weights": "none", "pre-trained": pretrain(chosen, shared).run.output_dir}
     first, *others = chosen.seeds
     rows = {}
     for name, init_from in starts.items():

@@ -100,14 +100,14 @@ def test_the_students_token_is_the_teachers_and_goes_where_the_student_goes(
 ) -> None:
     student = make_recipe(distillation="token", teacher=teacher_with_token)
     run_recipe(student)
-    fine_tuned = make_recipe(init_from=student.output_dir, output_dir=str(tmp_path / "tuned"), learning_rate=0.01)
+    fine_tuned = make_recipe(init_from=student.run.output_dir, output_dir=str(tmp_path / "tuned"), learning_rate=0.01)
     run_recipe(fine_tuned)
-    weights, teacher = read_weights(fine_tuned.output_dir), read_weights(teacher_with_token)
+    weights, teacher = read_weights(fine_tuned.run.output_dir), read_weights(teacher_with_token)
     assert torch.equal(weights[TOKEN], teacher[TOKEN])
     projection = "backbone.embeddings.knowledge.projection.weight"
     assert weights[projection].shape == (32, 64)
-    assert not torch.equal(weights[projection], read_weights(student.output_dir)[projection])
-    assert ViTPoseForPoseEstimation.from_pretrained(fine_tuned.output_dir).backbone.embeddings.knowledge is not None
+    assert not torch.equal(weights[projection], read_weights(student.run.output_dir)[projection])
+    assert ViTPoseForPoseEstimation.from_pretrained(fine_tuned.run.output_dir).backbone.embeddings.knowledge is not None
 
 
 @pytest.mark.parametrize("decoder", ["simple", "classic"])  # the classic one has batch statistics
@@ -242,7 +242,7 @@ def test_a_token_is_never_lost_in_silence(make_recipe, teacher_with_token, tmp_p
     student = make_recipe(distillation="token", teacher=teacher_with_token)
     run_recipe(student)
     wider = save_teacher(tmp_path / "wider", hidden_size=96, knowledge_token_size=96)
-    again = make_recipe(distillation="token", teacher=wider, init_from=student.output_dir)
+    again = make_recipe(distillation="token", teacher=wider, init_from=student.run.output_dir)
     with pytest.raises(ValueError, match="knowledge_token_size 64 there, 96 in the recipe"):
         build_model(again, load_teacher(again))
 
@@ -304,12 +304,12 @@ def test_a_mixture_learns_a_token_and_hands_it_to_a_student(
     fields = {"mixture": mixture, "eval_every": 0}
     token = make_recipe(task="knowledge_token", init_from=source, output_dir=str(tmp_path / "token"), **fields)
     run_recipe(token)
-    student = make_recipe(distillation="both", teacher=token.output_dir, **fields)
+    student = make_recipe(distillation="both", teacher=token.run.output_dir, **fields)
     run_recipe(student)
-    weights, learned = read_weights(student.output_dir), read_weights(token.output_dir)
+    weights, learned = read_weights(student.run.output_dir), read_weights(token.run.output_dir)
     assert torch.equal(weights[TOKEN], learned[TOKEN])
     assert all(torch.equal(learned[name], value) for name, value in read_weights(source).items())
-    lines = [line for line in read_log(student.output_dir) if "loss" in line]
+    lines = [line for line in read_log(student.run.output_dir) if "loss" in line]
     assert {"loss/synthetic", "loss/people"} <= {name for line in lines for name in line}
 
 

@@ -201,7 +201,7 @@ def test_bf16_stays_close_to_fp32(tmp_path, make_recipe, read_log, read_weights)
     AcceleratorState._reset_state()
     half = make_recipe(mixed_precision="bf16", output_dir=str(tmp_path / "half"))
     assert losses_of(half, read_log) == pytest.approx(full, rel=0.02)
-    assert {value.dtype for value in read_weights(half.output_dir).values()} == {torch.float32}
+    assert {value.dtype for value in read_weights(half.run.output_dir).values()} == {torch.float32}
 
 
 def test_it_learns_eight_people(make_recipe, read_log, monkeypatch):

@@ -233,7 +233,7 @@ def test_shares_of_processes_are_put_back_in_order():
         ("--model {mpii}", "error: The model predicts 16 keypoints (mpii), the data has 17 (coco)"),
         ("--model {several} --dataset mpii --data {coco}", "14 keypoints (aic), 17 keypoints (coco), the data has 16"),
         ("--ensemble {larger}", "Models of an ensemble must have crops and heatmaps of one size"),
-        ("--batch-size many", "error: The command line: argument --eval_batch_size"),
+        ("--batch-size many", "error: evaluation.eval_batch_size: expected int, got 'many'"),
         ("--boxes b.json", "error: dataset.eval_boxes: expected null, or a named dataset"),
         ("--model {mpii} --dataset mpii --data {coco} --boxes {coco}/boxes.json", "Evaluate with the annotated boxes"),
         ("multi_base.yaml", "error: The recipe mixes coco, aic, mpii: evaluate one dataset at a time, --dataset NAME"),

@@ -111,7 +111,7 @@ def test_a_resumed_run_keeps_what_an_unbroken_one_keeps(
     monkeypatch.setattr(Trainer, method, original)
     assert kept(resumed)["epoch"] == 2
     run_recipe(make_recipe(epochs=3, output_dir=str(tmp_path / "resumed"), resume=True))
-    assert_same_weights(Path(unbroken.output_dir, "best"), Path(resumed.output_dir, "best"))
+    assert_same_weights(Path(unbroken.run.output_dir, "best"), Path(resumed.run.output_dir, "best"))
     assert kept(resumed) == kept(unbroken)
 
 
