@@ -8,7 +8,7 @@
 | bbox | 4 float64 | left, top, width, height in image pixels |
 | area | float64 | of the person in square pixels, the scale of OKS |
 | iscrowd | int8 | always 0: crowds are left out |
-| keypoints | K x 3 float64 | x, y in image pixels and v: 0 not labelled (then x = y = 0), 1 hidden, 2 visible |
+| keypoints | K x 3 float64 | x, y in image pixels and v: 0 not labeled (then x = y = 0), 1 hidden, 2 visible |
 | dataset | string | name of the dataset |
 
 What only some datasets know stands in columns of its own, which the others lack:
@@ -17,7 +17,7 @@ What only some datasets know stands in columns of its own, which the others lack
 |---|---|---|---|
 | category_id, category | int64, string | AP-10K, APT-36K | the species; a file with one category has no such columns |
 | crowd_index | float64 | CrowdPose | how crowded the photo is, 0 to 1 |
-| foot_valid, face_valid, lefthand_valid, righthand_valid | bool | COCO-WholeBody | whether the part was labelled |
+| foot_valid, face_valid, lefthand_valid, righthand_valid | bool | COCO-WholeBody | whether the part was labeled |
 | head_size | float64 | MPII | the length that PCKh measures by, in pixels |
 | hand | string | InterHand2.6M | "right" or "left" |
 | video_id, track_id | int64 | APT-36K | the clip of the frame; the same animal in all its frames |
@@ -78,7 +78,7 @@ def checked_columns(
 ) -> dict[str, np.ndarray]:
     """Turn the columns (all but image) into arrays of the common form.
 
-    An absent area becomes that of the box. Whatever stands in the place of an unlabelled keypoint becomes 0.
+    An absent area becomes that of the box. Whatever stands in the place of an unlabeled keypoint becomes 0.
 
     Args:
         columns: Lists or arrays of equal length; keypoints may be K x [x, y, v] or flat, as COCO stores them.
@@ -103,7 +103,7 @@ def checked_columns(
     flags = keypoints[..., 2]
     _refuse(~np.isin(flags, (0, 1, 2)).all(1), "a visibility other than 0, 1 or 2", flags, where)
     keypoints[flags == 0] = 0
-    _refuse(~np.isfinite(keypoints).all((1, 2)), "a labelled keypoint that is not finite", keypoints, where)
+    _refuse(~np.isfinite(keypoints).all((1, 2)), "a labeled keypoint that is not finite", keypoints, where)
     _refuse_far_keypoints(keypoints, sizes, where)
     width, height = sizes.astype(np.int64).T
     return {**columns, "width": width, "height": height, "bbox": boxes, "area": area, "keypoints": keypoints}
@@ -122,7 +122,7 @@ def _refuse_far_keypoints(keypoints: np.ndarray, sizes: np.ndarray, where: Calla
     """Keypoints a little outside are usual at the border; farther than the image is large is another photo or unit."""
     reach = sizes.max(1)[:, None, None]
     points = keypoints[..., :2]  # (n, k, 2)
-    far = ((points < -reach) | (points > sizes[:, None] + reach)).any(2)  # (n, k); unlabelled ones are 0, 0
+    far = ((points < -reach) | (points > sizes[:, None] + reach)).any(2)  # (n, k); unlabeled ones are 0, 0
     worst = points[np.arange(len(points)), far.argmax(1)]
     _refuse(far.any(1), "a keypoint farther outside its image than the image is large", worst, where)
 
@@ -153,7 +153,7 @@ def _refuse(bad: np.ndarray | np.bool, problem: str, values: np.ndarray, where: 
 def usable_rows(columns: dict[str, Any], *, min_keypoints: int, source: str) -> np.ndarray:
     """Rows to train and evaluate on, with the number of the others in the log.
 
-    Left out are crowds, people with fewer than `min_keypoints` labelled keypoints, and people whose box covers no part
+    Left out are crowds, people with fewer than `min_keypoints` labeled keypoints, and people whose box covers no part
     of the image (a crop of it would be black).
 
     Raises:
@@ -167,7 +167,7 @@ def usable_rows(columns: dict[str, Any], *, min_keypoints: int, source: str) -> 
     outside = ~crowd & ~sparse & ~(inside_x & inside_y)
     kept = np.flatnonzero(~(crowd | sparse | outside))
     logger.info(
-        "%s: %d people; left out %d crowds and %d people with fewer than %d labelled keypoints.",
+        "%s: %d people; left out %d crowds and %d people with fewer than %d labeled keypoints.",
         *(source, len(kept), crowd.sum(), sparse.sum(), min_keypoints),
     )
     if outside.any():
@@ -175,7 +175,7 @@ def usable_rows(columns: dict[str, Any], *, min_keypoints: int, source: str) -> 
         message = "%s: left out %d people whose box covers no part of the image, person_id %s."
         logger.warning(message, source, len(ids), _shown(ids))
     if not len(kept):
-        raise ValueError(f"{source} has nobody with at least {min_keypoints} labelled keypoints among {len(crowd)}.")
+        raise ValueError(f"{source} has nobody with at least {min_keypoints} labeled keypoints among {len(crowd)}.")
     return kept
 
 

@@ -64,7 +64,7 @@ def read_dataset(
         data_dir: Folder of the dataset; docs/datasets.md shows what it holds.
         split: Such as `"train"` or `"val"`; a dataset's splits are in docs/datasets.md too.
         schema: Its keypoints, if they are not the dataset's own.
-        min_keypoints: People with fewer labelled keypoints are left out, with their number in the log.
+        min_keypoints: People with fewer labeled keypoints are left out, with their number in the log.
         everyone: Leave nobody out, crowds included, as ground truth needs it.
         boxes: Boxes of a detector instead of the annotated ones: a COCO results file, or `"published"`, the one that
             the field's figures are of, in its usual place.

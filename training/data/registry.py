@@ -110,7 +110,7 @@ _DATASETS = (
         },
         any_split=_places(("annotations/person_keypoints_{split}.json", "{split}")),
         metrics=("oks_ap",),
-        license="annotations CC BY 4.0; photos under Flickr's terms and the licences of their owners",
+        license="annotations CC BY 4.0; photos under Flickr's terms and the license of their owners",
         homepage="https://cocodataset.org",
         detections={**_COCO_BOXES, "test-dev2017": _PERSON_BOXES.format(split="test-dev2017", ap=609)},
     ),
@@ -171,7 +171,7 @@ _DATASETS = (
             ),
         },
         metrics=("pckh",),
-        license="annotations under the simplified BSD licence; photos are frames of YouTube videos",
+        license="annotations under the simplified BSD license; photos are frames of YouTube videos",
         homepage="http://human-pose.mpi-inf.mpg.de",
     ),
     KnownDataset(

@@ -38,7 +38,7 @@ def read_people(
             `save_to_disk`, the id of a dataset on the Hub, or a `datasets.Dataset`.
         schema: The keypoints of the data.
         split: The split of a folder or of a dataset on the Hub, such as `"train"`; None where there is only one.
-        min_keypoints: People with fewer labelled keypoints are left out, with their number in the log.
+        min_keypoints: People with fewer labeled keypoints are left out, with their number in the log.
 
     Raises:
         ValueError: The source does not exist, a column or an image file is missing, or a row is unusable; the message

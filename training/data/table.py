@@ -36,7 +36,7 @@ def people_table(
         dataset: Name of the dataset.
         source: The file they come from, for the log.
         where: Says in words where a row comes from.
-        min_keypoints: People with fewer labelled keypoints are left out.
+        min_keypoints: People with fewer labeled keypoints are left out.
         everyone: Leave nobody out, as ground truth needs it.
 
     Raises:

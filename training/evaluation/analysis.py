@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..metrics.distances import AUC_PIXELS, labelled_distances
+from ..metrics.distances import AUC_PIXELS, labeled_distances
 from ..metrics.error_types import ERROR_TYPES, count_errors
 from ..metrics.oks import oks_matrix
 from ..metrics.oks_analysis import OKS_THRESHOLDS, OksAnalysis, analyze_oks
@@ -121,7 +121,7 @@ def _oks_curve(by_oks: OksAnalysis) -> Curve:
 
 
 def _distance_curve(scored: Scored) -> Curve:
-    distances, labelled = labelled_distances(scored.points, scored.targets)
+    distances, labelled = labeled_distances(scored.points, scored.targets)
     pixels = np.linspace(0, AUC_PIXELS, 31)
     shares = [float((distances[labelled] <= threshold).mean()) if labelled.any() else 0.0 for threshold in pixels]
     return Curve(x=pixels.tolist(), y=shares, x_title="distance in pixels", title="keypoints within a distance")
@@ -133,7 +133,7 @@ def _worst_of_own(evaluation: Evaluation, scored: Scored, count: int) -> list[Fo
     if scored.schema.sigmas is not None:
         badness, words = -evaluation.similarity, [f"OKS {value:.2f}" for value in evaluation.similarity]
     else:
-        distances, labelled = labelled_distances(predictions.keypoints, targets)
+        distances, labelled = labeled_distances(predictions.keypoints, targets)
         total, counts = np.where(labelled, distances, 0).sum(axis=1), labelled.sum(axis=1)
         badness = np.where(counts > 0, total / np.maximum(counts, 1), np.nan)  # (N,) pixels
         words = [f"{value:.0f} px off" for value in badness]

@@ -30,7 +30,7 @@ def predictions_sheet(
     tile: tuple[int, int] = (320, 240),
     min_score: float = MIN_SCORE,
 ) -> Image.Image:
-    """Draw predicted people, each image cut to its labelled people, or the predicted ones where none are labelled.
+    """Draw predicted people, each image cut to its labeled people, or the predicted ones where none are labeled.
 
     Args:
         images: Photos or crops.
@@ -60,10 +60,10 @@ def predictions_sheet(
 
 def _as_people(targets: npt.ArrayLike, schema: KeypointSchema) -> list[Person]:
     """Convert labeled people `(M, K, 3)` to what `draw_poses` takes; labeled keypoints score 1, others 0."""
-    labelled = to_array(targets)
-    if labelled.ndim != 3 or labelled.shape[1:] != (schema.num_keypoints, 3):
-        raise ValueError(f"targets of an image must have shape (M, {schema.num_keypoints}, 3), got {labelled.shape}.")
-    return [{"keypoints": person[:, :2], "scores": (person[:, 2] > 0).astype(float)} for person in labelled]
+    labeled = to_array(targets)
+    if labeled.ndim != 3 or labeled.shape[1:] != (schema.num_keypoints, 3):
+        raise ValueError(f"targets of an image must have shape (M, {schema.num_keypoints}, 3), got {labeled.shape}.")
+    return [{"keypoints": person[:, :2], "scores": (person[:, 2] > 0).astype(float)} for person in labeled]
 
 
 def _window(image: Image.Image, people: Sequence[Person], tile: tuple[int, int]) -> Window:

@@ -45,7 +45,7 @@ class SyntheticPeople:
     the columns that all readers give: `image` (here a PIL picture), `image_id`, `person_id`, `width`, `height`, `bbox`
     ([x, y, width, height] around the visible silhouette, image pixels), `area` (the silhouette's pixels), `iscrowd`,
     and `keypoints`: 17 x [x, y, v] in COCO order, image pixels with pixel centers at whole numbers; v is 2 visible, 1
-    hidden, and 0 where nothing is labelled (then x = y = 0): outside the picture and, as COCO's annotators did it, for
+    hidden, and 0 where nothing is labeled (then x = y = 0): outside the picture and, as COCO's annotators did it, for
     the parts of a face that is turned away.
 
     Args:
@@ -200,7 +200,7 @@ def _silhouette(owner: np.ndarray) -> dict[str, Any]:
 
 
 def _keypoint(owner: np.ndarray, skeleton: Skeleton, name: str) -> list[float]:
-    """[x, y, v] of one keypoint; zeros when it is not labelled."""
+    """[x, y, v] of one keypoint; zeros when it is not labeled."""
     x, y, _ = skeleton.points[name].tolist()
     height, width = owner.shape
     is_inside = 0 <= x <= width - 1 and 0 <= y <= height - 1
@@ -211,7 +211,7 @@ def _keypoint(owner: np.ndarray, skeleton: Skeleton, name: str) -> list[float]:
 
 
 def _is_behind_own_head(skeleton: Skeleton, name: str) -> bool:
-    """Whether a point of the face is on the far side of the head, where COCO's annotators left it unlabelled.
+    """Whether a point of the face is on the far side of the head, where COCO's annotators left it unlabeled.
 
     Points near the outline, up to a quarter of the head's radius behind it, still count: their place is plain to see.
     """

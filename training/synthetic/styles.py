@@ -18,7 +18,7 @@ class StyleSettings:
     """What distinguishes one style from the other; shares are probabilities."""
 
     families: dict[str, float]  # pose families, and how often each is drawn
-    facing: float  # share of people who are turned towards the camera
+    facing: float  # share of people who are turned toward the camera
     fabrics: list[Color]
     patterned: float
     outdoor: float  # share of hats; jackets and backpacks follow it

@@ -31,7 +31,7 @@ def read_aic(
         annotation_file: Such as `keypoint_train_annotations_20170909.json` or, in COCO's layout, `aic_train.json`.
         image_dir: Folder of the photos.
         schema: The 14 keypoints.
-        min_keypoints: People with fewer labelled keypoints are left out.
+        min_keypoints: People with fewer labeled keypoints are left out.
         everyone: Leave nobody out.
     """
     content = read_slim_json(annotation_file)

@@ -37,14 +37,14 @@ def read_coco(
 ) -> Dataset:
     """Read a COCO keypoint annotation file. The photos stay on disk; every one is known to exist.
 
-    Crowds, people with fewer than `min_keypoints` labelled keypoints and people with a box outside the image are left
+    Crowds, people with fewer than `min_keypoints` labeled keypoints and people with a box outside the image are left
     out, with their number in the log. To evaluate as COCO does, give the annotation file itself to the metric.
 
     Args:
         annotation_file: JSON in COCO layout, such as `person_keypoints_train2017.json`.
         image_dir: Folder of the photos; each `file_name` is relative to it.
         schema: The keypoints of the file.
-        min_keypoints: People with fewer labelled keypoints are left out.
+        min_keypoints: People with fewer labeled keypoints are left out.
         everyone: Leave nobody out.
         dataset: Name of the dataset; the schema's if not given.
         box_share: Take this share of the box for the area, whatever the file says; None takes the file's area.
@@ -164,7 +164,7 @@ def read_detections(
         dataset: Name of the dataset; the schema's if not given.
 
     Returns:
-        The common columns, with no keypoint labelled, and `box_score`, the detector's confidence.
+        The common columns, with no keypoint labeled, and `box_score`, the detector's confidence.
 
     Raises:
         ValueError: As [`read_coco`]; also when a result lacks a field or is of an unknown image.

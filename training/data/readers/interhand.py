@@ -25,15 +25,15 @@ def read_interhand(
 ) -> Dataset:
     """InterHand2.6M, 21 keypoints a hand; `hand` is "right" or "left".
 
-    A hand whose wrist is not valid counts as unlabelled, and hands with fewer than 12 labelled joints are left out; the
-    box is the tightest around the labelled joints (released configs, which pad it by 1.5).
+    A hand whose wrist is not valid counts as unlabeled, and hands with fewer than 12 labeled joints are left out; the
+    box is the tightest around the labeled joints (released configs, which pad it by 1.5).
 
     Args:
         annotation_file: Such as `InterHand2.6M_train_data.json`; the files ending in `_camera.json` and
             `_joint_3d.json` lie beside it.
         image_dir: Folder of the photos of the split.
         schema: The 21 keypoints.
-        min_keypoints: Hands with fewer labelled keypoints are left out too.
+        min_keypoints: Hands with fewer labeled keypoints are left out too.
         everyone: Leave out only hands without any joint.
     """
     file = parse_coco(read_slim_json(annotation_file), annotation_file, schema=schema)
@@ -113,18 +113,18 @@ def _hands(item: Item, file: CocoFile, scene: _Scene) -> Iterator[dict[str, Any]
     if valid.size != 2 * _JOINTS:
         raise ValueError(f"{where}: expected 42 joint_valid, got {valid.size}. Use the files of InterHand2.6M.")
     points = scene.keypoints(image, where).reshape(2, _JOINTS, 2)
-    for side, labelled in enumerate(valid.reshape(2, _JOINTS) > 0):
-        labelled &= labelled[_WRIST]
+    for side, labeled in enumerate(valid.reshape(2, _JOINTS) > 0):
+        labeled &= labeled[_WRIST]
         yield {
             "image_id": item["image_id"],
             "person_id": 2 * item["id"] + side,
             "annotation": item["id"],
             "width": image["width"],
             "height": image["height"],
-            "bbox": _tight_box(points[side][labelled]),
-            "keypoints": np.column_stack([points[side], 2 * labelled]),
+            "bbox": _tight_box(points[side][labeled]),
+            "keypoints": np.column_stack([points[side], 2 * labeled]),
             "hand": _HANDS[side],
-            "count": int(labelled.sum()),
+            "count": int(labeled.sum()),
         }
 
 

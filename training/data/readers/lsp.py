@@ -28,13 +28,13 @@ def read_lsp(
     """Leeds Sports Pose, 14 keypoints; sizes of photos come from their headers.
 
     In the first dataset `joints` is 3 x 14 x 2,000 and its flag says hidden; in the extension it is 14 x 3 x 10,000 and
-    the flag says labelled.
+    the flag says labeled.
 
     Args:
         annotation_file: `joints.mat`.
         image_dir: Folder of the photos, `im0001.jpg` or `im00001.jpg` and so on.
         schema: The 14 keypoints.
-        min_keypoints: People with fewer labelled keypoints are left out.
+        min_keypoints: People with fewer labeled keypoints are left out.
         everyone: Leave nobody out.
         dataset: Name for the column.
         first: Number of the first photo, counted from 0.
@@ -80,7 +80,7 @@ def _joints(path: Path) -> tuple[np.ndarray, int]:
 
 
 def _box(keypoints: np.ndarray) -> list[float]:
-    """The box around the labelled joints with its margin; of no size where none is labelled."""
+    """The box around the labeled joints with its margin; of no size where none is labeled."""
     points = keypoints[keypoints[:, 2] > 0, :2]
     if not len(points):
         return [0.0, 0.0, 0.0, 0.0]

@@ -1,6 +1,6 @@
 """MPII: the official MATLAB file, and the JSON lists that the field trains and evaluates with.
 
-Both count pixels from 1 as MATLAB does; the columns count from 0. A person has a centre and a scale instead of a box:
+Both count pixels from 1 as MATLAB does; the columns count from 0. A person has a center and a scale instead of a box:
 the box is a square of 200 times the scale, lowered by 15 times the scale so that limbs are not cut off (released
 configs, which pad it by 1.25 as any other box).
 """
@@ -59,7 +59,7 @@ def read_mpii(
             file beside it, such as `mpii_gt_val.mat`, and without that the column is absent.
         image_dir: Folder of the photos.
         schema: The 16 keypoints.
-        min_keypoints: People with fewer labelled keypoints are left out.
+        min_keypoints: People with fewer labeled keypoints are left out.
         everyone: Leave nobody out.
     """
     own = annotation_file.suffix == ".mat"
@@ -129,15 +129,15 @@ def _from_json(path: Path) -> _People:
 
 
 def _joints(person: dict[str, Any], where: str) -> np.ndarray:
-    """(16, 3); the list does not say which joints are hidden, so every labelled one counts as visible."""
+    """(16, 3); the list does not say which joints are hidden, so every labeled one counts as visible."""
     try:
         points = np.array(person["joints"], dtype=np.float64).reshape(16, 2)
-        labelled = np.array(person["joints_vis"], dtype=np.float64).reshape(16)
+        labeled = np.array(person["joints_vis"], dtype=np.float64).reshape(16)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{where}: expected 16 joints x, y and 16 joints_vis, {error}.") from error
-    if not np.isin(labelled, (0, 1)).all():
-        raise ValueError(f"{where}: joints_vis other than 0 or 1: {labelled.tolist()}. Correct or remove it.")
-    return np.column_stack([points, 2 * labelled])
+    if not np.isin(labeled, (0, 1)).all():
+        raise ValueError(f"{where}: joints_vis other than 0 or 1: {labeled.tolist()}. Correct or remove it.")
+    return np.column_stack([points, 2 * labeled])
 
 
 def _head_sizes(path: Path, people: _People) -> list[float]:

@@ -45,9 +45,9 @@ def _as_coco(content: dict[str, Any], path: Path, schema: KeypointSchema, part: 
         raise ValueError(f"{path} lacks the keypoints {unknown}: it has {content['keypoint_names']}.")
     for position, photo in enumerate(content.get("images", [])):
         check_fields(photo, "image", _IMAGE_FIELDS, path, position)
-    labelled = [(photo, people) for photo in content.get("images", []) if (people := _labelled(photo, path))]
-    labelled.sort(key=lambda pair: pair[0]["image_id"])
-    chosen = {"val": labelled[:_VAL_PHOTOS], "test": labelled[_VAL_PHOTOS:], "all": labelled}[part]
+    labeled = [(photo, people) for photo in content.get("images", []) if (people := _labeled(photo, path))]
+    labeled.sort(key=lambda pair: pair[0]["image_id"])
+    chosen = {"val": labeled[:_VAL_PHOTOS], "test": labeled[_VAL_PHOTOS:], "all": labeled}[part]
     order = [content["keypoint_names"].index(name) for name in schema.keypoints]
     images: dict[int, Item] = {}
     annotations: list[Item] = []
@@ -59,7 +59,7 @@ def _as_coco(content: dict[str, Any], path: Path, schema: KeypointSchema, part: 
     return CocoFile(path=path, images=images, annotations=annotations, categories={})
 
 
-def _labelled(photo: Item, path: Path) -> list[Item]:
+def _labeled(photo: Item, path: Path) -> list[Item]:
     """Its people with keypoints and an outline, the ones that published figures are of."""
     for position, person in enumerate(photo["annotations"]):
         check_fields(person, f"image {photo['image_id']}, annotation", ("bbox", "keypoints", "segms"), path, position)

@@ -19,8 +19,8 @@ _VALID = ("foot_valid", "face_valid", "lefthand_valid", "righthand_valid")
 def read_wholebody(annotation_file: Path, image_dir: Path, *, schema: KeypointSchema, **choices: Any) -> Dataset:
     """COCO-WholeBody: body, feet, face and hands of a person joined to 133 keypoints.
 
-    Some keypoints have a fraction for their visibility, which means labelled (the dataset's description of its
-    format): it becomes 1. Whether a part was labelled at all stands in four columns of its own.
+    Some keypoints have a fraction for their visibility, which means labeled (the dataset's description of its
+    format): it becomes 1. Whether a part was labeled at all stands in four columns of its own.
 
     Args:
         annotation_file: Such as `coco_wholebody_train_v1.0.json`.
