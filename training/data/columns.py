@@ -1,4 +1,4 @@
-"""The one form in which training and evaluation take annotated people, and the checks that bring data into it.
+"""The columns of annotated people that training and evaluation read, and the checks that bring data into them.
 
 | column | type | meaning |
 |---|---|---|
@@ -11,7 +11,7 @@
 | keypoints | K x 3 float64 | x, y in image pixels and v: 0 not labeled (then x = y = 0), 1 hidden, 2 visible |
 | dataset | string | name of the dataset |
 
-What only some datasets know stands in columns of its own, which the others lack:
+Columns that only some datasets have:
 
 | column | type | of | meaning |
 |---|---|---|---|
@@ -68,7 +68,7 @@ EXTRA_FEATURES = Features(
         "box_score": Value("float64"),
     }
 )
-# Keypoints that do not count in a dataset's `num_keypoints`; who has none that count is ignored by its metric.
+# Keypoints that do not count in a dataset's `num_keypoints`; its metric ignores people who have only these.
 _UNCOUNTED = {"crowdpose": ("top_head", "neck")}
 _SHOWN = 5  # a message names this many offenders; the log of a large dataset stays readable
 
@@ -76,17 +76,17 @@ _SHOWN = 5  # a message names this many offenders; the log of a large dataset st
 def checked_columns(
     columns: dict[str, Any], schema: KeypointSchema, *, where: Callable[[int], str]
 ) -> dict[str, np.ndarray]:
-    """Turn the columns (all but image) into arrays of the common form.
+    """Convert the columns (all but image) to arrays of the common form.
 
-    An absent area becomes that of the box. Whatever stands in the place of an unlabeled keypoint becomes 0.
+    An absent area becomes that of the box; the coordinates of an unlabeled keypoint become 0.
 
     Args:
         columns: Lists or arrays of equal length; keypoints may be K x [x, y, v] or flat, as COCO stores them.
-        schema: The keypoints these people must have.
-        where: Says in words where a row comes from.
+        schema: The keypoints of these people.
+        where: Names the origin of a row for messages.
 
     Raises:
-        ValueError: A row has other keypoints than the schema, or numbers that cannot be.
+        ValueError: A row has other keypoints than the schema, or impossible numbers.
     """
     sizes = np.concatenate([_sizes(columns[side], side, where) for side in ("width", "height")], axis=1)  # (n, 2)
     boxes = _number_table(columns["bbox"], 4, "bbox = [x, y, width, height]", where)  # (n, 4)
@@ -119,7 +119,7 @@ def _sizes(values: Any, side: str, where: Callable[[int], str]) -> np.ndarray:
 
 
 def _refuse_far_keypoints(keypoints: np.ndarray, sizes: np.ndarray, where: Callable[[int], str]) -> None:
-    """Keypoints a little outside are usual at the border; farther than the image is large is another photo or unit."""
+    """Refuse keypoints farther outside than the image is large, as of another photo or unit; a little is usual."""
     reach = sizes.max(1)[:, None, None]
     points = keypoints[..., :2]  # (n, k, 2)
     far = ((points < -reach) | (points > sizes[:, None] + reach)).any(2)  # (n, k); unlabeled ones are 0, 0
@@ -128,7 +128,7 @@ def _refuse_far_keypoints(keypoints: np.ndarray, sizes: np.ndarray, where: Calla
 
 
 def _number_table(values: Sequence[Any], width: int, content: str, where: Callable[[int], str]) -> np.ndarray:
-    """Stack rows of `width` numbers, nested or flat, into `(len(values), width)`; what is returned may be changed."""
+    """Stack rows of `width` numbers, nested or flat, into a new array `(len(values), width)`."""
     with suppress(TypeError, ValueError):  # otherwise a row is at fault, and the loop finds out which
         return np.array(values, dtype=np.float64).reshape(len(values), width)
     table = np.empty((len(values), width))
@@ -151,13 +151,13 @@ def _refuse(bad: np.ndarray | np.bool, problem: str, values: np.ndarray, where: 
 
 
 def usable_rows(columns: dict[str, Any], *, min_keypoints: int, source: str) -> np.ndarray:
-    """Rows to train and evaluate on, with the number of the others in the log.
+    """Select the rows to train and evaluate on, and log the number of the others.
 
     Left out are crowds, people with fewer than `min_keypoints` labeled keypoints, and people whose box covers no part
     of the image (a crop of it would be black).
 
     Raises:
-        ValueError: Nobody is left.
+        ValueError: No row is left.
     """
     left, top, width, height = columns["bbox"].T  # (n,) each
     inside_x = np.minimum(left + width, columns["width"]) > np.maximum(left, 0)
@@ -180,7 +180,7 @@ def usable_rows(columns: dict[str, Any], *, min_keypoints: int, source: str) -> 
 
 
 def check_files_exist(paths: Iterable[str]) -> None:
-    """Raise a ValueError that names missing files. One listing a folder, so that 100,000 files take no time."""
+    """Raise a ValueError that names missing files; lists each folder once, which is fast for 100,000 files."""
     listings: dict[str, set[str]] = {}
     missing = []
     for path in dict.fromkeys(paths):
@@ -199,7 +199,7 @@ def _shown(values: Sequence[Any]) -> str:
 
 
 def to_coco_annotations(people: Any, schema: KeypointSchema) -> dict[str, Any]:
-    """COCO ground truth for pycocotools from people in the common columns.
+    """Convert people in the common columns to COCO ground truth for pycocotools.
 
     Args:
         people: A dataset of [`read_people`] or [`read_coco`], or any sequence of such rows.

@@ -1,4 +1,4 @@
-"""Photographs of people: from a path or from stored bytes to one tensor, with errors that say which photo it was."""
+"""Decoding of photos from a path or from stored bytes to a tensor, with errors that name the photo."""
 
 import io
 import struct
@@ -24,7 +24,7 @@ class ImageReadError(ValueError):
 
 
 def read_image(image: Any, *, row: int, size: tuple[int, int]) -> Tensor:
-    """Decode one image, turned as its EXIF orientation says: so `datasets` and the image processor see it too.
+    """Decode an image and apply its EXIF orientation, as `datasets` and the image processor do.
 
     Args:
         image: What `datasets.Image(decode=False)` gives, `{"bytes": ..., "path": ...}` with one of them, or a
@@ -43,7 +43,7 @@ def read_image(image: Any, *, row: int, size: tuple[int, int]) -> Tensor:
 
 
 def read_region(image: Any, *, row: int, size: tuple[int, int], region: Sequence[int]) -> Tensor:
-    """Decode one image for a part of it; `image`, `row`, `size` and errors as [`read_image`].
+    """Decode a region of an image; `image`, `row`, `size` and errors as [`read_image`].
 
     Args:
         region: Left, top, right and bottom (exclusive) in image pixels.
@@ -67,7 +67,7 @@ def read_region(image: Any, *, row: int, size: tuple[int, int], region: Sequence
 
 
 def read_image_size(image: Any, *, row: int) -> tuple[int, int]:
-    """Width and height from the header alone; `image`, `row` and errors as [`read_image`]."""
+    """Read width and height from the header alone; `image`, `row` and errors as [`read_image`]."""
     with _opened(image, row) as opened:
         if opened.format not in _TURNED_FORMATS:
             return opened.size

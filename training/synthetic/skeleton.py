@@ -92,10 +92,10 @@ class Skeleton:
     """A posed body in the camera's frame.
 
     Attributes:
-        points: name to (3,): x, y in image pixels, z in pixels away from the camera.
-        scales: name to pixels per body height at that point.
+        points: Name to (3,): x, y in image pixels, z in pixels away from the camera.
+        scales: Name to pixels per body height at that point.
         axes: "pelvis", "chest", "head" to (3, 3); columns are the part's own left, down and back.
-        body, pose: what it was made from.
+        body, pose: Its body and pose.
     """
 
     points: dict[str, np.ndarray]

@@ -15,7 +15,7 @@ Style = Literal["studio", "street"]
 
 @dataclass(frozen=True, kw_only=True)
 class StyleSettings:
-    """What distinguishes one style from the other; shares are probabilities."""
+    """Settings of a style; shares are probabilities."""
 
     families: dict[str, float]  # pose families, and how often each is drawn
     facing: float  # share of people who are turned toward the camera

@@ -104,7 +104,7 @@ def test_an_absent_area_is_that_of_the_box(folder, coco_content):
 def test_keypoints_of_other_names_are_read_with_a_warning(folder, coco_content, caplog):
     coco_content["categories"][0]["keypoints"] = ["Nose", "Left Eye", "right-eye", *COCO.keypoints[3:-1], "toe"]
     assert len(read(folder, coco_content)) == 3
-    assert "be sure that they mean the same: toe / right_ankle." in caplog.text
+    assert "check that they mean the same: toe / right_ankle." in caplog.text
 
 
 @pytest.mark.parametrize(

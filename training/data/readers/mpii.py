@@ -1,4 +1,4 @@
-"""MPII: the official MATLAB file, and the JSON lists that the field trains and evaluates with.
+"""MPII: the official MATLAB file, and the JSON lists that are usual for training and evaluation.
 
 Both count pixels from 1 as MATLAB does; the columns count from 0. A person has a center and a scale instead of a box:
 the box is a square of 200 times the scale, lowered by 15 times the scale so that limbs are not cut off (released
@@ -28,7 +28,7 @@ _FIELDS = ("image", "center", "scale", "joints", "joints_vis")
 
 @dataclass(kw_only=True)
 class _People:
-    """People of a file, one entry a person in each list; pixels still count from 1.
+    """People of a file, one entry for each person in each list; pixels count from 1.
 
     Args:
         images: File names.
@@ -48,10 +48,9 @@ class _People:
 def read_mpii(
     annotation_file: Path, image_dir: Path, *, schema: KeypointSchema, min_keypoints: int, everyone: bool
 ) -> Dataset:
-    """MPII, 16 keypoints; sizes of photos come from their headers.
+    """Read MPII, 16 keypoints; sizes of photos come from their headers.
 
-    `person_id` is the position of the person in the file, the order in which the field's files of figures count;
-    `image_id` is the number in the photo's name.
+    `person_id` is the position of the person in the file, `image_id` the number in the photo's name.
 
     Args:
         annotation_file: `mpii_human_pose_v1_u12_1.mat`, whose people with joints are the union of training and
@@ -60,7 +59,7 @@ def read_mpii(
         image_dir: Folder of the photos.
         schema: The 16 keypoints.
         min_keypoints: People with fewer labeled keypoints are left out.
-        everyone: Leave nobody out.
+        everyone: Keep everyone.
     """
     own = annotation_file.suffix == ".mat"
     people = _from_mat(annotation_file) if own else _from_json(annotation_file)
@@ -159,7 +158,7 @@ def _head_sizes(path: Path, people: _People) -> list[float]:
 
 
 def _from_mat(path: Path) -> _People:
-    """People with joints and a position; the others are counted in the log."""
+    """Read people with joints and a position, and log the number of the others."""
     variables = load_mat(path)
     if "RELEASE" not in variables:
         raise ValueError(f"{path} is not of MPII: expected the variable RELEASE, got {sorted(variables)}.")
@@ -182,7 +181,7 @@ def _from_mat(path: Path) -> _People:
 
 
 def _get(structure: Any, name: str) -> Any:
-    """A field of a MATLAB structure; None where the structure or the field is empty or absent."""
+    """Get a field of a MATLAB structure; None where the structure or the field is empty or absent."""
     value = getattr(structure, name, None)
     return None if isinstance(value, np.ndarray) and value.size == 0 else value
 
