@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Callable, Sized
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -28,6 +29,7 @@ from .results.masked_image import assemble_pretraining
 from .results.masked_image_outputs import write_pretraining_outputs
 from .results.run_outputs import write_outputs
 from .samples.loaders import build_training_loader
+from .samples.settings import training_settings
 
 logger = logging.getLogger(__name__)
 
@@ -98,9 +100,10 @@ def assemble(recipe: Recipe, accelerator: Accelerator, output: Path) -> Trainer:
     if recipe.optimization.gradient_checkpointing:
         model.gradient_checkpointing_enable()
     optimizer = make_optimizer(model, num_layers=len(model.backbone.encoder.layer), recipe=recipe)
-    loader, sampler = build_training_loader(recipe, accelerator, config)
+    settings = training_settings(recipe, config)
+    loader, sampler = build_training_loader(recipe, accelerator, config, settings)
     evaluators = {
-        name: Evaluator.build(part, accelerator, config)
+        name: Evaluator.build(part, accelerator, config, replace(settings, padding=part.box_padding))
         for name, part in zip(recipe.part_names, recipe.parts, strict=True)
     }
     to_evaluate = sum(len(evaluator.source.people) for evaluator in evaluators.values())
@@ -114,12 +117,13 @@ def assemble(recipe: Recipe, accelerator: Accelerator, output: Path) -> Trainer:
     return Trainer(
         accelerator=accelerator,
         model=model,
-        objective=build_objective(recipe, config, teacher, accelerator.device),
+        objective=build_objective(recipe, config, settings, teacher, accelerator.device),
         optimizer=optimizer,
         loader=loader,
         sampler=sampler,
         recipe=recipe,
         config=config,
+        settings=settings,
         log=RunLog(path=output / LOG_FILE, accelerator=accelerator),
         evaluators=evaluators,
         on_evaluation=keep_best if recipe.run.keep_best else None,

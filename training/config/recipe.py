@@ -23,8 +23,6 @@ from .sections import (
 )
 from .typed import read_values
 
-DEFAULT_DARK_SIGMA = 0.8  # of a new model's processor, as of the stock one
-
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -86,12 +84,6 @@ class Recipe:
         """Factor on a box's sides that the data is cropped with: a named dataset's own, else that of COCO."""
         data = self.dataset.data
         return get_known_dataset(data if data in DATASETS else "coco").padding
-
-    @property
-    def dark_sigma(self) -> float:
-        """Blur before sub-pixel decoding of a new model, in heatmap pixels."""
-        sigma = self.evaluation.dark_sigma
-        return DEFAULT_DARK_SIGMA if sigma is None else sigma
 
     @property
     def parts(self) -> list["Recipe"]:

@@ -42,11 +42,14 @@ def read_image(image: Any, *, row: int, size: tuple[int, int]) -> Tensor:
     return read_region(image, row=row, size=size, region=(0, 0, *size))
 
 
-def read_region(image: Any, *, row: int, size: tuple[int, int], region: Sequence[int]) -> Tensor:
+def read_region(
+    image: Any, *, row: int, size: tuple[int, int], region: Sequence[int], do_rescale: bool = True
+) -> Tensor:
     """Decode a region of an image; `image`, `row`, `size` and errors as [`read_image`].
 
     Args:
         region: Left, top, right and bottom (exclusive) in image pixels.
+        do_rescale: As of `to_rgb_tensor`.
 
     Returns:
         The pixels of the region as [`read_image`] has them.
@@ -57,7 +60,7 @@ def read_region(image: Any, *, row: int, size: tuple[int, int], region: Sequence
         assert upright is not None  # it was opened by Pillow
         width, height = upright.size
         part, (x, y) = cut_to_region(upright, region)
-        pixels = to_rgb_tensor(part)
+        pixels = to_rgb_tensor(part, do_rescale=do_rescale)
     if (width, height) != tuple(size):
         raise ImageReadError(
             f"{_name(image, row)} has {width}x{height} pixels (width x height), its annotation says "

@@ -15,6 +15,7 @@ from vitpose.base.bundled import resolve_model
 from vitpose.modeling.configuration_vitpose import ViTPoseConfig
 from vitpose.modeling.loss_vitpose import sample_losses
 from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
+from vitpose.processing.processor_settings_vitpose import ProcessorSettings
 
 from ..config.recipe import Recipe
 from .objectives import PoseObjective
@@ -139,10 +140,14 @@ class DistillationObjective(PoseObjective):
 
 
 def build_objective(
-    recipe: Recipe, config: ViTPoseConfig, teacher: ViTPoseForPoseEstimation | None, device: torch.device
+    recipe: Recipe,
+    config: ViTPoseConfig,
+    settings: ProcessorSettings,
+    teacher: ViTPoseForPoseEstimation | None,
+    device: torch.device,
 ) -> PoseObjective:
     """The loss of a pose model: of the annotated keypoints, unless the recipe's teacher gives heatmaps too."""
     if teacher is None or recipe.transfer.distillation == "token":
-        return PoseObjective(recipe=recipe, config=config)
+        return PoseObjective(recipe=recipe, config=config, settings=settings)
     teacher.to(device)  # type: ignore[arg-type]  # wrapped by transformers
-    return DistillationObjective(recipe=recipe, config=config, teacher=teacher)
+    return DistillationObjective(recipe=recipe, config=config, settings=settings, teacher=teacher)

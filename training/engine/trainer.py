@@ -26,13 +26,14 @@ from torch.profiler import record_function
 from tqdm.auto import tqdm
 
 from vitpose.modeling.configuration_vitpose import ViTPoseConfig
+from vitpose.processing.processor_settings_vitpose import ProcessorSettings
 
 from ..config.recipe import Recipe
 from ..evaluation.evaluator import Evaluator, joined_metrics
 from ..evaluation.predict import share_buffers
 from ..evaluation.score import Evaluation
 from ..metrics.primary import PRIMARY_METRICS
-from ..samples.collate import crops_of
+from ..samples.collate import materialize_crops
 from ..samples.sampler import EpochSampler
 from .checkpoints import Progress, save_checkpoint
 from .objectives import Objective
@@ -101,6 +102,7 @@ class Trainer:
         sampler: The sampler below the loader.
         recipe: The choices of the run.
         config: The model's configuration.
+        settings: Of the processor that it trains with.
         log: Where figures go.
         evaluators: Evaluate the model as it is, each on a dataset.
         average: Of the weights, where the recipe asks for it; it is what is evaluated and saved.
@@ -116,6 +118,7 @@ class Trainer:
     sampler: EpochSampler
     recipe: Recipe
     config: ViTPoseConfig
+    settings: ProcessorSettings
     log: RunLog
     evaluators: dict[str, Evaluator]
     average: WeightAverage | None = None
@@ -226,7 +229,7 @@ class Trainer:
                 batch = next(batches, None)
                 if batch is None:
                     return
-                batch = crops_of(batch, self.loader.dataset.read_crops)
+                batch = materialize_crops(batch, self.loader.dataset.settings)
             yield batch
 
     def _is_step_end(self, batches_left: int) -> bool:

@@ -13,13 +13,14 @@ from torch.utils.data import DataLoader
 
 from vitpose.modeling.configuration_vitpose_mim import ViTPoseMaskedImageModelingConfig
 from vitpose.modeling.modeling_vitpose_mim import ViTPoseForMaskedImageModeling
+from vitpose.processing.processor_settings_vitpose import ProcessorSettings
 
 from ..config.recipe import Recipe
 from ..engine.compilation import compile_blocks
 from ..engine.optimizer import make_optimizer
 from ..engine.sharding import autocast_forward
 from ..engine.trainer import RunLog, Trainer
-from ..samples.collate import crops_of
+from ..samples.collate import materialize_crops
 from ..samples.loaders import build_sampler, loading
 from ..samples.mixture import MixedDataset
 from ..samples.picture import PictureDataset
@@ -68,7 +69,7 @@ class ReconstructionEvaluator:
         model.eval()
         losses = []
         for batch in self.loader:
-            batch = crops_of(batch, self.dataset.read_crops)
+            batch = materialize_crops(batch, self.dataset.settings)
             losses.append(self.accelerator.gather_for_metrics(masked_image_losses(model, batch)))
         model.train(was_training)
         return PretrainingEvaluation(metrics={"reconstruction_loss": torch.cat(losses).mean().item()})
@@ -118,6 +119,7 @@ def assemble_pretraining(recipe: Recipe, accelerator: Accelerator, output: Path)
         sampler=sampler,
         recipe=recipe,
         config=cast(Any, config),  # the trainer hands it on, to the outputs of pre-training alone
+        settings=ProcessorSettings(crop_size=config.image_size),
         log=RunLog(path=output / "log.jsonl", accelerator=accelerator),
         evaluators=cast(Any, evaluators),  # whose metrics the trainer logs as those of any other
     )
@@ -154,7 +156,7 @@ def _dataset(
     return PictureDataset(
         rows,
         crops=recipe.dataset.crops,
-        crop_size=config.image_size,
+        settings=ProcessorSettings(crop_size=config.image_size),
         num_patches=config.num_patches,
         augment=augment,
         flip_probability=recipe.augmentation.flip_probability,

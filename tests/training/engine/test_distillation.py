@@ -15,6 +15,7 @@ from vitpose.training import run
 from vitpose.training.engine.distillation import build_objective, load_teacher
 from vitpose.training.engine.model_building import build_model
 from vitpose.training.samples.loaders import build_training_loader
+from vitpose.training.samples.settings import training_settings
 from vitpose.training.session import run_recipe
 
 CPU = torch.device("cpu")
@@ -69,7 +70,7 @@ def test_the_losses_are_those_of_the_paper(make_recipe, teacher_with_token, batc
     recipe = make_recipe(distillation=distillation, teacher=teacher_with_token, drop_path_rate=0.0)
     model = load_teacher(recipe)
     student = build_model(recipe, model)
-    objective = build_objective(recipe, student.config, model, CPU)
+    objective = build_objective(recipe, student.config, training_settings(recipe, student.config), model, CPU)
     loss = objective(student, batch)
 
     student_maps, teacher_maps = student(batch["pixel_values"]).heatmaps, model(batch["pixel_values"]).heatmaps
@@ -167,7 +168,11 @@ def test_a_teacher_in_half_precision_gives_nearly_the_same_loss(make_recipe, tea
         model = load_teacher(recipe)
         assert model.dtype == getattr(torch, dtype)
         student = build_model(recipe, model)
-        losses.append(build_objective(recipe, student.config, model, CPU)(student, batch))
+        losses.append(
+            build_objective(recipe, student.config, training_settings(recipe, student.config), model, CPU)(
+                student, batch
+            )
+        )
     torch.testing.assert_close(losses[1], losses[0], rtol=0.02, atol=0)
     assert losses[1].dtype == torch.float32
 
@@ -280,8 +285,10 @@ def test_in_a_mixture_each_sample_learns_from_the_teachers_head_for_it(
     )
     teacher = load_teacher(recipe)
     student = build_model(recipe, teacher)
-    (batch,) = build_training_loader(recipe, Accelerator(), student.config)[0]
-    objective = build_objective(recipe, student.config, teacher, CPU)
+    (batch,) = build_training_loader(recipe, Accelerator(), student.config, training_settings(recipe, student.config))[
+        0
+    ]
+    objective = build_objective(recipe, student.config, training_settings(recipe, student.config), teacher, CPU)
     losses = objective(student, batch)
     for part, (theirs, count) in enumerate(((2, 17), (0, 14))):
         own = batch["part"] == part

@@ -17,6 +17,7 @@ from vitpose import (
     get_keypoint_schema,
     write_pretraining_card,
 )
+from vitpose.processing.processor_settings_vitpose import ProcessorSettings
 from vitpose.training import run
 from vitpose.training.config.checks import check_recipe
 from vitpose.training.config.parsing import parse_recipe
@@ -29,6 +30,8 @@ from vitpose.training.samples.picture import PictureDataset, one_row_an_image, r
 from vitpose.training.samples.pose import PoseDataset
 from vitpose.training.session import run_recipe
 from vitpose.training.synthetic.people import SyntheticPeople
+
+SETTINGS = ProcessorSettings(crop_size=(64, 48))
 
 
 @pytest.fixture
@@ -149,7 +152,7 @@ ROWS = [
 
 
 def pictures(**changes) -> PictureDataset:
-    fields = {"crops": "people", "crop_size": (64, 48), "num_patches": 48, "augment": True, "seed": 1}
+    fields = {"crops": "people", "settings": SETTINGS, "num_patches": 48, "augment": True, "seed": 1}
     return PictureDataset(ROWS, **{**fields, **changes})
 
 
@@ -170,8 +173,8 @@ def test_a_sample_is_a_function_of_seed_epoch_and_index() -> None:
 
 def test_without_augmentation_a_person_is_cropped_as_for_pose() -> None:
     people = [SyntheticPeople(num_people=3, seed=3)[index] for index in range(3)]
-    ours = PictureDataset(people, crops="people", crop_size=(64, 48), num_patches=48, augment=False)
-    pose = PoseDataset(people, schema=get_keypoint_schema("coco"), crop_size=(64, 48), augmentation=None)
+    ours = PictureDataset(people, crops="people", settings=SETTINGS, num_patches=48, augment=False)
+    pose = PoseDataset(people, schema=get_keypoint_schema("coco"), settings=ours.settings, augmentation=None)
     for index in range(3):
         torch.testing.assert_close(ours[index]["pixel_values"], pose[index]["pixel_values"])
     restored = ours.pictures(ours[0]["pixel_values"][None])
