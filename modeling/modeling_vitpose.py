@@ -253,7 +253,7 @@ class ViTPoseForPoseEstimation(ViTPosePreTrainedModel):
         Where vitpose is not installed, `AutoModel.from_pretrained(folder, trust_remote_code=True)` gives this class;
         and where transformers' own class computes the same, `AutoModelForPoseEstimation.from_pretrained(folder)` that.
         """
-        save_with_code(self, save_directory, model_file=__file__, auto_map=_auto_map(self.config), **kwargs)
+        save_with_code(self, save_directory, auto_map=_auto_map(self.config), **kwargs)
 
 
 class ViTPoseFromStockConfig(ViTPoseForPoseEstimation):

@@ -3,6 +3,7 @@
 Parameter names are those of transformers' VitPoseBackbone, so that state dicts pass both ways unchanged.
 """
 
+import os
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from .dataset_index_vitpose import check_dataset_index, one_per_sample
 from .encoder_vitpose import ViTPoseEmbeddings, ViTPoseEncoder, ViTPoseKnowledgeToken
 from .initialization_vitpose import initialize
 from .positions_vitpose import resize_positions, sine_cosine_positions
+from .saving_vitpose import save_with_code
 from .window_attention_vitpose import ViTPoseWindowSelfAttention
 
 logger = logging.get_logger(__name__)
@@ -144,6 +146,17 @@ class ViTPoseBackbone(BackboneMixin, ViTPosePreTrainedModel):
         table = self.embeddings.position_embeddings
         resized = resize_positions(table.detach(), from_grid=before, to_grid=self.config.grid_size)
         self.embeddings.position_embeddings = nn.Parameter(resized, requires_grad=table.requires_grad)
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
+        """Save weights, config and model code.
+
+        Where vitpose is not installed, `AutoModel.from_pretrained(folder, trust_remote_code=True)` gives this class;
+        for a repository on the Hub, `AutoBackbone` does too.
+        """
+        backbone = f"modeling_vitpose.{ViTPoseBackbone.__name__}"
+        config = f"configuration_vitpose.{ViTPoseBackboneConfig.__name__}"
+        auto_map = {"AutoConfig": config, "AutoModel": backbone, "AutoBackbone": backbone}
+        save_with_code(self, save_directory, auto_map=auto_map, **kwargs)
 
 
 def _to_map(tokens: torch.Tensor, grid_size: tuple[int, int]) -> torch.Tensor:

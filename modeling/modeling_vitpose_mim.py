@@ -187,10 +187,10 @@ class ViTPoseForMaskedImageModeling(ViTPosePreTrainedModel):
 
         Where vitpose is not installed, `AutoModel.from_pretrained(folder, trust_remote_code=True)` gives this class.
         """
-        model = f"modeling_vitpose_mim.{ViTPoseForMaskedImageModeling.__name__}"
-        config = f"configuration_vitpose_mim.{ViTPoseMaskedImageModelingConfig.__name__}"
+        model = f"modeling_vitpose.{ViTPoseForMaskedImageModeling.__name__}"
+        config = f"configuration_vitpose.{ViTPoseMaskedImageModelingConfig.__name__}"
         auto_map = {"AutoConfig": config, "AutoModel": model, "AutoModelForPreTraining": model}
-        save_with_code(self, save_directory, model_file=__file__, auto_map=auto_map, **kwargs)
+        save_with_code(self, save_directory, auto_map=auto_map, **kwargs)
 
 
 def patchify(images: torch.Tensor, patch_size: Sequence[int]) -> torch.Tensor:

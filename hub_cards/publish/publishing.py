@@ -147,7 +147,10 @@ def _saved(folder: Path, scratch: Path, repo_id: str, max_shard_size: str | None
         if not card.is_file():
             raise FileNotFoundError(f"{folder} lacks {CARD}: publish the folder of the pre-training run, which has it.")
     else:
-        files |= add_pipeline(folder, scratch / "saved") | endpoint_files(folder)
+        added = add_pipeline(folder, scratch / "saved")
+        own_code = {name for name in files if name.endswith(".py") and added}  # perhaps of an earlier vitpose
+        files = {name: source for name, source in files.items() if name not in own_code} | added
+        files |= endpoint_files(folder)
     if not card.is_file():
         config = ViTPoseConfig.from_pretrained(folder)
         card = write_model_card(scratch / repo_id.split("/")[1], model_config=config, picture=None)

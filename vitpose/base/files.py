@@ -31,9 +31,9 @@ def read_json(path: str | os.PathLike[str], *, object_hook: Callable[[dict[str, 
 
 @contextmanager
 def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Write a file in full or not at all: yields a partial path that is renamed to `path` when the block succeeds.
+    """Path to write to instead of `path`, with the same suffix; it takes the place of `path` when the block ends well.
 
-    Parent folders are created. When the block raises, the partial file is removed and an older file at `path` stays.
+    Folders are made as needed. When the block raises, what it wrote is removed and an older file at `path` stays.
     """
     final = Path(path)
     final.parent.mkdir(parents=True, exist_ok=True)
@@ -47,10 +47,10 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Write a folder in full or not at all: yields a partial folder that is renamed when the block succeeds.
+    """Folder to write into instead of `path`; it becomes `path` when the block ends well, and vanishes when it raises.
 
     Raises:
-        FileExistsError: `path` exists already, and is not an empty folder.
+        FileExistsError: There is something at `path` already.
     """
     final = Path(path)
     if final.exists() and (not final.is_dir() or any(final.iterdir())):

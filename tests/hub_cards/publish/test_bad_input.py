@@ -68,7 +68,7 @@ BAD_FOLDERS = [
     ("a config that is none", write("config.json", "{"), ValueError, "config.json is not JSON"),
     ("no processor", lose("preprocessor_config.json"), ABSENT, "ViTPoseImageProcessor.save_pretrained"),
     ("no config", lose("config.json"), ABSENT, "lacks config.json"),
-    ("code that is not there", lose("loss_vitpose.py"), ABSENT, "lacks loss_vitpose.py"),
+    ("code that is not there", lose("configuration_vitpose.py"), ABSENT, "lacks configuration_vitpose.py"),
     ("a card whose picture is gone", write("README.md", "![x](a.png)"), ABSENT, "shows a.png"),
     ("a card that reaches out of the folder", write("README.md", "![x](../a.png)"), ABSENT, "shows ../a.png"),
     ("a licence that is no word", card_entry("license", "[mit]"), ValueError, "license: expected a word"),

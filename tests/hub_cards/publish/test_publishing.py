@@ -71,7 +71,7 @@ def pretrained(tmp_path) -> Path:
 def test_a_pretrained_backbone_is_published_with_its_own_code_and_no_pipeline(hub, pretrained):
     publish(pretrained, REPO)
     files = hub.paths(REPO)
-    assert {"model.safetensors", "modeling_vitpose_mim.py", "reconstructions.png"} <= files
+    assert {"model.safetensors", "modeling_vitpose.py", "reconstructions.png"} <= files
     assert not {"handler.py", "keypoint_detection_pipeline.py"} & files
     assert f'checkpoint = "{REPO}"' in hub.card(REPO)
     assert type(ViTPoseForMaskedImageModeling.from_pretrained(REPO)) is ViTPoseForMaskedImageModeling
@@ -232,6 +232,16 @@ def test_a_model_of_transformers_own_gets_the_code_that_it_lacks(hub, checkpoint
     assert {"modeling_vitpose.py", "keypoint_detection_pipeline.py", "config.json"} <= hub.paths(REPO)
     config = json.loads(hub.head(REPO).files["config.json"])
     assert {"auto_map", "custom_pipelines"} <= config.keys() and config["model_type"] == "vitpose"
+
+
+def test_few_files_of_code_are_published_and_none_of_an_earlier_vitpose(hub, checkpoint):
+    (checkpoint / "attention_vitpose.py").touch()
+    (checkpoint / "modeling_vitpose.py").write_text("from .attention_vitpose import nothing\n")
+    publish(checkpoint, REPO)
+    code = {name for name in hub.paths(REPO) if name.endswith(".py")}
+    bundle = {"configuration_vitpose.py", "modeling_vitpose.py", "image_processing_vitpose.py"}
+    assert code == {*bundle, "keypoint_detection_pipeline.py", "handler.py"}
+    assert b"attention_vitpose import nothing" not in hub.head(REPO).files["modeling_vitpose.py"]
 
 
 def test_transformers_push_to_hub_and_then_ours(hub, checkpoint):
