@@ -34,7 +34,7 @@ def main() -> None:
         chosen.folder / "people", train=max(chosen.people, chosen.token_people), val=200, careless=chosen.careless
     )
     shared = {"data": "people", "data_dir": str(people), "num_workers": 0, "eval_every": 0}
-    token = Recipe(
+    token = Recipe.from_fields(
         task="knowledge_token",
         train_people=chosen.token_people,
         augment=False,
@@ -42,7 +42,7 @@ def main() -> None:
         output_dir=str(chosen.folder / "token"),
         **shared,
     )
-    figures = {"teacher": evaluate_model(TINY_CHECKPOINT, Recipe(**shared)).metrics}
+    figures = {"teacher": evaluate_model(TINY_CHECKPOINT, Recipe.from_fields(**shared)).metrics}
     if {"token", "both"} & set(chosen.kinds):
         figures["teacher with its token"] = trained(token)
     for name, measured in figures.items():
@@ -51,7 +51,7 @@ def main() -> None:
     teachers = {"none": None, "output": "tiny", "token": token.output_dir, "both": token.output_dir}
     runs: dict[str, list[dict[str, float]]] = {kind: [] for kind in chosen.kinds}
     for seed, kind in itertools.product(chosen.seeds, chosen.kinds):
-        recipe = Recipe(
+        recipe = Recipe.from_fields(
             train_people=chosen.people,
             epochs=chosen.epochs,
             batch_size=8,

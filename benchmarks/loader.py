@@ -23,8 +23,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from vitpose import get_keypoint_schema
 from vitpose.base.machine import usable_cores
+from vitpose.processing.processor_settings_vitpose import ProcessorSettings
 from vitpose.training.samples.augmentation import Augmentation
-from vitpose.training.samples.collate import RegionCollator
+from vitpose.training.samples.collate import CropCollator
 from vitpose.training.samples.pose import PoseDataset
 from vitpose.training.samples.sampler import EpochSampler
 
@@ -94,11 +95,11 @@ def main() -> None:
         rows = write_photos(Path(folder), given.images)
         size = sum(Path(row["image"]["path"]).stat().st_size for row in rows) / len(rows) / 1000
         schema = get_keypoint_schema("coco")
-        people = PoseDataset(rows, schema=schema, crop_size=(256, 192), augmentation=AUGMENTATION, cut=False)
+        people = PoseDataset(rows, schema=schema, settings=ProcessorSettings(), augmentation=AUGMENTATION, cut=False)
         kinds = {
             "floor": (Decoding(rows), None),
-            "gpu": (people, RegionCollator(reader=people.read_crops, on_device=True)),
-            "cpu": (people, RegionCollator(reader=people.read_crops, on_device=False)),
+            "gpu": (people, CropCollator(reader=people.read_crops, on_device=True)),
+            "cpu": (people, CropCollator(reader=people.read_crops, on_device=False)),
         }
         loaders = {
             (kind, workers): make_loader(dataset, workers, given.batch_size, collate)

@@ -19,7 +19,7 @@ from vitpose.training.config.recipe import Recipe
 
 def pretrain(chosen: argparse.Namespace, shared: dict[str, Any]) -> Recipe:
     """Pre-train the backbone, print how its loss fell, and return the recipe of that run."""
-    recipe = Recipe(
+    recipe = Recipe.from_fields(
         task="masked_image_modeling",
         train_people=chosen.pretraining_people,
         epochs=chosen.pretraining_epochs,
@@ -45,7 +45,7 @@ def tune(
 ) -> dict[str, float]:
     """The figures of a pose run."""
     start = "random" if init_from == "none" else "pretrained"
-    recipe = Recipe(
+    recipe = Recipe.from_fields(
         init_from=init_from,
         train_people=chosen.people,
         epochs=chosen.epochs,
@@ -74,7 +74,7 @@ def main() -> None:
 
     people = write_people(chosen.folder / "people", train=chosen.pretraining_people, val=200)
     shared = {"num_hidden_layers": chosen.blocks, "data": "people", "data_dir": str(people), "num_workers": 0}
-    starts = {"random weights": "none", "pre-trained": pretrain(chosen, shared).output_dir}
+    starts = {"random weights": "none", "pre-trained": pretrain(chosen, shared).run.output_dir}
     first, *others = chosen.seeds
     rows = {}
     for name, init_from in starts.items():

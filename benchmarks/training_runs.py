@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 
 from vitpose import get_keypoint_schema
 from vitpose.base.files import whole_file
+from vitpose.training.config.checks import check_recipe
 from vitpose.training.config.recipe import Recipe
 from vitpose.training.data.columns import PEOPLE_FEATURES
 from vitpose.training.samples.sources import EVALUATION_SEED
@@ -69,9 +70,9 @@ def annotate_carelessly(people: list[dict[str, Any]]) -> None:
 
 def trained(recipe: Recipe) -> dict[str, float]:
     """The figures of a run, which is done if its folder does not hold them yet."""
-    metrics = Path(recipe.output_dir, "metrics.json")
+    metrics = Path(recipe.run.output_dir, "metrics.json")
     if not metrics.exists():
-        recipe.validate()
+        check_recipe(recipe)
         run_recipe(recipe)
         AcceleratorState._reset_state()
         PartialState._reset_state()
@@ -80,7 +81,7 @@ def trained(recipe: Recipe) -> dict[str, float]:
 
 def training_losses(recipe: Recipe) -> list[tuple[int, float]]:
     """Step and loss of every line of a run's log."""
-    lines = Path(recipe.output_dir, "log.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = Path(recipe.run.output_dir, "log.jsonl").read_text(encoding="utf-8").splitlines()
     return [(line["step"], line["loss"]) for line in map(json.loads, lines) if "loss" in line]
 
 

@@ -44,8 +44,9 @@ import vitpose
 from vitpose.cli.main import main as command_line
 from vitpose.training.config.recipe import Recipe
 from vitpose.training.engine.objectives import PoseObjective
-from vitpose.training.samples.collate import crops_of
+from vitpose.training.samples.collate import materialize_crops
 from vitpose.training.samples.loaders import build_training_loader
+from vitpose.training.samples.settings import training_settings
 from vitpose.video.files import VideoWriter
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -134,10 +135,13 @@ def walks(folder: Path) -> dict[str, Callable[[], object]]:
     recipe = replace(Recipe(), **chosen, batch_size=1, num_workers=0)
     accelerator = Accelerator(cpu=True)
 
+    config = pipe.model.config
+    settings = training_settings(recipe, config)
+
     def walk_annotation() -> torch.Tensor:
-        loader, _ = build_training_loader(recipe, accelerator, pipe.model.config)
-        batch = crops_of(next(iter(loader)), loader.dataset.read_crops)
-        return PoseObjective(recipe=recipe, config=pipe.model.config)(pipe.model, batch)
+        loader, _ = build_training_loader(recipe, accelerator, config, settings)
+        batch = materialize_crops(next(iter(loader)), settings)
+        return PoseObjective(recipe=recipe, config=config, settings=settings)(pipe.model, batch)
 
     predict = ["predict", str(folder / "clip.mp4"), "--boxes", str(folder / "boxes.json"), "--smooth"]
     return {

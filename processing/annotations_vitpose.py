@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vitpose.base.errors import PlacedError
+
 # One entry an image; lists, arrays and tensors all serve.
 Boxes: TypeAlias = Sequence[Any] | np.ndarray | Tensor
 Keypoints: TypeAlias = Sequence[Any] | np.ndarray | Tensor
@@ -19,14 +21,46 @@ def parse_boxes(boxes: Boxes, *, num_images: int | None = None) -> list[Tensor]:
     """One float64 tensor `(num_people, 4)` an image; `num_people` may be 0.
 
     Args:
-        boxes: for each image a list of boxes ``[x, y, width, height]``.
-        num_images: how many images there are, where that is known.
+        boxes: For each image a list of boxes ``[x, y, width, height]``.
+        num_images: How many images there are, where that is known.
     """
     _check_outer(boxes, "boxes", num_images)
-    tables = [_table(entry, f"boxes[{index}]", width=4) for index, entry in enumerate(boxes)]
-    for index, table in enumerate(tables):
-        _check_boxes(table, index)
-    return tables
+    return [parse_image_boxes(entry, index) for index, entry in enumerate(boxes)]
+
+
+def parse_image_boxes(boxes: Any, image_index: int = 0) -> Tensor:
+    """The boxes of one image, float64 `(num_people, 4)`, from a list of ``[x, y, width, height]``.
+
+    Raises:
+        ValueError: They are no such list; the message calls the list `boxes[image_index]`.
+    """
+    place = ("boxes", image_index)
+    table = _numbers(boxes, place)
+    if table.numel() == 0 and table.ndim <= 2:
+        return table.new_zeros((0, 4))
+    if table.ndim == 1:
+        raise PlacedError(
+            f"must be a list of boxes [x, y, width, height], got a single row of {len(table)} numbers: "
+            f"boxes are nested as images -> people -> 4 numbers, so wrap it once more.",
+            place,
+            " ",
+        )
+    if table.ndim != 2 or table.shape[1] != 4:
+        raise PlacedError(
+            f"must be rows of 4 numbers [x, y, width, height], got shape {tuple(table.shape)}: leave scores and labels "
+            f"out.",
+            place,
+            " ",
+        )
+    bad = (~table.isfinite()).any(-1) | (table[:, 2:] <= 0).any(-1)  # (n,)
+    if bad.any():
+        person = int(bad.nonzero()[0])
+        raise PlacedError(
+            f"must be finite [x, y, width, height] with width and height above 0, got {table[person].tolist()}.",
+            (*place, person),
+            " ",
+        )
+    return table
 
 
 def _check_outer(values: Any, name: str, num_images: int | None) -> None:
@@ -39,50 +73,22 @@ def _check_outer(values: Any, name: str, num_images: int | None) -> None:
         )
 
 
-def _table(entry: Any, name: str, *, width: int) -> Tensor:
-    """A float64 tensor `(rows, width)` from nested lists, an array or a tensor; an empty list has no rows."""
-    table = _numbers(entry, name)
-    if table.numel() == 0 and table.ndim <= 2:
-        return table.new_zeros((0, width))
-    if table.ndim == 1:
-        raise ValueError(
-            f"{name} must be a list of boxes [x, y, width, height], got a single row of {len(table)} numbers: "
-            f"boxes are nested as images -> people -> 4 numbers, so wrap it once more."
-        )
-    if table.ndim != 2 or table.shape[1] != width:
-        raise ValueError(
-            f"{name} must be rows of {width} numbers [x, y, width, height], got shape {tuple(table.shape)}: "
-            f"leave scores and labels out."
-        )
-    return table
-
-
-def _numbers(entry: Any, name: str) -> Tensor:
+def _numbers(entry: Any, place: tuple[str, int]) -> Tensor:
     try:
         if isinstance(entry, Tensor):
             return entry.detach().to("cpu", torch.float64)
         return torch.from_numpy(np.array(entry, dtype=np.float64))
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must hold rows of numbers of equal length: {error}") from error
-
-
-def _check_boxes(table: Tensor, image_index: int) -> None:
-    bad = (~table.isfinite()).any(-1) | (table[:, 2:] <= 0).any(-1)  # (n,)
-    if bad.any():
-        person = int(bad.nonzero()[0])
-        raise ValueError(
-            f"boxes[{image_index}][{person}] must be finite [x, y, width, height] with width and height above 0, "
-            f"got {table[person].tolist()}."
-        )
+        raise PlacedError(f"must hold rows of numbers of equal length: {error}", place, " ") from error
 
 
 def check_boxes_meet_image(table: Tensor, image_index: int, *, image_size: tuple[int, int], matrices: Tensor) -> None:
     """Reject boxes whose crop would show nothing of the image.
 
     Args:
-        table: boxes `(num_people, 4)` in image pixels.
-        image_index: the image's place in the batch, for the message.
-        image_size: height and width of the image.
+        table: Boxes `(num_people, 4)` in image pixels.
+        image_index: The image's place in the batch, for the message.
+        image_size: Height and width of the image.
         matrices: `(num_people, 2, 3)` from crop to image pixels.
     """
     limits = table.new_tensor([image_size[1], image_size[0]])
@@ -99,9 +105,11 @@ def check_boxes_meet_image(table: Tensor, image_index: int, *, image_size: tuple
 
 def _raise_box(table: Tensor, bad: Tensor, image_index: int, image_size: tuple[int, int], reason: str) -> None:
     person = int(bad.nonzero()[0])
-    raise ValueError(
-        f"boxes[{image_index}][{person}] = {table[person].tolist()} {reason} (height {image_size[0]}, width "
-        f"{image_size[1]}): boxes are [x, y, width, height] in image pixels."
+    raise PlacedError(
+        f"= {table[person].tolist()} {reason} (height {image_size[0]}, width {image_size[1]}): boxes are "
+        f"[x, y, width, height] in image pixels.",
+        ("boxes", image_index, person),
+        " ",
     )
 
 
@@ -109,11 +117,11 @@ def parse_keypoints(keypoints: Keypoints, *, boxes: list[Tensor]) -> list[Tensor
     """One float64 tensor `(num_people, num_keypoints, 3)` an image: x and y in image pixels, COCO's visibility.
 
     Args:
-        keypoints: images -> people -> keypoints -> ``[x, y, visibility]``.
-        boxes: the boxes of the same people, from [`parse_boxes`].
+        keypoints: Images -> people -> keypoints -> ``[x, y, visibility]``.
+        boxes: The boxes of the same people, from [`parse_boxes`].
     """
     _check_outer(keypoints, "keypoints", len(boxes))
-    tables = [_numbers(entry, f"keypoints[{index}]") for index, entry in enumerate(keypoints)]
+    tables = [_numbers(entry, ("keypoints", index)) for index, entry in enumerate(keypoints)]
     counts = {table.shape[1] for table in tables if table.ndim == 3}
     if len(counts) > 1:
         raise ValueError(f"keypoints must have one count for all people of a batch, got {sorted(counts)}.")

@@ -3,22 +3,16 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
 from transformers import Pipeline, pipeline
 
+from .people_vitpose import Detections
+
 logger = logging.getLogger(__name__)
-
-
-class Detections(TypedDict):
-    """`boxes` `(n, 4)` float64 as x, y, width, height in image pixels, `box_scores` `(n,)`, and n `labels`."""
-
-    boxes: Tensor
-    box_scores: Tensor
-    labels: list[str]
 
 
 def as_detector(detector: Any, *, device: torch.device | None = None) -> Pipeline:
@@ -41,11 +35,11 @@ def detect(
     """Run a detector on one image and keep what it calls by one of the labels.
 
     Args:
-        detector: an object-detection pipeline.
+        detector: An object-detection pipeline.
         pixels: `(3, height, width)` RGB in 0..255, or without do_rescale floats in 0..1.
-        threshold: least score.
-        labels: names of the detector's classes.
-        do_rescale: as of the pose model's processor.
+        threshold: Least score.
+        labels: Names of the detector's classes.
+        do_rescale: As of the pose model's processor.
 
     Raises:
         TypeError: the labels are a single string.
@@ -68,11 +62,11 @@ def detect(
     corners, classes = found["boxes"].cpu().double(), found["labels"].tolist()  # (n, 4) left, top, right, bottom
     kept = torch.tensor([number in wanted for number in classes], dtype=torch.bool)
     kept &= _visible(corners, kept, height=pixels.shape[1], width=pixels.shape[2])
-    return {
-        "boxes": torch.cat([corners[kept, :2], corners[kept, 2:] - corners[kept, :2]], dim=1),
-        "box_scores": found["scores"].cpu()[kept],
-        "labels": [known[number] for number, own in zip(classes, kept.tolist(), strict=True) if own],
-    }
+    return Detections(
+        boxes_xywh=torch.cat([corners[kept, :2], corners[kept, 2:] - corners[kept, :2]], dim=1),
+        scores=found["scores"].cpu()[kept],
+        labels=tuple(known[number] for number, own in zip(classes, kept.tolist(), strict=True) if own),
+    )
 
 
 def _to_photo(pixels: Tensor, do_rescale: bool) -> Image.Image:

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 
 from .images_vitpose import to_rgb_photo
+from .people_vitpose import CONFIDENCE_THRESHOLD, People
 
 Side = Literal["left", "right", "centre"]
 Colour = tuple[int, int, int]
@@ -29,16 +29,16 @@ CORE_COLOUR: Colour = (255, 255, 255)
 BOX_COLOUR: Colour = (245, 245, 245)
 SHEET_COLOUR: Colour = (250, 250, 248)
 MAX_LAYER_PIXELS = 16_000_000  # bounds the memory of an enlarged layer to 64 MB
-SURE_SCORE = 0.7  # drawn without transparency from here on
+OPAQUE_SCORE = 0.7  # drawn without transparency from here on
 HUB_EDGES = 5  # so many bones that leave one joint, as those of a palm, are drawn thinner: they would merge
 
 
 def draw_poses(
     image: Image.Image,
-    people: Sequence[Mapping[str, Any]],
-    schema: KeypointSchema,
+    people: People | Sequence[Mapping[str, Any]],
+    schema: KeypointSchema | None = None,
     *,
-    min_score: float = 0.2,
+    min_score: float = CONFIDENCE_THRESHOLD,
     boxes: bool = False,
 ) -> Image.Image:
     """Draw the skeletons of people over a photo; the photo itself stays unchanged.
@@ -47,30 +47,44 @@ def draw_poses(
     green. Strokes grow with the person and fade with the score.
 
     Args:
-        image: photo in any mode; turned upright where its EXIF data says so, as the keypoints are.
-        people: what the pipeline `keypoint-detection` found in the photo; or dicts with `keypoints` `(K, 2)` x, y in
-            image pixels (0, 0 is the centre of the first pixel), `scores` `(K,)` and, where boxes are drawn, `bbox`
-            `(4,)` as x1, y1, x2, y2; tensors or arrays.
-        schema: names and edges of the K keypoints.
-        min_score: keypoints below it, and their edges, are not drawn.
-        boxes: draw each person's `bbox` as well.
+        image: Photo in any mode; turned upright where its EXIF data says so, as the keypoints are.
+        people: What was found in the photo: [`People`], what the pipeline `keypoint-detection` returns, or the dicts of
+            `post_process_pose_estimation`.
+        schema: Names and edges of the K keypoints, for dicts, which do not have them.
+        min_score: Keypoints below it, and their edges, are not drawn; nor are those that score 0.
+        boxes: Draw each person's box as well.
 
     Returns:
         A new RGB image of the same size, upright.
+
+    Raises:
+        ValueError: The people do not have the schema's keypoints, or something to be drawn is not finite.
     """
     if not isinstance(image, Image.Image):
         raise TypeError(f"image must be a PIL image, got {type(image).__name__}; use PIL.Image.fromarray for arrays.")
     canvas = to_rgb_photo(image)  # a copy
     diagonal = math.hypot(*canvas.size)
-    for number, person in enumerate(people):
-        if "box" in person:
-            person = _from_pipeline(person, schema, number)
-        points, scores = _checked_person(person, schema, number, min_score)
+    drawn = people if isinstance(people, People) else _as_people(people, schema)
+    keypoints, scores = drawn.keypoints_xy.double().numpy(), drawn.scores.double().numpy()
+    for number, (points, values, corners) in enumerate(zip(keypoints, scores, drawn.boxes_xyxy.tolist(), strict=True)):
+        shown = (values >= min_score) & (values > 0)  # (K,)
+        if np.isnan(values).any() or not np.isfinite(points[shown]).all():
+            raise ValueError(f"person {number}: scores and the keypoints to draw must be finite, got NaN or infinite.")
         if boxes:
-            _draw(canvas, _box_strokes(_checked_box(person, number), diagonal))
-        if (scores >= min_score).any():
-            _draw(canvas, _skeleton_strokes(points, scores, schema, min_score=min_score, diagonal=diagonal))
+            _draw(canvas, _box_strokes(np.array(corners), diagonal))
+        if shown.any():
+            strokes = _skeleton_strokes(points, values, shown, drawn.schema, min_score=min_score, diagonal=diagonal)
+            _draw(canvas, strokes)
     return canvas
+
+
+def _as_people(people: Sequence[Mapping[str, Any]], schema: KeypointSchema | None) -> People:
+    """People from dicts of the pipeline or of post-processing."""
+    if schema is None:
+        raise TypeError("draw_poses needs the schema of people that are given as dicts: pass the pipeline's `schema`.")
+    if not people or "box" in people[0]:
+        return People.from_dicts(people, schema)
+    return People.from_tensors(people, schema)
 
 
 def contact_sheet(
@@ -192,10 +206,15 @@ def _box_strokes(box_xyxy: np.ndarray, diagonal: float) -> list[_Stroke]:
 
 
 def _skeleton_strokes(
-    points: np.ndarray, scores: np.ndarray, schema: KeypointSchema, *, min_score: float, diagonal: float
+    points: np.ndarray,
+    scores: np.ndarray,
+    shown: np.ndarray,
+    schema: KeypointSchema,
+    *,
+    min_score: float,
+    diagonal: float,
 ) -> list[_Stroke]:
     """Limbs, then joints: discs a little wider than their widest limb, small dots where there is none."""
-    shown = scores >= min_score  # (K,)
     extent = float(np.linalg.norm(np.ptp(points[shown], axis=0)))
     thickness = float(np.clip(0.018 * extent, 1.2, 0.012 * diagonal + 1.2))
     sides = [keypoint_side(name) for name in schema.keypoints]
@@ -241,54 +260,12 @@ def _limb_radius(start: np.ndarray, end: np.ndarray, thickness: float) -> float:
 
 
 def _opacity(scores: np.ndarray, min_score: float) -> np.ndarray:
-    """Alpha `(K,)` from a third at `min_score` to full at `SURE_SCORE`."""
-    sureness = np.clip((scores - min_score) / max(SURE_SCORE - min_score, 1e-6), 0, 1)
-    return np.round(85 + 170 * sureness)
+    """Alpha `(K,)` from a third at `min_score` to full at `OPAQUE_SCORE`."""
+    share = np.clip((scores - min_score) / max(OPAQUE_SCORE - min_score, 1e-6), 0, 1)
+    return np.round(85 + 170 * share)
 
 
 def _fitted(image: Image.Image, tile: tuple[int, int]) -> Image.Image:
     scale = min(tile[0] / image.height, tile[1] / image.width)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     return to_rgb_photo(image).resize(size, Image.Resampling.LANCZOS)
-
-
-def _from_pipeline(person: Mapping[str, Any], schema: KeypointSchema, number: int) -> dict[str, np.ndarray]:
-    """A person of the pipeline as arrays; keypoints that it left out score minus infinity."""
-    points, scores = np.zeros((schema.num_keypoints, 2)), np.full(schema.num_keypoints, -math.inf)
-    for keypoint in person["keypoints"]:
-        if keypoint["label"] not in schema.keypoints:
-            raise ValueError(
-                f"person {number}: schema {schema.name!r} has no keypoint {keypoint['label']!r}: pass the pipeline's "
-                f"own, `pipe.schema`."
-            )
-        index = schema.keypoints.index(keypoint["label"])
-        points[index], scores[index] = (keypoint["x"], keypoint["y"]), keypoint["score"]
-    bbox = np.array([person["box"][name] for name in ("xmin", "ymin", "xmax", "ymax")])
-    return {"keypoints": points, "scores": scores, "bbox": bbox}
-
-
-def _checked_person(
-    person: Mapping[str, Any], schema: KeypointSchema, number: int, min_score: float
-) -> tuple[np.ndarray, np.ndarray]:
-    points, scores = to_array(person["keypoints"]), to_array(person["scores"])
-    count = schema.num_keypoints
-    if points.shape != (count, 2) or scores.shape != (count,):
-        raise ValueError(
-            f"person {number}: schema {schema.name!r} needs keypoints ({count}, 2) and scores ({count},), "
-            f"got {points.shape} and {scores.shape}."
-        )
-    if np.isnan(scores).any() or not np.isfinite(points[scores >= min_score]).all():
-        raise ValueError(f"person {number}: scores and the keypoints to draw must be finite, got NaN or infinite.")
-    return points, scores
-
-
-def _checked_box(person: Mapping[str, Any], number: int) -> np.ndarray:
-    box = to_array(person["bbox"]) if "bbox" in person else np.empty(0)
-    if box.shape != (4,) or not np.isfinite(box).all():
-        raise ValueError(f"person {number}: boxes=True needs a finite `bbox` of x1, y1, x2, y2, got {box.tolist()}.")
-    return box
-
-
-def to_array(values: Any) -> np.ndarray:
-    """Float64 copy on the host of an array, a list, or a tensor on any device."""
-    return np.asarray(values.detach().cpu() if isinstance(values, torch.Tensor) else values, dtype=np.float64)

@@ -1,6 +1,6 @@
 """Boxes, crop matrices and crop sampling with unbiased data processing (UDP), batched over people.
 
-Frames: *image* pixels (the photo) and *crop* pixels (the network's input); pixel centres lie on whole numbers in both.
+Frames: *image* pixels (the photo) and *crop* pixels (the network's input); pixel centers lie on whole numbers in both.
 UDP measures lengths in pixel *steps*: a crop of ``w`` pixels spans ``w - 1`` steps, so crop pixel ``k`` samples
 ``box_left + k * box_width / (w - 1)`` (ViTPose paper; released configs). Every function works on any device, in float32
 or float64.
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 # A sample outside by this share of the image's longer side (1 / 1000 pixel of 2000) is inside up to float32's rounding:
 # it must not blank a row of the crop.
 _BORDER_TOLERANCE = 5e-7
-# Normalised coordinate that lies outside an image of any size, so that all four bilinear neighbours are zero.
+# Normalized coordinate that lies outside an image of any size, so that all four bilinear neighbors are zero.
 _FAR_OUTSIDE = 4.0
 
 
@@ -31,7 +31,7 @@ def box_to_center_and_size(
         padding: factor on both sides after the aspect ratio is right, a number or `(num_people, 1)`.
 
     Returns:
-        Centres `(num_people, 2)` as x, y and side lengths `(num_people, 2)` as width, height, in image pixels.
+        Centers `(num_people, 2)` as x, y and side lengths `(num_people, 2)` as width, height, in image pixels.
     """
     height, width = crop_size
     aspect = width / height
@@ -71,7 +71,7 @@ def crop_to_image_matrices(
     less = 1 if use_udp else 0
     unit = centers.new_tensor([width - less, height - less])  # (2,)
     scale = sizes / unit  # (n, 2) image pixels per crop pixel
-    middle = (unit / 2).expand(len(centers), -1)  # (n, 2) the crop pixel that shows the box's centre
+    middle = (unit / 2).expand(len(centers), -1)  # (n, 2) the crop pixel that shows the box's center
     if flips is not None:
         scale = torch.stack([torch.where(flips, -scale[:, 0], scale[:, 0]), scale[:, 1]], dim=-1)
         middle = torch.stack([torch.where(flips, width - 1 - middle[:, 0], middle[:, 0]), middle[:, 1]], dim=-1)
@@ -102,6 +102,21 @@ def transform_points(points: Tensor, matrices: Tensor) -> Tensor:
     """Apply affine maps `(num_people, 2, 3)` to points `(num_people, num_points, 2)`."""
     linear, offset = matrices[:, :, :2], matrices[:, :, 2]
     return (points[:, :, None, :] * linear[:, None]).sum(-1) + offset[:, None]  # exact even where matmul is not float32
+
+
+def heatmap_to_crop(crop_size: tuple[int, int], heatmap_size: tuple[int, int], *, use_udp: bool) -> Tensor:
+    """Crop pixels per heatmap pixel along x and y, `(2,)` float64; with UDP both span the same steps.
+
+    Args:
+        crop_size: Height and width of the crops in pixels.
+        heatmap_size: Height and width of the heatmaps in pixels.
+        use_udp: False for the older scheme, in which both span the same area.
+    """
+    if min(heatmap_size) < 2:
+        raise ValueError(f"heatmaps must be at least 2 pixels high and wide for UDP, got {heatmap_size}.")
+    less = 1 if use_udp else 0
+    sides = zip(crop_size[::-1], heatmap_size[::-1], strict=True)
+    return torch.tensor([(crop - less) / (heatmap - less) for crop, heatmap in sides], dtype=torch.float64)
 
 
 def sample_crops(
@@ -246,3 +261,45 @@ def _sampling_grid(
             torch.threshold_(places.neg_(), -limits[axis], _FAR_OUTSIDE).neg_()
         grid[..., axis] = places
     return grid
+
+
+def sample_ragged(pixels: Tensor, sizes: Tensor, matrices: Tensor, *, crop_size: tuple[int, int]) -> Tensor:
+    """As [`sample_crops`], from an image for each crop, all of them in one go, for devices where a call has its price.
+
+    Args:
+        pixels: `(num_pixels, 3)`, those of all images behind each other, row by row, of any type.
+        sizes: `(num_people, 2)`, heights and widths of the images in pixels.
+        matrices: `(num_people, 2, 3)` from crop to image pixels, float32.
+        crop_size: Height and width of the crops in pixels.
+
+    Returns:
+        float32 `(num_people, 3, height, width)`, unrounded; 0 outside the image.
+    """
+    height, width = crop_size
+    columns = torch.arange(width, device=pixels.device)  # (w,)
+    rows = torch.arange(height, device=pixels.device)[:, None]  # (h, 1)
+    heights, widths = sizes[:, :, None, None].unbind(1)  # (n, 1, 1)
+    starts = (heights * widths).cumsum(0) - heights * widths  # (n, 1, 1) of each region in the pixels
+
+    tolerance = _BORDER_TOLERANCE * sizes.amax(-1)[:, None, None]  # (n, 1, 1) pixels
+
+    def neighbors(axis: int, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Along x or y, (n, h, w) each: the pixels before and behind, the way from the first, if inside."""
+        by_column, by_row, start = matrices[:, axis, :, None, None].unbind(1)  # (n, 1, 1)
+        places = by_column * columns + by_row * rows + start
+        last = lengths - 1
+        inside = (places >= -tolerance) & (places <= last + tolerance)
+        places = places.clamp(min=0).minimum(last)
+        before = places.long()
+        return before, (before + 1).minimum(last), places - before, inside
+
+    left, right, across, inside_x = neighbors(0, widths)
+    top, bottom, down, inside_y = neighbors(1, heights)
+
+    def row_of(y: Tensor) -> Tensor:
+        """(n, h, w, 3) between left and right."""
+        first = starts + y * widths
+        return torch.lerp(pixels[first + left].float(), pixels[first + right].float(), across[..., None])
+
+    crops = torch.lerp(row_of(top), row_of(bottom), down[..., None])
+    return (crops * (inside_x & inside_y)[..., None]).permute(0, 3, 1, 2).contiguous()

@@ -6,19 +6,19 @@ scheme by ``heatmap = crop * heatmap_size / crop_size``.
 """
 
 import math
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .geometry_vitpose import heatmap_to_crop
+
 _SUPPORT_SIGMAS = 3  # a target is zero further than this from its rounded centre (released configs)
 _LOG_RANGE = (0.001, 50.0)  # the blurred map is clipped to this before its logarithm is taken (released configs)
 _MAX_STEP_PX = 1.0  # a Newton step is believed this far: its derivatives see one heatmap pixel to each side
-_QUARTER_PX = 0.25  # the older decoding moves this far towards the higher neighbour (SimpleBaseline, HRNet)
+_QUARTER_PX = 0.25  # the older decoding moves this far towards the higher neighbor (SimpleBaseline, HRNet)
 
 
 def encode_heatmaps(
@@ -45,10 +45,8 @@ def encode_heatmaps(
         weight is 1 where the keypoint is labelled and its support meets the map, else 0; its map is then all zero.
     """
     height, width = heatmap_size
-    less = 1 if use_udp else 0
-    units_crop = keypoints_crop.new_tensor([crop_size[1] - less, crop_size[0] - less])
-    units_heatmap = keypoints_crop.new_tensor([width - less, height - less])
-    centers = keypoints_crop * (units_heatmap / units_crop)  # (n, k, 2) heatmap pixels
+    scale = heatmap_to_crop(crop_size, heatmap_size, use_udp=use_udp).to(keypoints_crop)
+    centers = keypoints_crop / scale  # (n, k, 2) heatmap pixels
     if not use_udp:
         centers = (centers + 0.5).floor()
     labelled = visibility > 0
@@ -95,16 +93,16 @@ def decode_heatmaps(heatmaps: Tensor, *, blur_sigma: float, blur_kernel: int = 1
     Raises:
         ValueError: wrong shape or blur, or a value that is not finite; the message names the people concerned.
     """
-    _check_map_shape(heatmaps)
-    _check_blur(blur_sigma, blur_kernel)
+    maps = _flat_maps(heatmaps)  # (n * k, h, w)
     height, width = heatmaps.shape[-2:]
-    maps = heatmaps.detach().float().flatten(0, 1)  # (n * k, h, w)
-    with _full_precision(maps.device):  # half precision would move the points
+    device = maps.device.type
+    # Half precision would move the points. Entering autocast's context for nothing costs as much as all else a person.
+    with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext():
         x, y, scores = _highest_pixels(maps)  # (n * k,) each
         blurred = _blur_around(maps, x, y, blur_sigma, blur_kernel)  # (n * k, 3, 3)
         step_x, step_y = _newton_step(blurred.clamp(*_LOG_RANGE).log())
-    offset_x = (_with_neighbours(x, width) - x + step_x).clamp(-_MAX_STEP_PX, _MAX_STEP_PX)
-    offset_y = (_with_neighbours(y, height) - y + step_y).clamp(-_MAX_STEP_PX, _MAX_STEP_PX)
+    offset_x = (_with_neighbors(x, width) - x + step_x).clamp(-_MAX_STEP_PX, _MAX_STEP_PX)
+    offset_y = (_with_neighbors(y, height) - y + step_y).clamp(-_MAX_STEP_PX, _MAX_STEP_PX)
     points = torch.stack([x + offset_x, y + offset_y], dim=-1)
     # the blur is a product over the whole map, in which 0 * inf and 0 * nan are nan: its values see every pixel
     return _checked(points, scores, witness=scores + blurred[:, 1, 1], shape=heatmaps.shape)
@@ -112,16 +110,15 @@ def decode_heatmaps(heatmaps: Tensor, *, blur_sigma: float, blur_kernel: int = 1
 
 @torch.no_grad()
 def decode_heatmaps_quarter_offset(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
-    """Keypoints from heatmaps in the older way: highest pixel, moved a quarter pixel towards the higher neighbour.
+    """Keypoints from heatmaps in the older way: highest pixel, moved a quarter pixel towards the higher neighbor.
 
     For models that were trained without UDP (`encode_heatmaps(..., use_udp=False)`). A peak on the border of an axis
     stays where it is on that axis.
 
     Args, returns and raises as [`decode_heatmaps`], without its blur.
     """
-    _check_map_shape(heatmaps)
+    maps = _flat_maps(heatmaps)  # (n * k, h, w)
     height, width = heatmaps.shape[-2:]
-    maps = heatmaps.detach().float().flatten(0, 1)  # (n * k, h, w)
     x, y, scores = _highest_pixels(maps)  # (n * k,) each
     every = torch.arange(len(maps), device=maps.device)
     right, left = maps[every, y, (x + 1).clamp(max=width - 1)], maps[every, y, (x - 1).clamp(min=0)]
@@ -131,11 +128,6 @@ def decode_heatmaps_quarter_offset(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
     points = torch.stack([x + offset_x, y + offset_y], dim=-1)
     # a sum with NaN or infinity in it is not finite
     return _checked(points, scores, witness=maps.flatten(1).sum(-1), shape=heatmaps.shape)
-
-
-def _full_precision(device: torch.device) -> AbstractContextManager[Any]:
-    """No autocast, where there is one: entering its context for nothing costs as much as the arithmetic of a person."""
-    return torch.autocast(device.type, enabled=False) if torch.is_autocast_enabled(device.type) else nullcontext()
 
 
 def _checked(points: Tensor, scores: Tensor, *, witness: Tensor, shape: torch.Size) -> tuple[Tensor, Tensor]:
@@ -152,18 +144,13 @@ def _checked(points: Tensor, scores: Tensor, *, witness: Tensor, shape: torch.Si
     return points.view(num_people, num_keypoints, 2), scores.view(num_people, num_keypoints)
 
 
-def _check_map_shape(heatmaps: Tensor) -> None:
+def _flat_maps(heatmaps: Tensor) -> Tensor:
+    """All maps `(n * k, h, w)`, float32, without their history; raises where they have no such shape."""
     if heatmaps.ndim != 4 or 0 in heatmaps.shape[1:]:
         raise ValueError(
             f"heatmaps must have shape (num_people, num_keypoints, height, width), got {tuple(heatmaps.shape)}."
         )
-
-
-def _check_blur(blur_sigma: float, blur_kernel: int) -> None:
-    if not (math.isfinite(blur_sigma) and blur_sigma > 0):
-        raise ValueError(f"blur_sigma must be a positive number of heatmap pixels, got {blur_sigma}; stock uses 0.8.")
-    if blur_kernel < 1 or blur_kernel % 2 == 0:
-        raise ValueError(f"blur_kernel must be odd and positive, got {blur_kernel}; the released configs use 11.")
+    return heatmaps.detach().float().flatten(0, 1)
 
 
 def _check_finite(values: Tensor, num_keypoints: int) -> None:
@@ -195,9 +182,16 @@ def _blur_around(maps: Tensor, x: Tensor, y: Tensor, sigma: float, kernel: int) 
 def _blur_table(length: int, sigma: float, kernel: int) -> np.ndarray:
     """`(length, 3, length)` float32: the weights of all pixels in the three blurred pixels around each position.
 
-    Those are c - 1, c and c + 1, with c from [`_with_neighbours`]. All three are blurred alike, as widely as the kernel
+    Those are c - 1, c and c + 1, with c from [`_with_neighbors`]. All three are blurred alike, as widely as the kernel
     and the border allow.
+
+    Raises:
+        ValueError: There is no such blur.
     """
+    if not (math.isfinite(sigma) and sigma > 0):
+        raise ValueError(f"blur_sigma must be a positive number of heatmap pixels, got {sigma}; stock uses 0.8.")
+    if kernel < 1 or kernel % 2 == 0:
+        raise ValueError(f"blur_kernel must be odd and positive, got {kernel}; the released configs use 11.")
     table = np.zeros((length, 3, length), dtype=np.float32)
     for position in range(length):
         center = min(max(position, 1), length - 2) if length > 2 else position
@@ -209,16 +203,16 @@ def _blur_table(length: int, sigma: float, kernel: int) -> np.ndarray:
     return table
 
 
-def _with_neighbours(peaks: Tensor, length: int) -> Tensor:
-    """On one axis, the pixels nearest to the peaks `(m,)` that have neighbours in the map on both sides.
+def _with_neighbors(peaks: Tensor, length: int) -> Tensor:
+    """On one axis, the pixels nearest to the peaks `(m,)` that have neighbors in the map on both sides.
 
-    An axis of fewer than three pixels has none: there the peak stays, and its own pixel stands in for the neighbours.
+    An axis of fewer than three pixels has none: there the peak stays, and its own pixel stands in for the neighbors.
     """
     return peaks.clamp(1, length - 2) if length > 2 else peaks
 
 
 # Central differences d/dx, d/dy, d2/dx2, d2/dy2 and d2/dxdy, each as a row of weights for the nine pixels of a 3x3
-# neighbourhood. The mixed one is that of the stock VitPose processor; it is exact for a quadratic.
+# neighborhood. The mixed one is that of the stock VitPose processor; it is exact for a quadratic.
 _DIFFERENCES = np.array(
     [
         [0, 0, 0, -0.5, 0, 0.5, 0, 0, 0],
@@ -242,20 +236,3 @@ def _newton_step(log_maps: Tensor) -> tuple[Tensor, Tensor]:
     concave = (dxx < 0) & (determinant > 0)
     scale = torch.where(concave, 1 / determinant, 0)
     return (dxy * dy - dyy * dx) * scale, (dxy * dx - dxx * dy) * scale
-
-
-def flip_heatmaps(heatmaps: Tensor, flip_index: Sequence[int], *, use_udp: bool = True) -> Tensor:
-    """Bring the heatmaps of the mirrored image back into the frame of the image, left and right joints swapped.
-
-    Args:
-        heatmaps: `(num_people, num_keypoints, height, width)` of the mirrored image.
-        flip_index: for each keypoint the one that it becomes in a mirror; a permutation of ``range(num_keypoints)``.
-        use_udp: with UDP the mirrored map fits as it is; without, it is moved right by a pixel (released configs).
-    """
-    num_keypoints = heatmaps.shape[1]
-    if sorted(flip_index) != list(range(num_keypoints)):
-        raise ValueError(
-            f"flip_index must be a permutation of range({num_keypoints}), one entry a heatmap; got {list(flip_index)}."
-        )
-    mirrored = heatmaps[:, list(flip_index)].flip(-1)
-    return mirrored if use_udp else torch.cat([mirrored[..., :1], mirrored[..., :-1]], dim=-1)

@@ -1,10 +1,11 @@
-"""Image processor for ViTPose: person boxes to normalised crops, heatmaps back to keypoints in the image."""
+"""Image processor for ViTPose: person boxes to normalized crops, heatmaps back to keypoints in the image."""
 
-from collections.abc import Iterator, Sequence
-from itertools import islice
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import accumulate, pairwise
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from transformers.image_processing_utils import BaseImageProcessor, BatchFeature
@@ -12,41 +13,41 @@ from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from transformers.processing_utils import Unpack
 from transformers.utils import ModelOutput, TensorType
 
-from .annotations_vitpose import Boxes, Keypoints, check_boxes_meet_image, parse_boxes, parse_keypoints
-from .geometry_vitpose import (
-    box_to_center_and_size,
-    covering_regions,
-    crop_to_image_matrices,
-    invert_matrices,
-    move_origins,
-    sample_crops,
-    transform_points,
-)
-from .heatmaps_vitpose import decode_heatmaps, decode_heatmaps_quarter_offset, encode_heatmaps
-from .images_vitpose import Images, ImageSource, cut_to_region, list_images, to_rgb_tensor, upright_pil
+from vitpose.base.errors import PlacedError, placed
+
+from .annotations_vitpose import Boxes, Keypoints, parse_boxes, parse_keypoints
+from .geometry_vitpose import invert_matrices, transform_points
+from .heatmaps_vitpose import encode_heatmaps
+from .images_vitpose import Images, ImageSource, list_images, to_rgb_tensor, upright_pil
+from .people_vitpose import People, numbered_schema
+from .prediction_vitpose import Crops, crop_matrices, cut_crops, locate_keypoints
 from .processor_settings_vitpose import (
+    BOX_PADDING,
+    HEATMAP_STRIDE,
+    SCALE_UNIT_PX,
     PixelKwargs,
+    ProcessorSettings,
     ViTPoseImageProcessorKwargs,
-    gain_and_bias,
-    is_service_entry,
     reject_unknown,
+    split_known,
 )
 
-_BOX_PADDING = 1.25  # released configs
-_SCALE_UNIT_PX = 200.0  # the released configs count box sides in units of 200 px; normalize_factor moves that unit
+logger = logging.getLogger(__name__)
+
 # Settings that stock does not have, with the value that it works by; saved only where they differ from it.
-_BEYOND_STOCK = {"dark_sigma": 0.8, "heatmap_stride": 4, "use_udp": True}
+_BEYOND_STOCK = {"dark_sigma": 0.8, "heatmap_stride": HEATMAP_STRIDE, "use_udp": True}
 
 
 class ViTPoseImageProcessor(BaseImageProcessor):
     """Cuts people out of photos for ViTPose and brings its heatmaps back into the photos' pixels.
 
     Crops are cut with unbiased data processing (UDP) by bilinear sampling, on the device of the image. They equal the
-    stock VitPose processor's up to its rounding to whole grey levels. Folders saved by either class load in the other;
+    stock VitPose processor's up to its rounding to whole gray levels. Folders saved by either class load in the other;
     a `dark_sigma` other than stock's 0.8 is a setting that stock ignores. With `use_udp=False`, which stock cannot do,
     the folder names this class instead of stock's, so that stock refuses it.
 
-    Settings: see [`ViTPoseImageProcessorKwargs`].
+    Settings: see [`ViTPoseImageProcessorKwargs`]. A setting that a saved folder has and this version does not know is
+    kept, saved again, and logged.
     """
 
     model_input_names = ["pixel_values"]
@@ -59,29 +60,77 @@ class ViTPoseImageProcessor(BaseImageProcessor):
     image_mean = IMAGENET_DEFAULT_MEAN
     image_std = IMAGENET_DEFAULT_STD
     do_affine_transform = True
-    normalize_factor = _SCALE_UNIT_PX
+    normalize_factor = SCALE_UNIT_PX
     dark_sigma = _BEYOND_STOCK["dark_sigma"]
     heatmap_stride = _BEYOND_STOCK["heatmap_stride"]
     use_udp = _BEYOND_STOCK["use_udp"]
 
     def __init__(self, **kwargs: Unpack[ViTPoseImageProcessorKwargs]) -> None:
         super().__init__()
-        settings = {name: value for name, value in kwargs.items() if not is_service_entry(name, value)}
-        reject_unknown(settings, self.valid_kwargs, "ViTPoseImageProcessor")
+        settings, unknown = split_known(kwargs)
+        reject_unknown(unknown, self.valid_kwargs, "ViTPoseImageProcessor")
+        self._unknown: dict[str, Any] = {}
         self._set_attributes(**settings)
-        self._check_settings()
-
-    def _check_settings(self) -> None:
-        height, width = self.size.height, self.size.width
-        if not (height and width and height > 1 and width > 1):
-            raise ValueError(f"size must be a height and a width of at least 2 pixels, got {dict(self.size)}.")
         if not self.do_affine_transform:
             raise ValueError("do_affine_transform must be True: cutting out boxes is what ViTPoseImageProcessor does.")
-        for name in ("rescale_factor", "normalize_factor", "dark_sigma", "heatmap_stride"):
-            value = getattr(self, name)
-            if not (np.isfinite(value) and value > 0):
-                raise ValueError(f"{name} must be a positive number, got {value}.")
-        gain_and_bias(self._call_settings({}))
+        if not (self.size.height and self.size.width):
+            raise ValueError(f"size must be a height and a width of at least 2 pixels, got {dict(self.size)}.")
+        _ = self.settings
+
+    @classmethod
+    def from_dict(cls, image_processor_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """A processor from what a folder says of it; entries that are not known here are kept for the next folder."""
+        _, unknown = split_known(image_processor_dict)
+        known = {name: value for name, value in image_processor_dict.items() if name not in unknown}
+        loaded = super().from_dict(known, **kwargs)
+        processor = loaded[0] if isinstance(loaded, tuple) else loaded
+        processor._unknown = unknown
+        if unknown:
+            logger.warning(
+                "Image processor: this version of vitpose does not know %s, which the folder sets; it is kept, and has "
+                "no effect.",
+                ", ".join(f"{name} = {value!r}" for name, value in unknown.items()),
+            )
+        return loaded
+
+    @property
+    def settings(self) -> ProcessorSettings:
+        """What the processor's attributes say, checked.
+
+        Raises:
+            ValueError: One of them is out of range.
+        """
+        if not (self.normalize_factor > 0):
+            raise ValueError(f"normalize_factor must be a positive number, got {self.normalize_factor}.")
+        return ProcessorSettings(
+            crop_size=(int(self.size.height), int(self.size.width)),
+            padding=BOX_PADDING * SCALE_UNIT_PX / self.normalize_factor,
+            use_udp=self.use_udp,
+            do_rescale=self.do_rescale,
+            rescale_factor=self.rescale_factor,
+            do_normalize=self.do_normalize,
+            image_mean=self.image_mean,
+            image_std=self.image_std,
+            dark_sigma=self.dark_sigma,
+            heatmap_stride=self.heatmap_stride,
+        )
+
+    @classmethod
+    def from_settings(cls, settings: ProcessorSettings) -> "ViTPoseImageProcessor":
+        """The processor whose `settings` these are."""
+        height, width = settings.crop_size
+        return cls(
+            size={"height": height, "width": width},
+            normalize_factor=BOX_PADDING * SCALE_UNIT_PX / settings.padding,
+            use_udp=settings.use_udp,
+            do_rescale=settings.do_rescale,
+            rescale_factor=settings.rescale_factor,
+            do_normalize=settings.do_normalize,
+            image_mean=settings.image_mean,
+            image_std=settings.image_std,
+            dark_sigma=settings.dark_sigma,
+            heatmap_stride=settings.heatmap_stride,
+        )
 
     def preprocess(
         self,
@@ -98,17 +147,17 @@ class ViTPoseImageProcessor(BaseImageProcessor):
         """Cut out every box of every image, and with `keypoints` make the targets to train on.
 
         Args:
-            images: one image or a flat list: paths, URLs, PIL images, arrays or tensors, see [`to_rgb_tensor`] for
+            images: One image or a flat list: paths, URLs, PIL images, arrays or tensors, see [`to_rgb_tensor`] for
                 modes, layouts and ranges. Float images hold 0..255, or any range with ``do_rescale=False``.
-            boxes: for each image a list of ``[x, y, width, height]`` in image pixels; an image without people takes an
+            boxes: For each image a list of ``[x, y, width, height]`` in image pixels; an image without people takes an
                 empty list and adds no crops.
-            keypoints: images -> people -> keypoints -> ``[x, y, visibility]`` in image pixels, with COCO's visibility 0
-                not labelled, 1 hidden, 2 visible.
+            keypoints: Images -> people -> keypoints -> ``[x, y, visibility]`` in image pixels, with COCO's visibility 0
+                not labeled, 1 hidden, 2 visible.
             return_tensors: ``"pt"`` (as None) or ``"np"``.
             input_data_format: ``"channels_first"`` or ``"channels_last"`` of arrays and tensors; None looks at their
                 shape.
-            device: where to cut the crops; None takes each image where it is.
-            dtype: type of the crops, such as the model's `torch.bfloat16`; None is float32.
+            device: Where to cut the crops; None takes each image where it is.
+            dtype: Type of the crops, such as the model's `torch.bfloat16`; None is float32.
             pixel_settings: `do_rescale`, `rescale_factor`, `do_normalize`, `image_mean`, `image_std` for this call.
 
         Returns:
@@ -119,53 +168,24 @@ class ViTPoseImageProcessor(BaseImageProcessor):
         settings = self._call_settings(pixel_settings)
         as_numpy = return_tensors is not None and TensorType(return_tensors) is TensorType.NUMPY
         dtype = _checked_dtype(dtype, as_numpy)
-        images = list_images(images)
-        tables = parse_boxes(boxes, num_images=len(images))
-        matrices = self._matrices(_join(tables), self._crop_size)  # (num_people, 2, 3)
-        people = zip(images, tables, matrices.split([len(table) for table in tables]), strict=True)
+        sources = list_images(images)
+        tables = parse_boxes(boxes, num_images=len(sources))
         crops = [
-            self._cut(image, index, table, own, settings, layout=input_data_format, device=device, dtype=dtype)
-            for index, (image, table, own) in enumerate(people)
+            _cut(source, index, table, settings, layout=input_data_format, device=device, dtype=dtype)
+            for index, (source, table) in enumerate(zip(sources, tables, strict=True))
             if len(table)
         ]
-        pixel_values = _concatenate(crops, self._crop_size, dtype)
+        pixel_values = _concatenate([own.pixel_values for own in crops], settings.crop_size, dtype)
         data = {"pixel_values": pixel_values}
         if keypoints is not None:
-            targets = self._targets(parse_keypoints(keypoints, boxes=tables), matrices)
+            targets = _targets(parse_keypoints(keypoints, boxes=tables), crops, settings)
             data |= {name: target.to(pixel_values.device) for name, target in targets.items()}
         if as_numpy:
             data = {name: values.cpu() for name, values in data.items()}
         return BatchFeature(data=data, tensor_type=return_tensors)
 
-    def _cut(
-        self,
-        image: ImageSource,
-        index: int,
-        table: Tensor,
-        matrices: Tensor,
-        settings: dict[str, Any],
-        *,
-        layout: str | ChannelDimension | None,
-        device: str | torch.device | None,
-        dtype: torch.dtype,
-    ) -> Tensor:
-        """The crops `(num_people, 3, height, width)` of one image's boxes, through their matrices into the image."""
-        size = self._crop_size
-        pixels, matrices = _load(
-            image,
-            index,
-            table=table,
-            matrices=matrices,
-            crop_size=size,
-            layout=layout,
-            do_rescale=settings["do_rescale"],
-        )
-        pixels = pixels.to(device)
-        gain, bias = (value.to(pixels.device) for value in gain_and_bias(settings))
-        return sample_crops(pixels, matrices, crop_size=size, gain=gain, bias=bias, dtype=dtype)
-
-    def _call_settings(self, changes: PixelKwargs) -> dict[str, Any]:
-        """The processor's pixel settings with the changes of one call."""
+    def _call_settings(self, changes: PixelKwargs) -> ProcessorSettings:
+        """The processor's settings with the changes of one call."""
         for name in changes:
             if name in self.valid_kwargs.__annotations__ and name not in PixelKwargs.__annotations__:
                 raise ValueError(
@@ -173,28 +193,8 @@ class ViTPoseImageProcessor(BaseImageProcessor):
                     f"processor is made, ViTPoseImageProcessor({name}=...)."
                 )
         reject_unknown(changes, PixelKwargs, "ViTPoseImageProcessor.preprocess")
-        settings = {name: getattr(self, name) for name in PixelKwargs.__annotations__}
-        return settings | {name: value for name, value in changes.items() if value is not None}
-
-    @property
-    def _crop_size(self) -> tuple[int, int]:
-        return self.size.height, self.size.width
-
-    def _matrices(self, boxes_xywh: Tensor, grid_size: tuple[int, int]) -> Tensor:
-        """Maps `(num_people, 2, 3)` from a grid over the crop's footprint (crop or heatmap pixels) to image pixels."""
-        padding = _BOX_PADDING * _SCALE_UNIT_PX / self.normalize_factor
-        centers, sizes = box_to_center_and_size(boxes_xywh, crop_size=self._crop_size, padding=padding)
-        return crop_to_image_matrices(centers, sizes, crop_size=grid_size, use_udp=self.use_udp)
-
-    def _targets(self, keypoints: list[Tensor], matrices: Tensor) -> dict[str, Tensor]:
-        people = torch.cat(keypoints) if keypoints else torch.zeros(0, 0, 3)  # (num_people, num_keypoints, 3)
-        points = transform_points(people[..., :2], invert_matrices(matrices)).float()  # crop pixels
-        height, width = self._crop_size
-        heatmap_size = (height // self.heatmap_stride, width // self.heatmap_stride)
-        labels, weights = encode_heatmaps(
-            points, people[..., 2], crop_size=self._crop_size, heatmap_size=heatmap_size, use_udp=self.use_udp
-        )
-        return {"labels": labels, "label_weights": weights}
+        changed: dict[str, Any] = {name: value for name, value in changes.items() if value is not None}
+        return replace(self.settings, **changed)
 
     def post_process_pose_estimation(
         self,
@@ -210,15 +210,15 @@ class ViTPoseImageProcessor(BaseImageProcessor):
         """Keypoints in image pixels from a model's heatmaps.
 
         Args:
-            outputs: heatmaps `(num_people, num_keypoints, height, width)`, people in the order of `boxes`, or a model's
+            outputs: Heatmaps `(num_people, num_keypoints, height, width)`, people in the order of `boxes`, or a model's
                 output that holds them.
-            boxes: for each image a list of ``[x, y, width, height]``, those given to [`preprocess`].
-            kernel_size: width of the blur before the sub-pixel step, in heatmap pixels, odd.
-            threshold: keypoints that do not score above it get score 0 and keep their place, so that all people keep
+            boxes: For each image a list of ``[x, y, width, height]``, those given to [`preprocess`].
+            kernel_size: Width of the blur before the sub-pixel step, in heatmap pixels, odd.
+            threshold: Keypoints that do not score above it get score 0 and keep their place, so that all people keep
                 all keypoints.
             target_sizes: `(height, width)` of each image in pixels, where `boxes` are fractions of the image.
-            dark_sigma: deviation of that blur in heatmap pixels; None is the processor's own.
-            drop_below_threshold: remove those keypoints instead, as the stock processor does; `labels` then says which
+            dark_sigma: Deviation of that blur in heatmap pixels; None is the processor's own.
+            drop_below_threshold: Remove those keypoints instead, as the stock processor does; `labels` then says which
                 ones are left.
 
         Returns:
@@ -226,75 +226,76 @@ class ViTPoseImageProcessor(BaseImageProcessor):
             `labels` (their indices) `(num_keypoints,)`, `bbox` `(4,)` as left, top, right, bottom. All on the CPU.
 
         Raises:
-            TypeError, ValueError: heatmaps that hold NaN, or are not one per box; boxes that are none.
+            TypeError, ValueError: Heatmaps that hold NaN, or are not one per box; invalid boxes.
         """
         if drop_below_threshold and threshold is None:
             raise ValueError("drop_below_threshold=True needs a threshold.")
+        settings = replace(self.settings, blur_kernel=kernel_size)
+        if dark_sigma is not None:
+            settings = replace(settings, dark_sigma=dark_sigma)
         tables = _scale_to_pixels(parse_boxes(boxes), target_sizes)
         boxes_xywh = _join(tables)
         heatmaps = _heatmaps(outputs, num_people=len(boxes_xywh))
-        sigma = self.dark_sigma if dark_sigma is None else dark_sigma
-        points, scores = self.decode(heatmaps, dark_sigma=sigma, kernel_size=kernel_size)
-        matrices = self._matrices(boxes_xywh, tuple(heatmaps.shape[-2:]))
-        keypoints = transform_points(points.cpu().double(), matrices).float()  # (num_people, num_keypoints, 2)
-        boxes_xyxy = torch.cat([boxes_xywh[:, :2], boxes_xywh[:, :2] + boxes_xywh[:, 2:]], dim=1).float()
-        people = _people(keypoints, scores.cpu(), boxes_xyxy, threshold, drop_below_threshold)
-        return [list(islice(people, len(table))) for table in tables]
-
-    def decode(
-        self, heatmaps: Tensor, *, dark_sigma: float | None = None, kernel_size: int = 11
-    ) -> tuple[Tensor, Tensor]:
-        """Keypoints `(num_people, num_keypoints, 2)` in heatmap pixels and scores, on the device of the heatmaps.
-
-        By [`decode_heatmaps`], or without UDP by [`decode_heatmaps_quarter_offset`].
-        """
-        if not self.use_udp:
-            return decode_heatmaps_quarter_offset(heatmaps)
-        return decode_heatmaps(heatmaps, blur_sigma=dark_sigma or self.dark_sigma, blur_kernel=kernel_size)
+        keypoints_xy, scores = locate_keypoints(heatmaps, crop_matrices(boxes_xywh, settings), settings)
+        people = People(
+            keypoints_xy=keypoints_xy,
+            scores=scores,
+            boxes_xywh=boxes_xywh.float(),
+            box_scores=torch.ones(len(boxes_xywh)),
+            labels=("person",) * len(boxes_xywh),
+            schema=numbered_schema(heatmaps.shape[1]),
+        ).to_tensors(threshold, drop=drop_below_threshold)
+        ends = accumulate(map(len, tables), initial=0)
+        return [people[start:end] for start, end in pairwise(ends)]
 
     def to_dict(self) -> dict[str, Any]:
         """The stock processor's settings, under its name; settings of our own only where they differ from its ways."""
         settings = super().to_dict()
         settings["image_processor_type"] = "VitPoseImageProcessor" if self.use_udp else type(self).__name__
         known = {*self.valid_kwargs.__annotations__, "image_processor_type"}
-        return {name: value for name, value in settings.items() if name in known and _BEYOND_STOCK.get(name) != value}
+        saved = {name: value for name, value in settings.items() if name in known and _BEYOND_STOCK.get(name) != value}
+        return {**self._unknown, **saved}
+
+
+def _cut(
+    source: ImageSource,
+    index: int,
+    table: Tensor,
+    settings: ProcessorSettings,
+    *,
+    layout: str | ChannelDimension | None,
+    device: str | torch.device | None,
+    dtype: torch.dtype,
+) -> Crops:
+    """The crops of one image's boxes `(num_people, 4)`; the image's place in the batch is in every message."""
+    try:
+        image = upright_pil(source)
+        if image is None:
+            image = to_rgb_tensor(source, input_data_format=layout, do_rescale=settings.do_rescale)
+        return cut_crops(image, table, settings, image_index=index, device=device, dtype=dtype)
+    except PlacedError:  # a box, which has its place
+        raise
+    except (TypeError, ValueError) as error:
+        raise placed(error, "images", index) from error
+
+
+def _targets(keypoints: list[Tensor], crops: list[Crops], settings: ProcessorSettings) -> dict[str, Tensor]:
+    """Heatmaps to train on and their weights, of the keypoints `(num_people, num_keypoints, 3)` of each image."""
+    people = torch.cat(keypoints) if keypoints else torch.zeros(0, 0, 3)  # (num_people, num_keypoints, 3)
+    matrices = torch.cat([torch.zeros(0, 2, 3, dtype=torch.float64), *(own.matrices for own in crops)])
+    points = transform_points(people[..., :2], invert_matrices(matrices)).float()  # crop pixels
+    labels, weights = encode_heatmaps(
+        points,
+        people[..., 2],
+        crop_size=settings.crop_size,
+        heatmap_size=settings.heatmap_size,
+        use_udp=settings.use_udp,
+    )
+    return {"labels": labels, "label_weights": weights}
 
 
 def _join(tables: list[Tensor]) -> Tensor:
     return torch.cat([*tables, torch.zeros(0, 4, dtype=torch.float64)])  # (num_people, 4), also without any image
-
-
-def _load(
-    image: ImageSource,
-    index: int,
-    *,
-    table: Tensor,
-    matrices: Tensor,
-    crop_size: tuple[int, int],
-    layout: str | ChannelDimension | None,
-    do_rescale: bool,
-) -> tuple[Tensor, Tensor]:
-    """What the crops need of an image as [`to_rgb_tensor`], and the matrices `(num_people, 2, 3)` into it.
-
-    The image's place in the batch is in every message.
-    """
-    try:
-        opened = upright_pil(image)
-        if opened is None:
-            pixels = to_rgb_tensor(image, input_data_format=layout, do_rescale=do_rescale)
-            check_boxes_meet_image(table, index, image_size=tuple(pixels.shape[1:]), matrices=matrices)
-            return pixels, matrices
-        size = opened.height, opened.width
-        check_boxes_meet_image(table, index, image_size=size, matrices=matrices)
-        regions = covering_regions(matrices, crop_size=crop_size, image_sizes=matrices.new_tensor(size))
-        region = torch.cat([regions[:, :2].amin(0), regions[:, 2:].amax(0)]).int().tolist()
-        part, corner = cut_to_region(opened, region)
-        return to_rgb_tensor(part, do_rescale=do_rescale), move_origins(matrices, matrices.new_tensor(corner))
-    except (TypeError, ValueError) as error:
-        if str(error).startswith("boxes["):
-            raise
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"images[{index}]: {error}") from error
 
 
 def _checked_dtype(dtype: torch.dtype | None, as_numpy: bool) -> torch.dtype:
@@ -314,7 +315,7 @@ def _concatenate(crops: list[Tensor], crop_size: tuple[int, int], dtype: torch.d
             f"images must be on one device, got {sorted(devices)}: pass device=... to bring them together."
         )
     if len(crops) == 1:
-        return crops[0]  # a copy would take as long as the normalisation
+        return crops[0]  # a copy would take as long as the normalization
     return torch.cat(crops) if crops else torch.zeros((0, 3, *crop_size), dtype=dtype)
 
 
@@ -343,18 +344,3 @@ def _heatmaps(outputs: ModelOutput | Tensor, *, num_people: int) -> Tensor:
             f"same boxes to the processor and to post-processing."
         )
     return heatmaps
-
-
-def _people(
-    keypoints: Tensor, scores: Tensor, boxes_xyxy: Tensor, threshold: float | None, drop_below_threshold: bool
-) -> Iterator[dict[str, Tensor]]:
-    """The dicts that [`ViTPoseImageProcessor.post_process_pose_estimation`] returns, people one after the other."""
-    labels = torch.arange(keypoints.shape[1])
-    keep = torch.ones_like(scores, dtype=torch.bool) if threshold is None else scores > threshold  # (n, k)
-    if not drop_below_threshold:
-        scores = scores.where(keep, 0)
-    for points, values, kept, box in zip(keypoints, scores, keep, boxes_xyxy, strict=True):
-        if drop_below_threshold:
-            yield {"keypoints": points[kept], "scores": values[kept], "labels": labels[kept], "bbox": box}
-        else:
-            yield {"keypoints": points, "scores": values, "labels": labels, "bbox": box}

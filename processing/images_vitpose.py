@@ -5,15 +5,19 @@ EXIF orientation is applied where the image carries it, as transformers' pipelin
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 from transformers.image_utils import ChannelDimension, load_image
+
+from vitpose.base.errors import placed
 
 ImageSource: TypeAlias = str | Path | Image.Image | np.ndarray | Tensor
 Images: TypeAlias = ImageSource | list[ImageSource] | tuple[ImageSource, ...]
@@ -41,16 +45,18 @@ def to_rgb_tensor(
     *,
     input_data_format: str | ChannelDimension | None = None,
     do_rescale: bool = True,
+    timeout: float | None = None,
 ) -> Tensor:
     """Convert one image to RGB, channels first.
 
     Args:
-        image: a path, URL, PIL image, array or tensor. Arrays and tensors are `(height, width)`, or have 1, 3 or 4
+        image: A path, URL, PIL image, array or tensor. Arrays and tensors are `(height, width)`, or have 1, 3 or 4
             channels first or last; where both axes fit, arrays are taken as channels last, tensors as channels first.
             PIL images of mode F are float images; those of mode I hold 16 bits, or 8 where no value is above 255.
         input_data_format: ``"channels_first"`` or ``"channels_last"`` of arrays and tensors; None looks at their shape.
-        do_rescale: whether values are divided by 255 later, which float images must agree with: they are 0..255 where
+        do_rescale: Whether values are divided by 255 later, which float images must agree with: they are 0..255 where
             it is True, and of any range, such as 0..1, where it is False.
+        timeout: Seconds to wait for a URL; None waits.
 
     Returns:
         `(3, height, width)` on the image's device: uint8, or float32 where 8 bits would lose something.
@@ -58,7 +64,7 @@ def to_rgb_tensor(
     Raises:
         TypeError, ValueError: not an image, a layout or a range that cannot be right; says what to do.
     """
-    opened = upright_pil(image)
+    opened = upright_pil(image, timeout=timeout)
     if opened is not None:
         return _from_pil(opened, do_rescale)
     if isinstance(image, np.ndarray):
@@ -81,12 +87,14 @@ def to_rgb_photo(image: ImageSource) -> Image.Image:
     return Image.fromarray(pixels.round().to(torch.uint8).permute(1, 2, 0).cpu().numpy())
 
 
-def upright_pil(image: ImageSource) -> Image.Image | None:
+def upright_pil(image: ImageSource, *, timeout: float | None = None) -> Image.Image | None:
     """A PIL image or what lies at a path or URL, turned as its EXIF data says; None for arrays and tensors."""
     if isinstance(image, (str, Path)):
-        # a URL or base64 otherwise, or a ValueError that says so
-        check_path(image)
-        image = Image.open(image) if os.path.isfile(image) else load_image(str(image))
+        if os.path.isfile(image):  # Path.is_file fails on long base64
+            image = Image.open(image)
+        else:
+            check_path(image)
+            image = load_image(str(image), timeout=timeout)  # a URL or base64, or a ValueError that says so
     if not isinstance(image, Image.Image):
         return None
     if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
@@ -95,9 +103,9 @@ def upright_pil(image: ImageSource) -> Image.Image | None:
 
 
 def check_path(source: str | Path) -> None:
-    """Raise a ValueError for the path of an image that is not there, which would pass for damaged base64."""
+    """Raise a ValueError for a path without a file, which would pass for damaged base64."""
     text = str(source)
-    if os.path.isfile(text) or "://" in text:
+    if "://" in text:
         return
     extension = os.path.splitext(text)[1].lower()
     if isinstance(source, Path) or (extension and extension in Image.registered_extensions()):
@@ -110,8 +118,8 @@ def cut_to_region(image: Image.Image, region: Sequence[int]) -> tuple[Image.Imag
     Deep images stay whole, as what their values mean shows in the whole range of them.
 
     Args:
-        image: an upright photo.
-        region: left, top, right and bottom (exclusive) in image pixels.
+        image: An upright photo.
+        region: Left, top, right and bottom (exclusive) in image pixels.
 
     Returns:
         The image, and x and y of its corner in the photo.
@@ -123,9 +131,10 @@ def cut_to_region(image: Image.Image, region: Sequence[int]) -> tuple[Image.Imag
 
 
 def _from_pil(image: Image.Image, do_rescale: bool) -> Tensor:
-    if _is_deep(image):
-        return _rgb(_from_deep_pil(image, do_rescale)[None])
-    image = _rgb_pil(image)
+    if image.mode != "RGB":
+        if _is_deep(image):
+            return _rgb(_from_deep_pil(image, do_rescale)[None])
+        image = _rgb_pil(image)
     pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)  # faster than through numpy
     return pixels.view(image.height, image.width, 3).permute(2, 0, 1)
 
@@ -223,3 +232,95 @@ def _check_float_range(low: float, high: float, do_rescale: bool) -> None:
 def _rgb(image: Tensor) -> Tensor:
     """Grayscale repeated in three channels, alpha dropped: `(1 | 3 | 4, h, w)` -> `(3, h, w)`, a view."""
     return image.expand(3, -1, -1) if image.shape[0] == 1 else image[:3]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedImage:
+    """An image in memory.
+
+    Args:
+        number: Its place in the input, for messages.
+        pixels: `(3, height, width)` RGB, uint8, or float32 in the range that the processor expects.
+        boxes: Its people, or None where they are still to be found.
+    """
+
+    number: int
+    pixels: Tensor
+    boxes: Any
+
+
+def load_images(
+    inputs: Any, boxes: Any, *, do_rescale: bool, timeout: float | None = None, num_workers: int = 0
+) -> Iterator[LoadedImage]:
+    """Read images as they are asked for.
+
+    Args:
+        inputs: An iterable of images, or of dicts with `image` and, optionally, `boxes`.
+        boxes: One entry an image in any iterable, or None.
+        do_rescale: As of [`to_rgb_tensor`].
+        timeout: Seconds to wait for an image from a URL.
+        num_workers: Processes to read with; they need inputs that can be indexed, such as a list or a dataset.
+
+    Raises:
+        TypeError, ValueError: Inputs or boxes of another kind, or not as many boxes as images.
+    """
+    if not isinstance(inputs, Iterable) and not hasattr(inputs, "__getitem__"):
+        raise TypeError(f"inputs must be an image or an iterable of images, got {type(inputs).__name__}.")
+    if isinstance(inputs, Sized) and isinstance(boxes, Sized) and len(inputs) != len(boxes):
+        raise ValueError(f"boxes must have one entry an image: got {len(boxes)} entries for {len(inputs)} images.")
+    read = _Reader(inputs, boxes, do_rescale, timeout)
+    if not num_workers:
+        return read.in_turn()
+    indexed = [value for value in (inputs, boxes) if value is not None]
+    if not all(isinstance(value, Sized) and hasattr(value, "__getitem__") for value in indexed):
+        raise ValueError(f"num_workers={num_workers} needs a list or a dataset; a stream is read with num_workers=0.")
+    return iter(DataLoader(read, batch_size=None, num_workers=num_workers, collate_fn=_as_it_is))
+
+
+@dataclass(frozen=True)
+class _Reader(Dataset[LoadedImage]):
+    """A map-style dataset of `LoadedImage`, or an iterator over them."""
+
+    inputs: Any
+    boxes: Any
+    do_rescale: bool
+    timeout: float | None
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def __getitem__(self, number: int) -> LoadedImage:
+        return self._load(number, self.inputs[number], None if self.boxes is None else self.boxes[number])
+
+    def in_turn(self) -> Iterator[LoadedImage]:
+        boxes = None if self.boxes is None else iter(self.boxes)
+        number = -1
+        for number, item in enumerate(self.inputs):
+            own = None if boxes is None else next(boxes, _NO_MORE)
+            if own is _NO_MORE:
+                raise ValueError(f"boxes must have one entry an image, but ended after {number} entries.")
+            yield self._load(number, item, own)
+        if boxes is not None and next(boxes, _NO_MORE) is not _NO_MORE:
+            raise ValueError(f"boxes must have one entry an image, but go on after the last of {number + 1} images.")
+
+    def _load(self, number: int, item: Any, boxes: Any) -> LoadedImage:
+        image = item
+        if isinstance(item, Mapping):
+            if "image" not in item or set(item) - {"image", "boxes"} or (boxes is not None and "boxes" in item):
+                raise ValueError(
+                    f"inputs[{number}] must be a dict of image and, unless given beside it, boxes; got the keys "
+                    f"{sorted(map(str, item))}."
+                )
+            image, boxes = item["image"], item.get("boxes", boxes)
+        try:
+            pixels = to_rgb_tensor(image, do_rescale=self.do_rescale, timeout=self.timeout)
+        except (TypeError, ValueError, OSError) as error:
+            raise placed(error, "inputs", number) from error
+        return LoadedImage(number=number, pixels=pixels, boxes=boxes)
+
+
+_NO_MORE = object()
+
+
+def _as_it_is(value: Any) -> Any:
+    return value

@@ -1,11 +1,117 @@
-"""Heatmaps of crops as benchmarks report them: averaged with those of the mirrored crops, and over several models."""
+"""The one path from pixels to people: boxes become crops, a model makes heatmaps of them, and these become keypoints.
 
-from collections.abc import Sequence
+Everything that predicts, trains or measures comes through here, by the settings of one processor.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
-from .heatmaps_vitpose import flip_heatmaps
+from vitpose.modeling.flipping_vitpose import flip_heatmaps
+from vitpose.modeling.keypoint_schemas import KeypointSchema
+
+from .annotations_vitpose import check_boxes_meet_image
+from .geometry_vitpose import (
+    box_to_center_and_size,
+    covering_regions,
+    crop_to_image_matrices,
+    heatmap_to_crop,
+    move_origins,
+    sample_crops,
+    transform_points,
+)
+from .heatmaps_vitpose import decode_heatmaps, decode_heatmaps_quarter_offset
+from .images_vitpose import cut_to_region, to_rgb_tensor
+from .people_vitpose import Detections, People
+from .processor_settings_vitpose import HEATMAP_STRIDE, ProcessorSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crops:
+    """N people, cut out of their photos.
+
+    Args:
+        pixel_values: `(N, 3, height, width)`, rescaled and normalized, ready for the model.
+        matrices: `(N, 2, 3)` float64 on the CPU, from crop pixels to image pixels.
+        boxes_xywh: `(N, 4)` float64 on the CPU, left, top, width and height in image pixels.
+    """
+
+    pixel_values: Tensor
+    matrices: Tensor
+    boxes_xywh: Tensor
+
+
+def crop_matrices(
+    boxes_xywh: Tensor,
+    settings: ProcessorSettings,
+    *,
+    padding: Tensor | None = None,
+    rotations: Tensor | None = None,
+    flips: Tensor | None = None,
+) -> Tensor:
+    """Maps `(N, 2, 3)` from crop pixels to image pixels, of boxes `(N, 4)` in image pixels.
+
+    Args:
+        boxes_xywh: Left, top, width and height.
+        settings: Size, padding and scheme of the crops.
+        padding: `(N, 1)`, factors on the sides of each box instead of the settings' one.
+        rotations: `(N,)` degrees, see [`crop_to_image_matrices`].
+        flips: `(N,)` bool, True mirrors the crop.
+    """
+    centers, sizes = box_to_center_and_size(
+        boxes_xywh, crop_size=settings.crop_size, padding=settings.padding if padding is None else padding
+    )
+    return crop_to_image_matrices(
+        centers, sizes, crop_size=settings.crop_size, rotations=rotations, flips=flips, use_udp=settings.use_udp
+    )
+
+
+def cut_crops(
+    image: Tensor | Image.Image,
+    boxes_xywh: Tensor,
+    settings: ProcessorSettings,
+    *,
+    image_index: int = 0,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> Crops:
+    """Cut the people out of one photo.
+
+    Args:
+        image: `(3, height, width)` RGB, uint8, or float32 in the range that the settings expect; or an upright PIL
+            image, of which no more is converted than the crops need.
+        boxes_xywh: `(N, 4)` float64, left, top, width and height in image pixels.
+        settings: How.
+        image_index: The image's place in a batch, for messages.
+        device: Where to cut; None cuts where the pixels are.
+        dtype: Type of the crops.
+
+    Raises:
+        ValueError: A box lies outside the image.
+    """
+    matrices = crop_matrices(boxes_xywh, settings)
+    size = (image.height, image.width) if isinstance(image, Image.Image) else (image.shape[1], image.shape[2])
+    check_boxes_meet_image(boxes_xywh, image_index, image_size=size, matrices=matrices)
+    pixels, into_pixels = (image, matrices) if isinstance(image, Tensor) else _covered(image, matrices, settings)
+    pixels = pixels if device is None else pixels.to(device)
+    gain, bias = settings.normalization
+    pixel_values = sample_crops(pixels, into_pixels, crop_size=settings.crop_size, gain=gain, bias=bias, dtype=dtype)
+    return Crops(pixel_values=pixel_values, matrices=matrices, boxes_xywh=boxes_xywh)
+
+
+def _covered(image: Image.Image, matrices: Tensor, settings: ProcessorSettings) -> tuple[Tensor, Tensor]:
+    """What the crops need of an image as a tensor, and the matrices `(N, 2, 3)` into that."""
+    sizes = matrices.new_tensor([image.height, image.width])
+    regions = covering_regions(matrices, crop_size=settings.crop_size, image_sizes=sizes)
+    region = torch.cat([regions[:, :2].amin(0), regions[:, 2:].amax(0)]).int().tolist()
+    part, corner = cut_to_region(image, region)
+    return to_rgb_tensor(part, do_rescale=settings.do_rescale), move_origins(matrices, matrices.new_tensor(corner))
 
 
 @torch.no_grad()
@@ -20,32 +126,188 @@ def predict_heatmaps(
     """Run one model or an ensemble on crops, with or without the flip test.
 
     Args:
-        models: a pose model, or several that predict the same keypoints on heatmaps of one size; they count alike.
+        models: A pose model, or several that predict the same keypoints on heatmaps of one size; they count alike.
         pixel_values: `(num_people, 3, height, width)`, on the models' device and in their type.
-        dataset_index: whose keypoints to predict, for models of several datasets: a number, or one a crop.
-        flip_index: the schema's `flip_index`, to average with the heatmaps of the mirrored crops; None leaves them out.
+        dataset_index: Whose keypoints to predict, for models of several datasets: a number, or one a crop.
+        flip_index: The schema's `flip_index`, to average with the heatmaps of the mirrored crops; None leaves them out.
         use_udp: False for models that were trained without UDP, whose mirrored maps lie a pixel aside.
 
     Returns:
         `(num_people, num_keypoints, height, width)`, the models' type, heatmap pixels.
 
     Raises:
-        ValueError: no model at all, or models whose heatmaps differ in shape.
+        ValueError: No model at all, or models whose heatmaps differ in shape.
     """
     models = [models] if isinstance(models, nn.Module) else list(models)
     if not models:
         raise ValueError("models must be a pose model or a sequence of them, got an empty one.")
     chosen = {} if dataset_index is None else {"dataset_index": dataset_index}
-    total, count = torch.zeros(()), 0
+    maps: list[Tensor] = []
     for model in models:
-        maps = [model(pixel_values, **chosen).heatmaps]
+        maps.append(model(pixel_values, **chosen).heatmaps)
         if flip_index is not None:
             mirrored = model(pixel_values.flip(-1), **chosen).heatmaps
             maps.append(flip_heatmaps(mirrored, flip_index, use_udp=use_udp))
-        if count and maps[0].shape != total.shape:
+        if maps[-1].shape != maps[0].shape:
             raise ValueError(
-                f"models of an ensemble must give heatmaps of one shape, got {tuple(total.shape)} and "
-                f"{tuple(maps[0].shape)}: combine models of the same keypoints and crop size."
+                f"models of an ensemble must give heatmaps of one shape, got {tuple(maps[0].shape)} and "
+                f"{tuple(maps[-1].shape)}: combine models of the same keypoints and crop size."
             )
-        total, count = sum(maps, start=total if count else torch.zeros_like(maps[0])), count + len(maps)
-    return total / count
+    return maps[0] if len(maps) == 1 else torch.stack(maps).mean(0)
+
+
+def decode(heatmaps: Tensor, settings: ProcessorSettings) -> tuple[Tensor, Tensor]:
+    """Keypoints `(N, K, 2)` in heatmap pixels and their scores `(N, K)`, on their device, as the settings say."""
+    if not settings.use_udp:
+        return decode_heatmaps_quarter_offset(heatmaps)
+    return decode_heatmaps(heatmaps, blur_sigma=settings.dark_sigma, blur_kernel=settings.blur_kernel)
+
+
+def locate_keypoints(heatmaps: Tensor, matrices: Tensor, settings: ProcessorSettings) -> tuple[Tensor, Tensor]:
+    """Keypoints in the photo, from the heatmaps of its crops.
+
+    Args:
+        heatmaps: `(N, K, height, width)`, any floating type and device.
+        matrices: `(N, 2, 3)` from crop pixels to image pixels.
+        settings: Those that the crops were cut by.
+
+    Returns:
+        Keypoints `(N, K, 2)` as x and y in image pixels and their scores `(N, K)`, both float32 on the CPU.
+
+    Raises:
+        ValueError: A heatmap holds NaN or infinity.
+    """
+    points, scores = decode(heatmaps, settings)
+    heatmap_size = (heatmaps.shape[-2], heatmaps.shape[-1])
+    scale = heatmap_to_crop(settings.crop_size, heatmap_size, use_udp=settings.use_udp)
+    return transform_points(points.cpu().double() * scale, matrices.double()).float(), scores.cpu()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PosePredictor:
+    """A model, or an ensemble, that finds the keypoints of one dataset in photos.
+
+    Args:
+        models: In evaluation mode; their heatmaps are averaged.
+        settings: Of the processor that they were trained with.
+        schema: The keypoints that they predict.
+        dataset_index: Whose keypoints to predict, for models of several datasets.
+        flip_test: Average with the heatmaps of the mirrored crops, as benchmarks do, at twice the time.
+        device: Where the models are.
+        dtype: Their type.
+    """
+
+    models: nn.Module | Sequence[nn.Module]
+    settings: ProcessorSettings
+    schema: KeypointSchema
+    dataset_index: int | None = None
+    flip_test: bool = False
+    device: torch.device = torch.device("cpu")
+    dtype: torch.dtype = torch.float32
+
+    def heatmaps(self, pixel_values: Tensor) -> Tensor:
+        """Heatmaps `(N, K, height, width)` of crops `(N, 3, height, width)`; they stay on the models' device."""
+        return predict_heatmaps(
+            self.models,
+            pixel_values.to(self.device),
+            dataset_index=self.dataset_index,
+            flip_index=self.schema.flip_index if self.flip_test else None,
+            use_udp=self.settings.use_udp,
+        )
+
+    def people(self, heatmaps: Tensor, matrices: Tensor, found: Detections) -> People:
+        """The people of detections, from the heatmaps of their crops and the crops' matrices into the photo."""
+        keypoints_xy, scores = locate_keypoints(heatmaps, matrices, self.settings)
+        return People(
+            keypoints_xy=keypoints_xy,
+            scores=scores,
+            boxes_xywh=found.boxes_xywh,
+            box_scores=found.scores,
+            labels=found.labels,
+            schema=self.schema,
+        )
+
+    def __call__(self, image: Tensor | Image.Image, found: Detections, *, batch_size: int = 32) -> People:
+        """The people of one photo, whose boxes are known."""
+        crops = cut_crops(image, found.boxes_xywh, self.settings, device=self.device, dtype=self.dtype)
+        return next(self.stream([(crops, found)], batch_size=batch_size))
+
+    def stream(self, photos: Iterable[tuple[Crops, Detections]], *, batch_size: int) -> Iterator[People]:
+        """The people of photo after photo, as soon as they are complete; batches are filled across photos.
+
+        Args:
+            photos: Of each its crops and the detections that they are of; read as the batches need them.
+            batch_size: People in one forward pass.
+        """
+        waiting: deque[tuple[Crops, Detections]] = deque()
+        crops: list[Tensor] = []  # of waiting photos' people, in their order, to be predicted
+        maps: list[Tensor] = []  # of waiting photos' people, in their order, predicted
+        for photo in chain(photos, [None]):  # None: there are no more
+            if photo is not None:
+                crops.append(photo[0].pixel_values)
+                waiting.append((replace(photo[0], pixel_values=crops[-1][:0]), photo[1]))
+            # photos without people must not pile up behind one whose batch does not fill
+            all_now = photo is None or len(waiting) >= batch_size
+            while (ready := sum(map(len, crops))) >= batch_size or (all_now and ready):
+                batch, crops = _take(crops, batch_size)
+                maps.append(self.heatmaps(batch))
+            while waiting and (num_people := len(waiting[0][1].labels)) <= sum(map(len, maps)):
+                own, found = waiting.popleft()
+                if not num_people:
+                    yield People.nobody(self.schema)
+                    continue
+                heatmaps, maps = _take(maps, num_people)
+                yield self.people(heatmaps, own.matrices, found)
+
+
+def _take(parts: list[Tensor], count: int) -> tuple[Tensor, list[Tensor]]:
+    """The first `count` rows of tensors joined, and the rest."""
+    joined = parts[0] if len(parts) == 1 else torch.cat(parts)
+    return joined[:count], [joined[count:]]
+
+
+def select_dataset(config: Any, dataset: str | int | None) -> tuple[int | None, KeypointSchema]:
+    """The model's index of a dataset, None for a model of one, and its keypoints.
+
+    Args:
+        config: Of a pose model of vitpose, or of transformers in a folder that vitpose saved.
+        dataset: Name or index; may be None where there is one.
+
+    Raises:
+        ValueError: The model has no such dataset, or several and none is named.
+    """
+    schemas = config.keypoint_schemas
+    if getattr(config, "num_datasets", 1) == 1:  # also transformers' own config, which knows no datasets
+        name = schemas[0]["name"]
+        if dataset not in (None, 0, name):
+            raise ValueError(f"dataset: expected {name!r} or 0, the only one of this model, got {dataset!r}.")
+        return None, KeypointSchema.from_dict(schemas[0])
+    if dataset is None:
+        names = list(config.named_datasets) or [f"0 to {config.num_datasets - 1}"]
+        raise ValueError(f"This model has several datasets, say which one's keypoints to find: {', '.join(names)}.")
+    index = config.dataset_index(dataset)
+    return index, KeypointSchema.from_dict(schemas[0 if len(schemas) == 1 else index])
+
+
+def check_fits(settings: ProcessorSettings, config: Any, source: str) -> None:
+    """Raise a `ValueError` where a processor does not cut the crops that a model takes, or draws other heatmaps.
+
+    Args:
+        settings: Of the processor.
+        config: Of the model; its heatmaps are compared where the configuration tells their size.
+        source: Folder of both, for the message.
+    """
+    expected = tuple(config.backbone_config.image_size)
+    if settings.crop_size != expected:
+        raise ValueError(
+            f"{source}: the image_processor cuts crops of height and width {settings.crop_size}, the model takes "
+            f"{expected}: load both from one folder, or save the processor with that size."
+        )
+    heatmaps = getattr(config, "heatmap_size", None)
+    is_told = settings.heatmap_stride != HEATMAP_STRIDE  # the usual one is not saved, and stock has no such setting
+    if is_told and heatmaps is not None and settings.heatmap_size != tuple(heatmaps):
+        raise ValueError(
+            f"{source}: the image_processor's heatmap_stride {settings.heatmap_stride} means heatmaps of height and "
+            f"width {settings.heatmap_size}, the model gives {tuple(heatmaps)}: save the processor with heatmap_stride="
+            f"{settings.crop_size[0] // heatmaps[0]}."
+        )

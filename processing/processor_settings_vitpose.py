@@ -1,12 +1,20 @@
-"""Settings of the image processor: which there are, which a single call may change, what they do to pixel values."""
+"""Settings of the image processor: which there are, what they mean for crops, pixel values and decoding."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cached_property
+from math import isfinite
 from typing import Any, TypedDict
 
 import torch
 from torch import Tensor
+from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from transformers.processing_utils import ImagesKwargs
+
+BOX_PADDING = 1.25  # factor on the sides of a box that is cropped (released configs)
+HEATMAP_STRIDE = 4  # crop pixels per heatmap pixel of all released models
+SCALE_UNIT_PX = 200.0  # the released configs count box sides in units of 200 px; normalize_factor moves that unit
 
 # Written into preprocessor_config.json by transformers for its own use, now or in earlier versions.
 _SERVICE_KEYS = {
@@ -23,16 +31,16 @@ _SERVICE_KEYS = {
 class ViTPoseImageProcessorKwargs(TypedDict, total=False):
     """Settings of [`ViTPoseImageProcessor`]; None stands for the default.
 
-    size: crop height and width in pixels, ``{"height": 256, "width": 192}``.
-    do_rescale, rescale_factor: whether to multiply pixel values, and by what (1 / 255).
-    do_normalize, image_mean, image_std: whether to subtract a mean and divide by a deviation per channel (ImageNet's).
-    do_affine_transform: always True; the crop by a box is what this processor does.
-    normalize_factor: the stock processor's unit of box sides, 200: the footprint of a crop is the box, grown to the
+    size: Crop height and width in pixels, ``{"height": 256, "width": 192}``.
+    do_rescale, rescale_factor: Whether to multiply pixel values, and by what (1 / 255).
+    do_normalize, image_mean, image_std: Whether to subtract a mean and divide by a deviation per channel (ImageNet's).
+    do_affine_transform: Always True; the crop by a box is what this processor does.
+    normalize_factor: The stock processor's unit of box sides, 200: the footprint of a crop is the box, grown to the
         crop's aspect ratio, times 1.25 * 200 / normalize_factor. Post-processing follows it.
-    dark_sigma: blur before the sub-pixel step of post-processing, in heatmap pixels. Stock evaluates with 0.8; the
+    dark_sigma: Blur before the sub-pixel step of post-processing, in heatmap pixels. Stock evaluates with 0.8; the
         released configs' kernel of 11 means 2.0 by OpenCV's rule.
-    heatmap_stride: crop pixels per heatmap pixel, for the training targets: 4 in all released models.
-    use_udp: unbiased data processing, as all ViTPose models are trained. False for older ones: box sides span `size`
+    heatmap_stride: Crop pixels per heatmap pixel, for the training targets: 4 in all released models.
+    use_udp: Unbiased data processing, as all ViTPose models are trained. False for older ones: box sides span `size`
         instead of `size - 1` crop pixels, targets lie on whole pixels and decoding moves by a quarter pixel.
     """
 
@@ -59,11 +67,92 @@ class PixelKwargs(TypedDict, total=False):
     image_std: float | Sequence[float] | None
 
 
-def is_service_entry(name: str, value: Any) -> bool:
-    """Entries of a saved configuration that set nothing: early stock versions wrote every setting there is, unset."""
-    return name in _SERVICE_KEYS or (
-        not value and name in ImagesKwargs.__annotations__ and name not in ViTPoseImageProcessorKwargs.__annotations__
-    )
+@dataclass(frozen=True, kw_only=True)
+class ProcessorSettings:
+    """How photos become crops, and heatmaps keypoints: the one set of choices that every use of a model follows.
+
+    [`ViTPoseImageProcessor`] is its public face, `preprocessor_config.json` its file.
+
+    Args:
+        crop_size: Height and width of the crops in pixels, both at least 2.
+        padding: Factor on the sides of a box, after it has grown to the crop's aspect ratio.
+        use_udp: Unbiased data processing; False for the older scheme, see [`ViTPoseImageProcessorKwargs`].
+        do_rescale: Whether pixel values are multiplied with `rescale_factor`.
+        rescale_factor: Its factor.
+        do_normalize: Whether `image_mean` is subtracted and the result divided by `image_std`.
+        image_mean: Of each channel, or one number for all, on the scale that rescaling gives.
+        image_std: Likewise.
+        dark_sigma: Blur before the sub-pixel step of decoding, in heatmap pixels.
+        blur_kernel: Width of that blur in heatmap pixels, odd.
+        heatmap_stride: Crop pixels per heatmap pixel.
+
+    Raises:
+        ValueError: A value is out of range; the message names the processor's setting.
+    """
+
+    crop_size: tuple[int, int] = (256, 192)
+    padding: float = BOX_PADDING
+    use_udp: bool = True
+    do_rescale: bool = True
+    rescale_factor: float = 1 / 255
+    do_normalize: bool = True
+    image_mean: float | Sequence[float] = tuple(IMAGENET_DEFAULT_MEAN)
+    image_std: float | Sequence[float] = tuple(IMAGENET_DEFAULT_STD)
+    dark_sigma: float = 0.8
+    blur_kernel: int = 11
+    heatmap_stride: int = HEATMAP_STRIDE
+
+    def __post_init__(self) -> None:
+        if min(self.crop_size) < 2:
+            raise ValueError(f"size must be a height and a width of at least 2 pixels, got {self.crop_size}.")
+        for name in ("rescale_factor", "padding", "dark_sigma", "heatmap_stride"):
+            value = getattr(self, name)
+            if not (isfinite(value) and value > 0):
+                raise ValueError(f"{name} must be a positive number, got {value}.")
+        if self.blur_kernel < 1 or self.blur_kernel % 2 == 0:
+            raise ValueError(
+                f"blur_kernel must be odd and positive, got {self.blur_kernel}; the released configs use 11."
+            )
+        _ = self.normalization
+
+    @property
+    def heatmap_size(self) -> tuple[int, int]:
+        """Height and width of the heatmaps in pixels."""
+        return self.crop_size[0] // self.heatmap_stride, self.crop_size[1] // self.heatmap_stride
+
+    @cached_property
+    def normalization(self) -> tuple[Tensor, Tensor]:
+        """Rescaling and normalization as ``pixel * gain + bias``: gain and bias, float32 `(3, 1, 1)` each."""
+        gain, bias = torch.ones(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
+        if self.do_rescale:
+            gain = gain * self.rescale_factor
+        if self.do_normalize:
+            mean, std = _channel_values(self.image_mean, "image_mean"), _channel_values(self.image_std, "image_std")
+            gain, bias = gain / std, -mean / std
+        return gain.float()[:, None, None], bias.float()[:, None, None]
+
+
+def _channel_values(value: float | Sequence[float], name: str) -> Tensor:
+    values = torch.as_tensor(value, dtype=torch.float64).flatten()
+    if len(values) not in (1, 3) or not values.isfinite().all() or (name == "image_std" and (values <= 0).any()):
+        raise ValueError(f"{name} must be one number or three, positive where it is image_std; got {value}.")
+    return values.expand(3)
+
+
+def split_known(saved: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings in a saved configuration, and the entries that are none of ours.
+
+    Left out are entries that set nothing: those for transformers' own use, and settings of other processors, unset,
+    which early stock versions wrote.
+    """
+    known = ViTPoseImageProcessorKwargs.__annotations__
+    settings = {name: value for name, value in saved.items() if name in known}
+    unknown = {
+        name: value
+        for name, value in saved.items()
+        if name not in known and name not in _SERVICE_KEYS and (value or name not in ImagesKwargs.__annotations__)
+    }
+    return settings, unknown
 
 
 def reject_unknown(settings: Iterable[str], known: type, owner: str) -> None:
@@ -73,21 +162,3 @@ def reject_unknown(settings: Iterable[str], known: type, owner: str) -> None:
             nearest = get_close_matches(name, known.__annotations__, n=1)
             hint = f"did you mean {nearest[0]!r}?" if nearest else f"it has {', '.join(known.__annotations__)}."
             raise TypeError(f"{owner} has no setting {name!r}; {hint}")
-
-
-def gain_and_bias(settings: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
-    """Rescaling and normalisation as ``pixel * gain + bias``, `(3, 1, 1)` each."""
-    gain, bias = torch.ones(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
-    if settings["do_rescale"]:
-        gain = gain * settings["rescale_factor"]
-    if settings["do_normalize"]:
-        mean, std = _channel_values(settings, "image_mean"), _channel_values(settings, "image_std")
-        gain, bias = gain / std, -mean / std
-    return gain.float()[:, None, None], bias.float()[:, None, None]
-
-
-def _channel_values(settings: Mapping[str, Any], name: str) -> Tensor:
-    values = torch.as_tensor(settings[name], dtype=torch.float64).flatten()
-    if len(values) not in (1, 3) or not values.isfinite().all() or (name == "image_std" and (values <= 0).any()):
-        raise ValueError(f"{name} must be one number or three, positive where it is image_std; got {settings[name]}.")
-    return values.expand(3)

@@ -14,6 +14,7 @@ import pytest
 
 from vitpose import SyntheticPeople, ViTPoseForPoseEstimation, get_keypoint_schema
 from vitpose.cli.main import main
+from vitpose.training.config.checks import check_recipe
 from vitpose.training.config.recipe import Recipe
 from vitpose.training.data.schema_from_coco import schema_from_annotations
 
@@ -116,4 +117,4 @@ def test_a_schema_file_that_is_none_is_named(tmp_path, content, message):
     if content is not None:
         file.write_text(content)
     with pytest.raises(ValueError, match=message):
-        Recipe(data="coco", data_dir="x", schema=str(file)).validate()
+        check_recipe(Recipe.from_fields(data="coco", data_dir="x", schema=str(file)))

@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     _use_all_cores()
     try:
         recipe = parse_recipe(arguments)
-        run_recipe(recipe, write_card=CARD_WRITERS[recipe.task])
+        run_recipe(recipe, write_card=CARD_WRITERS[recipe.run.task])
     except (ValueError, OSError, ImportError, NonFiniteLossError) as error:
         sys.stderr.write(f"error: {_message(error)}\n")
         return 2

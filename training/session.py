@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Callable, Sized
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -28,6 +29,7 @@ from .results.masked_image import assemble_pretraining
 from .results.masked_image_outputs import write_pretraining_outputs
 from .results.run_outputs import write_outputs
 from .samples.loaders import build_training_loader
+from .samples.settings import training_settings
 
 logger = logging.getLogger(__name__)
 
@@ -50,11 +52,11 @@ def run_recipe(recipe: Recipe, *, write_card: Callable[..., Path] | None = None)
         FileExistsError: The output folder already holds a run, and the recipe does not resume it.
         ValueError: Data, recipe and checkpoint do not fit together; the message says how.
     """
-    output = Path(recipe.output_dir)
+    output = Path(recipe.run.output_dir)
     _check_output(output, recipe)
     accelerator = Accelerator(
-        mixed_precision=recipe.mixed_precision,
-        log_with=recipe.report_to,
+        mixed_precision=recipe.optimization.mixed_precision,
+        log_with=recipe.run.report_to,
         project_config=ProjectConfiguration(project_dir=str(output)),
         # the host need not wait for copies from pinned memory, which a loader has where there is CUDA
         dataloader_config=DataLoaderConfiguration(use_seedable_sampler=False, non_blocking=torch.cuda.is_available()),
@@ -64,19 +66,19 @@ def run_recipe(recipe: Recipe, *, write_card: Callable[..., Path] | None = None)
     check_sharded(accelerator)
     check_not_compiled(accelerator)
     output.mkdir(parents=True, exist_ok=True)
-    if recipe.report_to and not recipe.profile:
+    if recipe.run.report_to and not recipe.run.profile:
         _start_tracker(accelerator, recipe)
-    pretrains = recipe.task == "masked_image_modeling"
+    pretrains = recipe.run.task == "masked_image_modeling"
     trainer = (assemble_pretraining if pretrains else assemble)(recipe, accelerator, output)
-    if recipe.ema_decay:
-        trainer.average = WeightAverage(accelerator.unwrap_model(trainer.model), decay=recipe.ema_decay)
-    if recipe.profile:
+    if recipe.optimization.ema_decay:
+        trainer.average = WeightAverage(accelerator.unwrap_model(trainer.model), decay=recipe.optimization.ema_decay)
+    if recipe.run.profile:
         profile_run(trainer)
         accelerator.end_training()
         return output
-    if recipe.resume:
+    if recipe.run.resume:
         trainer.progress = load_checkpoint(accelerator, trainer.checkpoint_folder, recipe, trainer.average)
-        trainer.log.forget_after(trainer.progress, epochs=recipe.epochs)
+        trainer.log.forget_after(trainer.progress, epochs=recipe.optimization.epochs)
     _warn_of_long_warmup(trainer)
     with trainer.notice.listen():
         evaluations = trainer.train()
@@ -95,12 +97,13 @@ def assemble(recipe: Recipe, accelerator: Accelerator, output: Path) -> Trainer:
     config = model.config
     if not all(parameter.requires_grad for parameter in model.parameters()):
         _log_trainable(model)
-    if recipe.gradient_checkpointing:
+    if recipe.optimization.gradient_checkpointing:
         model.gradient_checkpointing_enable()
     optimizer = make_optimizer(model, num_layers=len(model.backbone.encoder.layer), recipe=recipe)
-    loader, sampler = build_training_loader(recipe, accelerator, config)
+    settings = training_settings(recipe, config)
+    loader, sampler = build_training_loader(recipe, accelerator, config, settings)
     evaluators = {
-        name: Evaluator.build(part, accelerator, config)
+        name: Evaluator.build(part, accelerator, config, replace(settings, padding=part.box_padding))
         for name, part in zip(recipe.part_names, recipe.parts, strict=True)
     }
     to_evaluate = sum(len(evaluator.source.people) for evaluator in evaluators.values())
@@ -108,21 +111,22 @@ def assemble(recipe: Recipe, accelerator: Accelerator, output: Path) -> Trainer:
     where = f"{accelerator.num_processes} x {accelerator.device.type}"
     logger.info("%.1f M parameters on %s", model.num_parameters() / 1e6, where)
     autocast_forward(model, accelerator)
-    if recipe.torch_compile:
+    if recipe.optimization.torch_compile:
         compile_blocks(model)
     model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
     return Trainer(
         accelerator=accelerator,
         model=model,
-        objective=build_objective(recipe, config, teacher, accelerator.device),
+        objective=build_objective(recipe, config, settings, teacher, accelerator.device),
         optimizer=optimizer,
         loader=loader,
         sampler=sampler,
         recipe=recipe,
         config=config,
+        settings=settings,
         log=RunLog(path=output / LOG_FILE, accelerator=accelerator),
         evaluators=evaluators,
-        on_evaluation=keep_best if recipe.keep_best else None,
+        on_evaluation=keep_best if recipe.run.keep_best else None,
     )
 
 
@@ -138,8 +142,8 @@ def _check_processes(accelerator: Accelerator) -> None:
 
 def _start_tracker(accelerator: Accelerator, recipe: Recipe) -> None:
     if not accelerator.log_with:  # accelerate passes over what it cannot import
-        raise ValueError(f"report_to: {recipe.report_to} is not installed. Install it, or leave report_to out.")
-    accelerator.init_trackers("vitpose", config={key: str(value) for key, value in vars(recipe).items()})
+        raise ValueError(f"report_to: {recipe.run.report_to} is not installed. Install it, or leave report_to out.")
+    accelerator.init_trackers("vitpose", config={key: str(value) for key, value in recipe.values().items()})
 
 
 def _log_trainable(model: ViTPoseForPoseEstimation) -> None:
@@ -148,7 +152,10 @@ def _log_trainable(model: ViTPoseForPoseEstimation) -> None:
 
 
 def _warn_of_long_warmup(trainer: Trainer) -> None:
-    warmup, steps = trainer.recipe.warmup_steps, trainer.recipe.epochs * trainer.steps_per_epoch
+    warmup, steps = (
+        trainer.recipe.optimization.warmup_steps,
+        trainer.recipe.optimization.epochs * trainer.steps_per_epoch,
+    )
     if warmup > steps:
         logger.warning(
             "The warm-up of %d steps is longer than the run, %d steps: the learning rate never reaches its peak. "
@@ -159,7 +166,7 @@ def _warn_of_long_warmup(trainer: Trainer) -> None:
 
 def _check_output(output: Path, recipe: Recipe) -> None:
     """Raise before any work if the folder holds a run that is not to be resumed."""
-    if recipe.resume or recipe.profile or int(os.environ.get("RANK", "0")) > 0:
+    if recipe.run.resume or recipe.run.profile or int(os.environ.get("RANK", "0")) > 0:
         return
     if (output / LOG_FILE).exists() or (output / BEST_FOLDER).exists() or list_checkpoints(output / "checkpoints"):
         raise FileExistsError(

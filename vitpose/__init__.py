@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .processing.drawing import draw_poses
     from .processing.image_processing_vitpose import ViTPoseImageProcessor
     from .processing.keypoint_detection_pipeline import KeypointDetectionPipeline
+    from .processing.people_vitpose import People
     from .processing.prediction_vitpose import predict_heatmaps
     from .training.data.loading import read_dataset
     from .training.metrics.coco import coco_keypoint_metrics
@@ -41,6 +42,7 @@ __all__ = [
     "ExportedModel",
     "KeypointDetectionPipeline",
     "KeypointSchema",
+    "People",
     "SyntheticPeople",
     "ViTPoseBackbone",
     "ViTPoseBackboneConfig",
@@ -71,6 +73,7 @@ _HOMES = {
     "ExportedModel": "export.model",
     "KeypointDetectionPipeline": "processing.keypoint_detection_pipeline",
     "KeypointSchema": "modeling.keypoint_schemas",
+    "People": "processing.people_vitpose",
     "SyntheticPeople": "training.synthetic.people",
     "ViTPoseBackbone": "modeling.modeling_vitpose_backbone",
     "ViTPoseBackboneConfig": "modeling.configuration_vitpose_backbone",

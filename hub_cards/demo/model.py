@@ -22,7 +22,7 @@ from vitpose.modeling.keypoint_schemas import KeypointSchema
 from vitpose.processing.detection_vitpose import as_detector
 from vitpose.processing.drawing import draw_poses
 from vitpose.processing.images_vitpose import to_rgb_photo
-from vitpose.processing.keypoint_detection_pipeline import DETECTOR_THRESHOLD, KeypointDetectionPipeline, People
+from vitpose.processing.keypoint_detection_pipeline import DETECTOR_THRESHOLD, KeypointDetectionPipeline
 
 from .examples import write_examples
 from .zero_gpu import on_gpu
@@ -49,7 +49,7 @@ class Found:
     """
 
     image: Image.Image
-    people: People
+    people: list[dict[str, Any]]
     schema: KeypointSchema
     model: str
     dataset: str
@@ -191,10 +191,10 @@ class Demo:
         boxes: list[list[float]] | None,
         detect: bool,
         detector_threshold: float,
-    ) -> People:
+    ) -> list[dict[str, Any]]:
         detector = {"detector": self._detector, "detector_threshold": detector_threshold} if detect else {}
         pipe = self._pipeline(model)
-        return cast(People, pipe(image, boxes=boxes, dataset=name_or_number(dataset), **detector))
+        return cast(list[dict[str, Any]], pipe(image, boxes=boxes, dataset=name_or_number(dataset), **detector))
 
     def _predict_video(
         self, clip: Path, folder: Path, model: str, dataset: str, detect: bool, detect_every: int, smooth: bool
@@ -293,7 +293,7 @@ def box_of_corners(first: Sequence[float], second: Sequence[float]) -> list[floa
     return [left, top, right - left, bottom - top]
 
 
-def _summary(found: Found, people: People, threshold: float) -> str:
+def _summary(found: Found, people: list[dict[str, Any]], threshold: float) -> str:
     if not found.people:
         return "**No people found.** Lower the detector's threshold, or mark them with boxes."
     count, total = (sum(len(person["keypoints"]) for person in group) for group in (people, found.people))
@@ -305,7 +305,7 @@ def _summary(found: Found, people: People, threshold: float) -> str:
     return f"**{persons}**, {count} of {total} keypoints score above {threshold:.2f}."
 
 
-def _write_json(path: Path, found: Found, people: People, threshold: float) -> Path:
+def _write_json(path: Path, found: Found, people: list[dict[str, Any]], threshold: float) -> Path:
     content = {
         "model": found.model,
         "dataset": found.dataset,
@@ -317,7 +317,7 @@ def _write_json(path: Path, found: Found, people: People, threshold: float) -> P
     return path
 
 
-def _write_csv(path: Path, people: People) -> Path:
+def _write_csv(path: Path, people: list[dict[str, Any]]) -> Path:
     with path.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["person", "keypoint", "x", "y", "score"])

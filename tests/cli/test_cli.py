@@ -255,7 +255,7 @@ def test_a_saved_model_is_evaluated(model, tmp_path, capsys):
 
 def test_an_unknown_field_of_an_evaluation_is_named(model, capsys):
     assert cli.main(["evaluate", "--model", model, "--eval_peple", "4"]) == 2
-    assert "error: The command line has an unknown field 'eval_peple'. Did you mean 'eval_people'?" in (
+    assert "error: The command line, field: expected a known name, got 'eval_peple'. Did you mean 'eval_people'?" in (
         capsys.readouterr().err
     )
 

@@ -9,12 +9,12 @@ import torch
 from scipy.ndimage import gaussian_filter
 from transformers.models.vitpose import image_processing_pil_vitpose as stock
 
+from vitpose.modeling.flipping_vitpose import flip_heatmaps
 from vitpose.processing.heatmaps_vitpose import (
     _blur_around,
     decode_heatmaps,
     decode_heatmaps_quarter_offset,
     encode_heatmaps,
-    flip_heatmaps,
 )
 
 CROP_SIZE, HEATMAP_SIZE = (256, 192), (64, 48)

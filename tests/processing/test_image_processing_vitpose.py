@@ -225,7 +225,8 @@ def test_folders_of_earlier_stock_versions_load_here(tmp_path):
 def test_an_own_blur_survives_saving_and_does_not_disturb_stock(tmp_path):
     ViTPoseImageProcessor(dark_sigma=2.0).save_pretrained(tmp_path)
     assert ViTPoseImageProcessor.from_pretrained(tmp_path).dark_sigma == 2.0
-    assert isinstance(AutoImageProcessor.from_pretrained(tmp_path), VitPoseImageProcessorPil)
+    stock = type(AutoImageProcessor.from_pretrained(tmp_path))  # of one backend or the other, as torchvision is there
+    assert stock.__module__.startswith("transformers.models.vitpose.image_processing")
 
 
 WITHOUT_VITPOSE = """

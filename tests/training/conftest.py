@@ -19,6 +19,7 @@ from torch import Tensor
 
 from vitpose.modeling.configuration_vitpose import PRESETS
 from vitpose.modeling.keypoint_schemas import get_keypoint_schema
+from vitpose.training.config.checks import check_recipe
 from vitpose.training.config.recipe import Recipe
 from vitpose.training.results import run_outputs as outputs
 from vitpose.training.synthetic.people import SyntheticPeople
@@ -68,8 +69,8 @@ def make_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...
             "log_every": 1,
             "output_dir": str(tmp_path / "run"),
         }
-        recipe = Recipe(**{**fields, **changes})
-        recipe.validate()
+        recipe = Recipe.from_fields(**fields).replace(**changes)
+        check_recipe(recipe)
         return recipe
 
     return make
@@ -132,10 +133,10 @@ import json, os, sys, time
 from pathlib import Path
 from accelerate import Accelerator
 from vitpose.modeling.configuration_vitpose import PRESETS
-from vitpose.training import outputs
-from vitpose.training.recipe import Recipe
+from vitpose.training.config.recipe import Recipe
+from vitpose.training.engine.trainer import Trainer
+from vitpose.training.results import run_outputs as outputs
 from vitpose.training.session import run_recipe
-from vitpose.training.trainer import Trainer
 
 folder, given = Path(sys.argv[1]), json.loads(sys.argv[2])
 PRESETS["tiny"] = given["small"]
@@ -164,7 +165,7 @@ def launch_two() -> Callable[..., subprocess.CompletedProcess]:
 TWO_PROCESSES = """
 fields = dict(init_from="none", train_people=18, eval_people=5, eval_batch_size=2, batch_size=2, epochs=2,
               warmup_steps=2, checkpoint_every=2, num_workers=0, log_every=1)
-run_recipe(Recipe(**fields, output_dir=f"{folder}/unbroken"))
+run_recipe(Recipe.from_fields(**fields, output_dir=f"{folder}/unbroken"))
 
 train_batch, left = Trainer._train_batch, iter(range(8))
 def interrupted(self, *arguments):
@@ -172,10 +173,10 @@ def interrupted(self, *arguments):
     return train_batch(self, *arguments)
 Trainer._train_batch = interrupted
 try:
-    run_recipe(Recipe(**fields, output_dir=f"{folder}/resumed"))
+    run_recipe(Recipe.from_fields(**fields, output_dir=f"{folder}/resumed"))
 except StopIteration:
     Trainer._train_batch = train_batch
-run_recipe(Recipe(**fields, output_dir=f"{folder}/resumed", resume=True))
+run_recipe(Recipe.from_fields(**fields, output_dir=f"{folder}/resumed", resume=True))
 """
 
 

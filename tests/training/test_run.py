@@ -149,9 +149,12 @@ def test_a_folder_that_holds_a_run_is_left_alone(finished, capsys):
     ("changes", "message"),
     [
         ({"resume": "true"}, "error: Nothing to resume: "),  # no run there
-        ({"leraning_rate": "1"}, "error: The command line has an unknown field 'leraning_rate'. Did you mean"),
+        (
+            {"leraning_rate": "1"},
+            "error: The command line, field: expected a known name, got 'leraning_rate'. Did you mean",
+        ),
         ({"data": "coco", "data_dir": "nowhere"}, "error: There is no data folder nowhere. Check data_dir."),
-        ({"data": "coco"}, "error: Recipe field data_dir: expected where the data is"),
+        ({"data": "coco"}, "error: dataset.data_dir: expected where the data is"),
         ({"num_attention_heads": "5"}, "error: hidden_size 192 is not a multiple of num_attention_heads 5."),
         ({"image_height": "60"}, "error: image_size [60, 48] is not a multiple of patch_size [8, 8]"),
         ({"init_from": "nowhere/at-all"}, "error: "),  # transformers says what it looked for

@@ -1,61 +1,72 @@
-"""Recipes from YAML files and command lines, each mistake named with the nearest thing that exists."""
+"""Recipes from YAML files and command lines."""
 
-import argparse
 import sys
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Iterator
 from pathlib import Path
-from types import NoneType
-from typing import Any, NoReturn, cast, get_args, get_type_hints
+from typing import Any
 
 import yaml
-from transformers import HfArgumentParser
 
-from .recipe import Recipe, check_types, reject_unknown
+from .checks import check_recipe
+from .recipe import FIELDS, Recipe
+from .typed import make_parser
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 
 
 def load_recipe_file(path: str | Path) -> dict[str, Any]:
-    """The fields of a YAML recipe, those of its `base` included.
+    """The fields of a YAML recipe by full name, such as `optimization.epochs`, those of its `base` included.
 
     Args:
         path: A file, or the name of a recipe that ships with vitpose, such as `lspet.yaml`.
 
     Raises:
         FileNotFoundError: There is no such file; the message lists the shipped recipes.
-        ValueError: The file holds no fields, one of a wrong type, or an unknown one; the message has the nearest name.
+        ValueError: The file holds no fields, an unknown one, one twice, or one in the wrong section.
     """
-    path = Path(path)
+    return _load(Path(path), above=())
+
+
+def _load(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
+    """The fields of a recipe that those above build on."""
     file = path if path.is_file() else RECIPES / path.name
     if not file.is_file():
         shipped = ", ".join(sorted(recipe.name for recipe in RECIPES.glob("*.yaml")))
         raise FileNotFoundError(f"No recipe {path}. Recipes that ship with vitpose: {shipped}.")
     fields = _read_yaml(file)
     base = fields.pop("base", None)
-    reject_unknown(fields, f"Recipe {file}")
-    fields = _with_numbers(fields)
-    check_types(fields)
-    return {**(_base_fields(file, base) if base else {}), **fields}
+    values = FIELDS.flatten(fields, f"Recipe {file}")
+    return {**(_base_values(file, base, (*above, file.resolve())) if base is not None else {}), **values}
 
 
-def _base_fields(file: Path, base: Any) -> dict[str, Any]:
+def _base_values(file: Path, base: Any, above: tuple[Path, ...]) -> dict[str, Any]:
     """The fields of the recipe that a file builds on; a file may have the name of the shipped one it builds on."""
     if not isinstance(base, str):
         raise ValueError(f"Recipe {file}: expected base to name a recipe, got {base!r}.")
     beside = file.parent / base
     source = RECIPES / base if beside.resolve() == file.resolve() else beside
-    try:
-        return load_recipe_file(source)
-    except RecursionError:
-        raise ValueError(f"Recipe {file}: its base {base} builds on it in turn.") from None
+    if source.resolve() in above:
+        raise ValueError(f"Recipe {file}: its base {base} builds on it in turn.")
+    return _load(source, above)
 
 
-def _read_yaml(file: Path) -> dict[str, Any]:
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """A loader of plain YAML that refuses a key that stands twice, of which YAML's own keeps the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for place, key in enumerate(keys):
+            if key in keys[:place]:
+                line = node.value[place][0].start_mark.line + 1
+                raise yaml.YAMLError(f"{key!r} stands twice, again in line {line}: expected it once")
+        return super().construct_mapping(node, deep=deep)
+
+
+def _read_yaml(file: Path) -> dict[Any, Any]:
     try:
-        fields = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        fields = yaml.load(file.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader) or {}
     except yaml.YAMLError as error:
-        raise ValueError(f"Recipe {file} is not YAML: {error}.") from error
+        raise ValueError(f"Recipe {file} is not valid YAML: {error}.") from error
     if not isinstance(fields, dict):
         raise ValueError(f"Recipe {file}: expected lines of the form 'field: value', got a {type(fields).__name__}.")
     return fields
@@ -68,51 +79,37 @@ def parse_recipe(arguments: list[str] | None = None) -> Recipe:
         ValueError: A field is unknown, of a wrong type, out of range, or contradicts another.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    fields = load_recipe_file(arguments.pop(0)) if arguments and not arguments[0].startswith("-") else {}
-    given = [argument[2:].split("=")[0].replace("-", "_") for argument in arguments if argument.startswith("--")]
-    fields_named = [name.removeprefix("no_") if name.startswith("no_") else name for name in given if name != "help"]
-    reject_unknown(fields_named, "The command line")
-    parser = _Parser(cast(Any, Recipe), prog="training/run.py", usage="%(prog)s [RECIPE.yaml] [--field value ...]")
-    parser.set_defaults(**fields)
-    (recipe,) = parser.parse_args_into_dataclasses(arguments, look_for_args_file=False)
-    recipe.validate()
+    values = load_recipe_file(arguments.pop(0)) if arguments and not arguments[0].startswith("-") else {}
+    if {"-h", "--help"} & set(arguments):
+        make_parser(FIELDS).print_help()
+        raise SystemExit(0)
+    recipe = Recipe().with_values({**values, **dict(_read_options(arguments))})
+    check_recipe(recipe)
     return recipe
 
 
-class _Parser(HfArgumentParser):
-    """A parser whose mistakes are raised like those of a recipe file, and that reads `null` as one does."""
-
-    def add_argument(self, *names: str, **settings: Any) -> argparse.Action:
-        kind = get_type_hints(Recipe).get(names[0].lstrip("-"))
-        if NoneType in get_args(kind):
-            settings["type"] = _or_null(settings["type"])
-        return super().add_argument(*names, **settings)
-
-    def error(self, message: str) -> NoReturn:
-        raise ValueError(f"The command line: {message}.")
-
-
-def _or_null(kind: Callable[[str], Any]) -> Callable[[str], Any]:
-    """A reader of a command-line value that gives None for `null`."""
-
-    @wraps(kind)  # messages name the kind
-    def read(text: str) -> Any:
-        return None if text == "null" else kind(text)
-
-    return read
+def _read_options(arguments: list[str]) -> Iterator[tuple[str, Any]]:
+    """Full names and texts of the options of a command line."""
+    while arguments:
+        flag, equals, text = arguments.pop(0).partition("=")
+        if not flag.startswith("--"):
+            raise ValueError(f"The command line: expected --field value, got {flag!r}.")
+        texts = [text] if equals else []
+        while not equals and arguments and not arguments[0].startswith("--"):
+            texts.append(arguments.pop(0))
+        yield _read_option(flag[2:].replace("-", "_"), texts)
 
 
-def _with_numbers(fields: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a file with numbers where YAML has text: it reads `5e-4` so, for want of a dot."""
-    kinds = get_type_hints(Recipe)
-    return {
-        name: _to_float(name, value) if kinds[name] in (float, float | None) and isinstance(value, str) else value
-        for name, value in fields.items()
-    }
-
-
-def _to_float(name: str, value: str) -> float:
-    try:
-        return float(value)
-    except ValueError:
-        raise ValueError(f"Recipe field {name}: expected a number, got {value!r}.") from None
+def _read_option(name: str, texts: list[str]) -> tuple[str, Any]:
+    """One option: `--no_field` and `--field` alone are switches, several values make a list."""
+    section, dot, bare = name.rpartition(".")
+    if not texts and bare.startswith("no_"):
+        name, texts = section + dot + bare.removeprefix("no_"), ["false"]
+    info = FIELDS.find(name, "The command line")
+    if info.kind is bool and not texts:
+        texts = ["true"]
+    if info.kind == list[int] and not (len(texts) == 1 and texts[0].startswith("[")):
+        return info.full_name, texts
+    if len(texts) != 1:
+        raise ValueError(f"The command line: {info.full_name}: expected one value, got {texts}.")
+    return info.full_name, texts[0]

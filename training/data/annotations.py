@@ -46,7 +46,7 @@ def _slim(item: Item) -> Item:
 
 
 def _packed(values: Any) -> Any:
-    """Numbers in 8 bytes each; anything else as it is, for the check that knows whose it is."""
+    """Pack numbers into 8 bytes each; keep anything else for the check that can name its owner."""
     try:
         return array("d", values)
     except TypeError:
@@ -67,7 +67,7 @@ def save_mat(path: Path, variables: dict[str, Any]) -> None:
 
 
 def load_mat(path: Path) -> dict[str, Any]:
-    """The variables of a MATLAB file, structures as objects with attributes.
+    """Read the variables of a MATLAB file, structures as objects with attributes.
 
     Raises:
         ImportError: scipy is not installed.
@@ -86,10 +86,10 @@ def load_mat(path: Path) -> dict[str, Any]:
 
 
 def by_id(items: list[Any], kind: str, required: Sequence[str], path: Path) -> dict[int, Item]:
-    """Images or annotations of a file by their id, each with all the fields it needs.
+    """Index images or annotations of a file by their id, and check that each has its required fields.
 
     Raises:
-        ValueError: An entry is no object, lacks a field, has an id that is no whole number, or one that occurs twice.
+        ValueError: An entry is not an object, lacks a field, or has an id that is not a whole number or occurs twice.
     """
     found: dict[int, Item] = {}
     whole = [field for field in ("id", "image_id") if field in required]
@@ -105,7 +105,7 @@ def by_id(items: list[Any], kind: str, required: Sequence[str], path: Path) -> d
 
 
 def check_fields(item: Any, kind: str, required: Sequence[str], path: Path, position: int) -> None:
-    """Raise a ValueError if an entry of a file is no object, or lacks a field."""
+    """Raise a ValueError if an entry of a file is not an object, or lacks a field."""
     if not isinstance(item, dict):
         raise ValueError(f"{kind} number {position} of {path}: expected an object, got {item!r}. Use a keypoint file.")
     missing = [field for field in required if field not in item]
@@ -116,12 +116,12 @@ def check_fields(item: Any, kind: str, required: Sequence[str], path: Path, posi
 
 @dataclass(frozen=True, kw_only=True)
 class CocoFile:
-    """A file in COCO's layout, its parts by their ids.
+    """A file in COCO's layout, indexed by id.
 
     Args:
-        path: Where it lies.
+        path: The file.
         images: With id, file_name, width and height.
-        annotations: As they stand in the file, not checked yet.
+        annotations: As in the file, not yet checked.
         categories: Of people or animals; empty where the file has none.
     """
 
@@ -138,10 +138,10 @@ class CocoFile:
         """
         if not folder.is_dir():
             raise ValueError(f"There is no image folder {folder}. Check the path.")
-        return {number: os.path.join(folder, _own_slashes(image["file_name"])) for number, image in self.images.items()}
+        return {number: os.path.join(folder, _posix_path(image["file_name"])) for number, image in self.images.items()}
 
     def photo_of(self, item: Item, kind: str, path: Path) -> Item:
-        """The image that an annotation or result is of; `kind` and `path` say in a message where that stands."""
+        """Look up the image of an annotation or result; `kind` and `path` name that entry in the message."""
         photo = self.images.get(item["image_id"])
         if photo is None:
             raise ValueError(
@@ -151,21 +151,21 @@ class CocoFile:
         return photo
 
 
-def _own_slashes(file_name: str) -> str:
-    """A path as this system writes it; some files were made on Windows."""
+def _posix_path(file_name: str) -> str:
+    """Convert a path from Windows, where some files were made."""
     return PureWindowsPath(file_name).as_posix() if "\\" in file_name else file_name
 
 
 def parse_coco(content: Any, path: Path, *, schema: KeypointSchema) -> CocoFile:
-    """Check the frame of a file in COCO's layout, its images and its categories.
+    """Check the layout of a COCO file, its images and its categories.
 
     Args:
         content: The parsed JSON.
         path: Its file, for messages.
-        schema: The keypoints that it must hold.
+        schema: The expected keypoints.
 
     Raises:
-        ValueError: It has another layout, an image lacks a field, or its keypoints are others.
+        ValueError: The layout is another, an image lacks a field, or the keypoints are not those of the schema.
     """
     lists = [content.get("images"), content.get("annotations", [])] if isinstance(content, dict) else [None]
     if not all(isinstance(items, list) for items in lists) or "annotations" not in content:
@@ -179,7 +179,7 @@ def parse_coco(content: Any, path: Path, *, schema: KeypointSchema) -> CocoFile:
 
 
 def _check_names(names: Sequence[str], schema: KeypointSchema, path: Path) -> None:
-    """Refuse another count or order; warn of other names, since datasets spell the same keypoint in several ways."""
+    """Refuse another count or order of keypoints; warn of other names, since datasets spell them in several ways."""
     if len(names) not in _NAMED_COUNTS.get(schema.name, (schema.num_keypoints,)):
         raise ValueError(
             f"{path} has {len(names)} keypoints ({', '.join(map(str, names))}), the schema {schema.name!r} expects "
@@ -196,22 +196,22 @@ def _check_names(names: Sequence[str], schema: KeypointSchema, path: Path) -> No
             )
     unlike = [f"{name} / {expected}" for name, expected in pairs if not _same(_words(name), _words(expected))]
     if unlike:
-        message = "%s and the schema %r name keypoints differently, be sure that they mean the same: %s."
+        message = "%s and the schema %r name keypoints differently, check that they mean the same: %s."
         logger.warning(message, path, schema.name, ", ".join(unlike))
 
 
 def _words(name: str) -> frozenset[str]:
-    """What a keypoint is called, whatever the order, spelling and abbreviation: `L_F_Paw` is `left_front_paw`."""
+    """Words of a keypoint's name without order, case and abbreviation: `L_F_Paw` equals `left_front_paw`."""
     return frozenset(_SHORT_FORMS.get(word, word) for word in re.findall("[a-z]+|[0-9]+", str(name).lower()))
 
 
 def _same(words: frozenset[str], others: frozenset[str]) -> bool:
-    """Whether one name is the other or a part of it, as `head` is of `top_head`."""
+    """Whether one name contains the other, as `top_head` does `head`."""
     return words <= others or others <= words
 
 
 def _owner_of(names: Sequence[str]) -> str:
-    """A sentence that names the known datasets with these keypoints."""
+    """Sentence that names the known datasets with these keypoints; empty where there is none."""
     words = [_words(name) for name in names]
     schemas = [get_keypoint_schema(name) for name in list_keypoint_schemas()]
     owners = [schema.name for schema in schemas if [_words(name) for name in schema.keypoints] == words]
@@ -219,7 +219,7 @@ def _owner_of(names: Sequence[str]) -> str:
 
 
 def check_category(item: Item, file: CocoFile) -> None:
-    """Raise a ValueError if an annotation is of a category that the file does not describe."""
+    """Raise a ValueError if the file does not describe the category of an annotation."""
     category = item.get("category_id")
     if file.categories and category is not None and category not in file.categories:
         raise ValueError(
@@ -229,5 +229,5 @@ def check_category(item: Item, file: CocoFile) -> None:
 
 
 def name_of(kind: str, ids: Sequence[Any], path: Path) -> Callable[[int], str]:
-    """A function that says in words where a row comes from."""
+    """Make a function that names the origin of a row for messages."""
     return lambda row: f"{kind} {ids[row]} of {path}"

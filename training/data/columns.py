@@ -1,4 +1,4 @@
-"""The one form in which training and evaluation take annotated people, and the checks that bring data into it.
+"""The columns of annotated people that training and evaluation read, and the checks that bring data into them.
 
 | column | type | meaning |
 |---|---|---|
@@ -8,16 +8,16 @@
 | bbox | 4 float64 | left, top, width, height in image pixels |
 | area | float64 | of the person in square pixels, the scale of OKS |
 | iscrowd | int8 | always 0: crowds are left out |
-| keypoints | K x 3 float64 | x, y in image pixels and v: 0 not labelled (then x = y = 0), 1 hidden, 2 visible |
+| keypoints | K x 3 float64 | x, y in image pixels and v: 0 not labeled (then x = y = 0), 1 hidden, 2 visible |
 | dataset | string | name of the dataset |
 
-What only some datasets know stands in columns of its own, which the others lack:
+Columns that only some datasets have:
 
 | column | type | of | meaning |
 |---|---|---|---|
 | category_id, category | int64, string | AP-10K, APT-36K | the species; a file with one category has no such columns |
 | crowd_index | float64 | CrowdPose | how crowded the photo is, 0 to 1 |
-| foot_valid, face_valid, lefthand_valid, righthand_valid | bool | COCO-WholeBody | whether the part was labelled |
+| foot_valid, face_valid, lefthand_valid, righthand_valid | bool | COCO-WholeBody | whether the part was labeled |
 | head_size | float64 | MPII | the length that PCKh measures by, in pixels |
 | hand | string | InterHand2.6M | "right" or "left" |
 | video_id, track_id | int64 | APT-36K | the clip of the frame; the same animal in all its frames |
@@ -68,7 +68,7 @@ EXTRA_FEATURES = Features(
         "box_score": Value("float64"),
     }
 )
-# Keypoints that do not count in a dataset's `num_keypoints`; who has none that count is ignored by its metric.
+# Keypoints that do not count in a dataset's `num_keypoints`; its metric ignores people who have only these.
 _UNCOUNTED = {"crowdpose": ("top_head", "neck")}
 _SHOWN = 5  # a message names this many offenders; the log of a large dataset stays readable
 
@@ -76,17 +76,17 @@ _SHOWN = 5  # a message names this many offenders; the log of a large dataset st
 def checked_columns(
     columns: dict[str, Any], schema: KeypointSchema, *, where: Callable[[int], str]
 ) -> dict[str, np.ndarray]:
-    """Turn the columns (all but image) into arrays of the common form.
+    """Convert the columns (all but image) to arrays of the common form.
 
-    An absent area becomes that of the box. Whatever stands in the place of an unlabelled keypoint becomes 0.
+    An absent area becomes that of the box; the coordinates of an unlabeled keypoint become 0.
 
     Args:
         columns: Lists or arrays of equal length; keypoints may be K x [x, y, v] or flat, as COCO stores them.
-        schema: The keypoints these people must have.
-        where: Says in words where a row comes from.
+        schema: The keypoints of these people.
+        where: Names the origin of a row for messages.
 
     Raises:
-        ValueError: A row has other keypoints than the schema, or numbers that cannot be.
+        ValueError: A row has other keypoints than the schema, or impossible numbers.
     """
     sizes = np.concatenate([_sizes(columns[side], side, where) for side in ("width", "height")], axis=1)  # (n, 2)
     boxes = _number_table(columns["bbox"], 4, "bbox = [x, y, width, height]", where)  # (n, 4)
@@ -103,7 +103,7 @@ def checked_columns(
     flags = keypoints[..., 2]
     _refuse(~np.isin(flags, (0, 1, 2)).all(1), "a visibility other than 0, 1 or 2", flags, where)
     keypoints[flags == 0] = 0
-    _refuse(~np.isfinite(keypoints).all((1, 2)), "a labelled keypoint that is not finite", keypoints, where)
+    _refuse(~np.isfinite(keypoints).all((1, 2)), "a labeled keypoint that is not finite", keypoints, where)
     _refuse_far_keypoints(keypoints, sizes, where)
     width, height = sizes.astype(np.int64).T
     return {**columns, "width": width, "height": height, "bbox": boxes, "area": area, "keypoints": keypoints}
@@ -119,16 +119,16 @@ def _sizes(values: Any, side: str, where: Callable[[int], str]) -> np.ndarray:
 
 
 def _refuse_far_keypoints(keypoints: np.ndarray, sizes: np.ndarray, where: Callable[[int], str]) -> None:
-    """Keypoints a little outside are usual at the border; farther than the image is large is another photo or unit."""
+    """Refuse keypoints farther outside than the image is large, as of another photo or unit; a little is usual."""
     reach = sizes.max(1)[:, None, None]
     points = keypoints[..., :2]  # (n, k, 2)
-    far = ((points < -reach) | (points > sizes[:, None] + reach)).any(2)  # (n, k); unlabelled ones are 0, 0
+    far = ((points < -reach) | (points > sizes[:, None] + reach)).any(2)  # (n, k); unlabeled ones are 0, 0
     worst = points[np.arange(len(points)), far.argmax(1)]
     _refuse(far.any(1), "a keypoint farther outside its image than the image is large", worst, where)
 
 
 def _number_table(values: Sequence[Any], width: int, content: str, where: Callable[[int], str]) -> np.ndarray:
-    """Stack rows of `width` numbers, nested or flat, into `(len(values), width)`; what is returned may be changed."""
+    """Stack rows of `width` numbers, nested or flat, into a new array `(len(values), width)`."""
     with suppress(TypeError, ValueError):  # otherwise a row is at fault, and the loop finds out which
         return np.array(values, dtype=np.float64).reshape(len(values), width)
     table = np.empty((len(values), width))
@@ -151,13 +151,13 @@ def _refuse(bad: np.ndarray | np.bool, problem: str, values: np.ndarray, where: 
 
 
 def usable_rows(columns: dict[str, Any], *, min_keypoints: int, source: str) -> np.ndarray:
-    """Rows to train and evaluate on, with the number of the others in the log.
+    """Select the rows to train and evaluate on, and log the number of the others.
 
-    Left out are crowds, people with fewer than `min_keypoints` labelled keypoints, and people whose box covers no part
+    Left out are crowds, people with fewer than `min_keypoints` labeled keypoints, and people whose box covers no part
     of the image (a crop of it would be black).
 
     Raises:
-        ValueError: Nobody is left.
+        ValueError: No row is left.
     """
     left, top, width, height = columns["bbox"].T  # (n,) each
     inside_x = np.minimum(left + width, columns["width"]) > np.maximum(left, 0)
@@ -167,7 +167,7 @@ def usable_rows(columns: dict[str, Any], *, min_keypoints: int, source: str) -> 
     outside = ~crowd & ~sparse & ~(inside_x & inside_y)
     kept = np.flatnonzero(~(crowd | sparse | outside))
     logger.info(
-        "%s: %d people; left out %d crowds and %d people with fewer than %d labelled keypoints.",
+        "%s: %d people; left out %d crowds and %d people with fewer than %d labeled keypoints.",
         *(source, len(kept), crowd.sum(), sparse.sum(), min_keypoints),
     )
     if outside.any():
@@ -175,12 +175,12 @@ def usable_rows(columns: dict[str, Any], *, min_keypoints: int, source: str) -> 
         message = "%s: left out %d people whose box covers no part of the image, person_id %s."
         logger.warning(message, source, len(ids), _shown(ids))
     if not len(kept):
-        raise ValueError(f"{source} has nobody with at least {min_keypoints} labelled keypoints among {len(crowd)}.")
+        raise ValueError(f"{source} has nobody with at least {min_keypoints} labeled keypoints among {len(crowd)}.")
     return kept
 
 
 def check_files_exist(paths: Iterable[str]) -> None:
-    """Raise a ValueError that names missing files. One listing a folder, so that 100,000 files take no time."""
+    """Raise a ValueError that names missing files; lists each folder once, which is fast for 100,000 files."""
     listings: dict[str, set[str]] = {}
     missing = []
     for path in dict.fromkeys(paths):
@@ -199,7 +199,7 @@ def _shown(values: Sequence[Any]) -> str:
 
 
 def to_coco_annotations(people: Any, schema: KeypointSchema) -> dict[str, Any]:
-    """COCO ground truth for pycocotools from people in the common columns.
+    """Convert people in the common columns to COCO ground truth for pycocotools.
 
     Args:
         people: A dataset of [`read_people`] or [`read_coco`], or any sequence of such rows.

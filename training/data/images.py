@@ -1,4 +1,4 @@
-"""Photographs of people: from a path or from stored bytes to one tensor, with errors that say which photo it was."""
+"""Decoding of photos from a path or from stored bytes to a tensor, with errors that name the photo."""
 
 import io
 import struct
@@ -24,7 +24,7 @@ class ImageReadError(ValueError):
 
 
 def read_image(image: Any, *, row: int, size: tuple[int, int]) -> Tensor:
-    """Decode one image, turned as its EXIF orientation says: so `datasets` and the image processor see it too.
+    """Decode an image and apply its EXIF orientation, as `datasets` and the image processor do.
 
     Args:
         image: What `datasets.Image(decode=False)` gives, `{"bytes": ..., "path": ...}` with one of them, or a
@@ -42,11 +42,14 @@ def read_image(image: Any, *, row: int, size: tuple[int, int]) -> Tensor:
     return read_region(image, row=row, size=size, region=(0, 0, *size))
 
 
-def read_region(image: Any, *, row: int, size: tuple[int, int], region: Sequence[int]) -> Tensor:
-    """Decode one image for a part of it; `image`, `row`, `size` and errors as [`read_image`].
+def read_region(
+    image: Any, *, row: int, size: tuple[int, int], region: Sequence[int], do_rescale: bool = True
+) -> Tensor:
+    """Decode a region of an image; `image`, `row`, `size` and errors as [`read_image`].
 
     Args:
         region: Left, top, right and bottom (exclusive) in image pixels.
+        do_rescale: As of `to_rgb_tensor`.
 
     Returns:
         The pixels of the region as [`read_image`] has them.
@@ -57,7 +60,7 @@ def read_region(image: Any, *, row: int, size: tuple[int, int], region: Sequence
         assert upright is not None  # it was opened by Pillow
         width, height = upright.size
         part, (x, y) = cut_to_region(upright, region)
-        pixels = to_rgb_tensor(part)
+        pixels = to_rgb_tensor(part, do_rescale=do_rescale)
     if (width, height) != tuple(size):
         raise ImageReadError(
             f"{_name(image, row)} has {width}x{height} pixels (width x height), its annotation says "
@@ -67,7 +70,7 @@ def read_region(image: Any, *, row: int, size: tuple[int, int], region: Sequence
 
 
 def read_image_size(image: Any, *, row: int) -> tuple[int, int]:
-    """Width and height from the header alone; `image`, `row` and errors as [`read_image`]."""
+    """Read width and height from the header alone; `image`, `row` and errors as [`read_image`]."""
     with _opened(image, row) as opened:
         if opened.format not in _TURNED_FORMATS:
             return opened.size

@@ -1,4 +1,4 @@
-"""Datasets by their names: people to train on, boxes of a detector, and ground truth to score against."""
+"""Datasets by name: people to train on, boxes of a detector, and ground truth for evaluation."""
 
 import os
 from pathlib import Path
@@ -14,16 +14,16 @@ from .columns import to_coco_annotations
 from .readers.coco import read_detections
 from .registry import KnownDataset, Place, get_known_dataset
 
-PUBLISHED_BOXES = "published"  # instead of a file of detections: the one that the field's figures are of
+PUBLISHED_BOXES = "published"  # instead of a file of detections: the one of published results
 
 _BY_BOX_AREA = ("aic", "crowdpose")  # scored with areas from boxes, since they have no outlines
 
 
 def find_split(name: str, data_dir: str | os.PathLike[str], split: str) -> Place:
-    """The place of a split, its paths complete.
+    """Find the annotation file and image folder of a split.
 
     Raises:
-        ValueError: The dataset or the split has another name, or its annotation file is in none of its places; the
+        ValueError: The dataset or the split is unknown, or its annotation file is in none of the usual places; the
             message lists them.
     """
     known, root = get_known_dataset(name), Path(data_dir)
@@ -60,21 +60,21 @@ def read_dataset(
     """Read a dataset by its name, from the folders that its download makes; the photos stay on disk.
 
     Args:
-        name: Such as `"coco"` or `"mpii"`; `list_known_datasets()` has them all.
-        data_dir: Folder of the dataset; docs/datasets.md shows what it holds.
-        split: Such as `"train"` or `"val"`; a dataset's splits are in docs/datasets.md too.
-        schema: Its keypoints, if they are not the dataset's own.
-        min_keypoints: People with fewer labelled keypoints are left out, with their number in the log.
-        everyone: Leave nobody out, crowds included, as ground truth needs it.
-        boxes: Boxes of a detector instead of the annotated ones: a COCO results file, or `"published"`, the one that
-            the field's figures are of, in its usual place.
-        min_score: Least score of a detector's box.
+        name: Such as `"coco"` or `"mpii"`, see `list_known_datasets()`.
+        data_dir: Folder of the dataset, laid out as in docs/datasets.md.
+        split: Such as `"train"` or `"val"`, see docs/datasets.md.
+        schema: Its keypoints; the dataset's own if None.
+        min_keypoints: People with fewer labeled keypoints are left out, with their number in the log.
+        everyone: Keep everyone, crowds included, as ground truth needs it.
+        boxes: Boxes of a detector instead of the annotated ones: a COCO results file, or `"published"` for the file
+            of the published results, in its usual place.
+        min_score: Boxes with a lower score are left out.
 
     Returns:
-        People in the columns of `vitpose.training.data.columns`.
+        People in the columns that docs/datasets.md describes.
 
     Raises:
-        ValueError: The name, a file or an entry is not as it should be; the message names it.
+        ValueError: The name is unknown, or a file or an entry is unusable; the message names it.
     """
     known, place = get_known_dataset(name), find_split(name, data_dir, split)
     schema = schema or get_keypoint_schema(known.schema)
@@ -97,16 +97,16 @@ def _published_boxes(known: KnownDataset, root: Path, split: str) -> Path:
 def read_ground_truth(
     name: str, data_dir: str | os.PathLike[str], *, split: str, schema: KeypointSchema | None = None
 ) -> dict[str, Any]:
-    """COCO ground truth of a whole split, with the people whom nobody trains on and the photos without people.
+    """Read the COCO ground truth of a whole split, with everyone and with the photos without people.
 
-    A file in COCO's layout stands for itself, one without annotations for people whom nobody knows; areas of AI
-    Challenger and CrowdPose come from the boxes.
+    A file in COCO's layout is taken as it is, one without annotations as a test set. Areas of AI Challenger and
+    CrowdPose come from the boxes.
 
     Args:
         name: Name of the dataset.
         data_dir: Its folder.
         split: Its split.
-        schema: Its keypoints, if they are not the dataset's own.
+        schema: Its keypoints; the dataset's own if None.
     """
     place = find_split(name, data_dir, split)
     schema = schema or get_keypoint_schema(get_known_dataset(name).schema)
@@ -122,7 +122,7 @@ def read_ground_truth(
 
 
 def _coco_content(path: Path) -> dict[str, Any] | None:
-    """The content of a file in COCO's layout, with no annotations where a server keeps them; None for other layouts."""
+    """Read a file in COCO's layout, with an empty list where a test set has no annotations; None for other layouts."""
     content = read_json(path) if path.suffix == ".json" else None
     if not isinstance(content, dict) or not ("annotations" in content or {"images", "categories"} <= content.keys()):
         return None

@@ -1,4 +1,4 @@
-"""Every dataset that has a name: its reader, its keypoints, where its files lie, and how it is scored."""
+"""The known datasets: reader, keypoints, places of the files, and metrics."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ from .readers.wholebody import read_halpe26, read_wholebody
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a split lies in the dataset's folder.
+    """The place of a split in the dataset's folder.
 
     Args:
         annotations: The annotation file.
@@ -37,20 +37,20 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True)
 class KnownDataset:
-    """A dataset that has a name.
+    """A dataset that can be read by its name.
 
     Args:
-        name: The name.
-        title: How its authors spell it.
+        name: Its name.
+        title: Its name as its authors spell it.
         schema: Name of its keypoint schema.
         reader: Called with an annotation file, an image folder, schema, min_keypoints and everyone.
-        splits: Where each split may lie; the first place whose annotation file exists is taken.
-        metrics: How the field scores it, as `vitpose.load_metric` names the metrics, the first of them first.
+        splits: Places of each split; the first one whose annotation file exists is taken.
+        metrics: Names of its metrics for `vitpose.load_metric`, the primary one first.
         license: Of annotations and photos, in words.
-        homepage: Where it comes from.
-        padding: Factor on the box's sides that published figures crop with.
-        detections: The field's detector boxes of a split.
-        any_split: Places of a split of any other name, which stands for `{split}`.
+        homepage: Address of its page.
+        padding: Factor on the sides of the box in published results.
+        detections: File of the published detector boxes, by split.
+        any_split: Places of a split of any other name, which replaces `{split}`.
     """
 
     name: str
@@ -67,10 +67,10 @@ class KnownDataset:
 
 
 def get_known_dataset(name: str) -> KnownDataset:
-    """What is known of a dataset.
+    """Look up a dataset by its name.
 
     Raises:
-        ValueError: No dataset has that name; the message has the nearest.
+        ValueError: The name is unknown; the message has the nearest one.
     """
     if name not in _KNOWN:
         raise ValueError(unknown_name("dataset", name, _KNOWN))
@@ -78,7 +78,7 @@ def get_known_dataset(name: str) -> KnownDataset:
 
 
 def list_known_datasets() -> list[str]:
-    """Names of the datasets, in the order of docs/datasets.md."""
+    """List the names of the datasets, in the order of docs/datasets.md."""
     return list(_KNOWN)
 
 
@@ -110,7 +110,7 @@ _DATASETS = (
         },
         any_split=_places(("annotations/person_keypoints_{split}.json", "{split}")),
         metrics=("oks_ap",),
-        license="annotations CC BY 4.0; photos under Flickr's terms and the licences of their owners",
+        license="annotations CC BY 4.0; photos under Flickr's terms and the license of their owners",
         homepage="https://cocodataset.org",
         detections={**_COCO_BOXES, "test-dev2017": _PERSON_BOXES.format(split="test-dev2017", ap=609)},
     ),
@@ -171,7 +171,7 @@ _DATASETS = (
             ),
         },
         metrics=("pckh",),
-        license="annotations under the simplified BSD licence; photos are frames of YouTube videos",
+        license="annotations under the simplified BSD license; photos are frames of YouTube videos",
         homepage="http://human-pose.mpi-inf.mpg.de",
     ),
     KnownDataset(

@@ -1,4 +1,4 @@
-"""The keypoint schema of one's own annotations, from the category that an annotation tool exports."""
+"""Keypoint schema from the category of a COCO file, as annotation tools export it."""
 
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,14 @@ from vitpose.modeling.keypoint_schemas import KeypointSchema, mirror_pairs
 def schema_from_annotations(
     annotation_file: Path, *, name: str | None = None, category: str | None = None
 ) -> KeypointSchema:
-    """Keypoints and skeleton of a category of a COCO annotation file, such as CVAT and Label Studio export.
+    """Make a schema from the keypoints and skeleton of a category, such as CVAT and Label Studio export it.
 
-    Keypoints whose names differ by `left` and `right` are mirror pairs. The file does not tell the fall-offs of OKS:
-    without `sigmas` a model is measured by PCK; with them, added by hand, by AP.
+    Keypoints whose names differ by `left` and `right` become flip pairs. The file has no sigmas: without them a model
+    is evaluated by PCK, with them, added by hand, by AP.
 
     Args:
         annotation_file: JSON in COCO layout.
-        name: What to call the schema; the category's name if not given.
+        name: Name of the schema; the category's if None.
         category: Name of the category, where several have keypoints.
 
     Raises:

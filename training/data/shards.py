@@ -19,7 +19,7 @@ _DICTIONARY_BYTES = 2**30
 
 
 def by_photo(people: Dataset) -> Dataset:
-    """The same people with those of a photo next to each other, photos in the order of their first person."""
+    """Sort people so that those of a photo are adjacent, photos in the order of their first person."""
     ids = np.asarray(people["image_id"][:])
     _, first, inverse = np.unique(ids, return_index=True, return_inverse=True)
     return people.select(np.argsort(first[inverse], kind="stable"))
@@ -29,10 +29,10 @@ def write_shards(people: Dataset, folder: Path, *, split: str, shard_bytes: int)
     """Write people to `train-00000-of-00002.parquet` and so on in a new folder; it is whole or absent.
 
     Args:
-        people: In the common columns, as [`by_photo`] orders them; the bytes of photos on disk are copied as they are.
+        people: In the common columns, sorted by [`by_photo`]; the bytes of photos on disk are copied unchanged.
         folder: The folder to write, absent or empty.
         split: The first word of the files' names.
-        shard_bytes: About how large a file may be; one photo may exceed it.
+        shard_bytes: Approximate limit on the size of a file; one photo may exceed it.
 
     Raises:
         FileExistsError: There is something at `folder` already.
@@ -46,7 +46,7 @@ def write_shards(people: Dataset, folder: Path, *, split: str, shard_bytes: int)
 
 
 def _bounds(people: Dataset, shard_bytes: int) -> list[tuple[int, int]]:
-    """First row and row after the last of each shard, by the sizes of the photos; those of one photo stay together."""
+    """First row and end of each shard, by the sizes of the photos; people of one photo stay together."""
     if shard_bytes < 1:
         raise ValueError(f"shard_bytes: expected 1 or more, got {shard_bytes}.")
     starts, size, last = [0], 0, None

@@ -27,7 +27,7 @@ def read_people(
     split: str | None = None,
     min_keypoints: int = 1,
 ) -> Dataset:
-    """Read people with the columns image, bbox and keypoints; the images stay as they are stored.
+    """Read people with the columns image, bbox and keypoints; the stored images are kept unchanged.
 
     Columns that are absent are filled: image_id and person_id with the number of the row, width and height from the
     image's header, area with that of the box, iscrowd with 0, dataset with the schema's name. Columns that neither
@@ -38,7 +38,7 @@ def read_people(
             `save_to_disk`, the id of a dataset on the Hub, or a `datasets.Dataset`.
         schema: The keypoints of the data.
         split: The split of a folder or of a dataset on the Hub, such as `"train"`; None where there is only one.
-        min_keypoints: People with fewer labelled keypoints are left out, with their number in the log.
+        min_keypoints: People with fewer labeled keypoints are left out, with their number in the log.
 
     Raises:
         ValueError: The source does not exist, a column or an image file is missing, or a row is unusable; the message
@@ -105,7 +105,7 @@ def _choose_split(names: list[str], split: str | None, source: str) -> str:
 
 
 def _external_files(images: Dataset) -> list[str]:
-    """Paths of the images that are not stored in the dataset itself; empty where even the path is absent."""
+    """Paths of the images that are not stored in the dataset; empty strings where even the path is absent."""
     files = []
     for batch in images.with_format("arrow").iter(batch_size=1000):
         column = batch["image"]

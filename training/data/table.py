@@ -1,4 +1,4 @@
-"""People whose photos lie on disk, as one table in the columns of `people_columns`."""
+"""People with photos on disk as one table in the common columns."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,18 +26,18 @@ def people_table(
     min_keypoints: int,
     everyone: bool,
 ) -> Dataset:
-    """Check people and bring them into the common columns; unusable ones are left out, with their number in the log.
+    """Check people and convert them to the common columns; unusable ones are left out, with their number in the log.
 
     Args:
-        columns: Lists or arrays with a row a person: image_id, person_id, width, height, bbox and keypoints; where
-            known area and iscrowd, and any of the columns that only some datasets have.
+        columns: Lists or arrays with one entry for each person: image_id, person_id, width, height, bbox and
+            keypoints; where known area and iscrowd, and any of the columns that only some datasets have.
         files: Path of each person's photo; the photos are not opened.
-        schema: The keypoints these people must have.
+        schema: The keypoints of these people.
         dataset: Name of the dataset.
         source: The file they come from, for the log.
-        where: Says in words where a row comes from.
-        min_keypoints: People with fewer labelled keypoints are left out.
-        everyone: Leave nobody out, as ground truth needs it.
+        where: Names the origin of a row for messages.
+        min_keypoints: People with fewer labeled keypoints are left out.
+        everyone: Keep everyone, as ground truth needs it.
 
     Raises:
         ValueError: A photo is missing, or a row is unusable; the message names it.
@@ -62,7 +62,7 @@ def _image_paths(files: Sequence[str], kept: Any, kind: pa.DataType) -> pa.Array
 
 
 def _arrow(values: Any, kept: Any, kind: pa.DataType) -> pa.Array:
-    """The kept rows as an Arrow column; numbers in several dimensions become nested lists without being copied."""
+    """Convert the kept rows to an Arrow column; arrays of several dimensions become nested lists without a copy."""
     rows = (values if isinstance(values, np.ndarray) else np.array(values, dtype=object))[kept]
     if rows.ndim == 1:
         return pa.array(rows, kind)
@@ -73,7 +73,7 @@ def _arrow(values: Any, kept: Any, kind: pa.DataType) -> pa.Array:
 
 
 def photo_sizes(files: Sequence[str]) -> np.ndarray:
-    """Width and height `(n, 2)` in pixels from the photos' headers, for files of annotations that lack them.
+    """Read width and height `(n, 2)` in pixels from the photos' headers, for annotations that lack them.
 
     Raises:
         ValueError: A photo is missing or damaged; the message names it.

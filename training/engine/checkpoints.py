@@ -9,17 +9,10 @@ from typing import Any
 
 from accelerate import Accelerator
 
-from ..config.recipe import Recipe
+from ..config.recipe import FIELDS, Recipe
 from .weight_average import WeightAverage
 
 PROGRESS_FILE = "progress.json"
-
-# Fields that may differ between a run and its continuation: they change no number of the training.
-_FREE_TO_CHANGE = {
-    *("resume", "num_workers", "log_every", "report_to", "checkpoint_every", "keep_checkpoints", "keep_best"),
-    *("eval_every", "eval_batch_size", "flip_test", "dark_sigma", "eval_boxes", "eval_people", "eval_split"),
-    *("output_dir", "init_from"),
-}
 
 
 @dataclass(kw_only=True)
@@ -63,7 +56,7 @@ def save_checkpoint(
             target.rename(target.with_name(f".{target.name}.old"))
         partial.rename(target)
         _tidy(folder)
-        _rotate(folder, keep=recipe.keep_checkpoints)
+        _rotate(folder, keep=recipe.run.keep_checkpoints)
     accelerator.wait_for_everyone()
     return target
 
@@ -102,14 +95,13 @@ def _layout(accelerator: Accelerator) -> dict[str, Any]:
 
 
 def _check_same_run(state: dict[str, Any], recipe: Recipe, layout: dict[str, Any], checkpoint: Path) -> None:
-    now = {**asdict(recipe), **layout}
-    then_layout = {"processes": state["processes"], "sharded": state.get("sharded", False)}
-    then = {**asdict(Recipe()), **state["recipe"], **then_layout}
-    changed = [
-        f"{name}: {then[name]!r} then, {value!r} now"
-        for name, value in now.items()
-        if name not in _FREE_TO_CHANGE and then[name] != value
+    then = Recipe.from_fields(**state["recipe"]).values()
+    layout_then = {"processes": state["processes"], "sharded": state.get("sharded", False)}
+    fixed = [
+        (full, then[full], now) for full, now in recipe.values().items() if not FIELDS.by_name[full].rules.resumable
     ]
+    pairs = fixed + [(name, layout_then[name], now) for name, now in layout.items()]
+    changed = [f"{name}: {before!r} then, {now!r} now" for name, before, now in pairs if before != now]
     if changed:
         raise ValueError(
             f"The recipe contradicts the checkpoint {checkpoint}: {'; '.join(changed)}. Resume with the same values, "

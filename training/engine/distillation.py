@@ -15,6 +15,7 @@ from vitpose.base.bundled import resolve_model
 from vitpose.modeling.configuration_vitpose import ViTPoseConfig
 from vitpose.modeling.loss_vitpose import sample_losses
 from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
+from vitpose.processing.processor_settings_vitpose import ProcessorSettings
 
 from ..config.recipe import Recipe
 from .objectives import PoseObjective
@@ -27,22 +28,25 @@ def load_teacher(recipe: Recipe) -> ViTPoseForPoseEstimation | None:
         ValueError: The folder lacks weights, the teacher does not know one of the recipe's datasets, or it has no token
             where the recipe asks for one.
     """
-    if recipe.teacher is None:
+    source, distillation = recipe.transfer.teacher, recipe.transfer.distillation
+    if source is None:
         return None
     loaded: Any = ViTPoseForPoseEstimation.from_pretrained(
-        resolve_model(recipe.teacher), dtype=getattr(torch, recipe.teacher_dtype), output_loading_info=True
+        resolve_model(source),
+        dtype=getattr(torch, recipe.transfer.teacher_dtype),
+        output_loading_info=True,
     )
     teacher, report = loaded
     problems = [f"{kind}: {sorted(map(str, keys))}" for kind, keys in report.items() if keys]
     if problems:
-        raise ValueError(f"teacher {recipe.teacher} does not hold the weights of its config. {'; '.join(problems)}.")
-    check_keypoints(teacher.config, recipe, source=f"teacher {recipe.teacher}")
+        raise ValueError(f"teacher {source} does not hold the weights of its config. {'; '.join(problems)}.")
+    check_keypoints(teacher.config, recipe, source=f"teacher {source}")
     if teacher.config.num_datasets > 1 and len(recipe.keypoint_schemas) == 1:
         teacher = teacher.fold_experts(recipe.keypoint_schemas[0].name)
-    if recipe.distillation in ("token", "both") and teacher.backbone.embeddings.knowledge is None:
+    if distillation in ("token", "both") and teacher.backbone.embeddings.knowledge is None:
         raise ValueError(
-            f"teacher {recipe.teacher} has no knowledge token, which distillation {recipe.distillation!r} needs. Learn "
-            f"one first, with task knowledge_token and init_from {recipe.teacher}, and name that run's output_dir as "
+            f"teacher {source} has no knowledge token, which distillation {distillation!r} needs. Learn "
+            f"one first, with task knowledge_token and init_from {source}, and name that run's output_dir as "
             "the teacher."
         )
     return teacher.eval().requires_grad_(False)
@@ -122,7 +126,11 @@ class DistillationObjective(PoseObjective):
         targets = self._teacher_heatmaps(batch)
         output = self.predict(model, batch)
         losses = sample_losses(output.heatmaps, targets, keypoint_mask=output.keypoint_mask)
-        return losses if self.recipe.distillation == "output" else losses + self.losses_to_keypoints(output, batch)
+        return (
+            losses
+            if self.recipe.transfer.distillation == "output"
+            else losses + self.losses_to_keypoints(output, batch)
+        )
 
     @torch.no_grad()
     def _teacher_heatmaps(self, batch: dict[str, Tensor]) -> Tensor:
@@ -132,10 +140,14 @@ class DistillationObjective(PoseObjective):
 
 
 def build_objective(
-    recipe: Recipe, config: ViTPoseConfig, teacher: ViTPoseForPoseEstimation | None, device: torch.device
+    recipe: Recipe,
+    config: ViTPoseConfig,
+    settings: ProcessorSettings,
+    teacher: ViTPoseForPoseEstimation | None,
+    device: torch.device,
 ) -> PoseObjective:
     """The loss of a pose model: of the annotated keypoints, unless the recipe's teacher gives heatmaps too."""
-    if teacher is None or recipe.distillation == "token":
-        return PoseObjective(recipe=recipe, config=config)
+    if teacher is None or recipe.transfer.distillation == "token":
+        return PoseObjective(recipe=recipe, config=config, settings=settings)
     teacher.to(device)  # type: ignore[arg-type]  # wrapped by transformers
-    return DistillationObjective(recipe=recipe, config=config, teacher=teacher)
+    return DistillationObjective(recipe=recipe, config=config, settings=settings, teacher=teacher)

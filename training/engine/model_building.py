@@ -3,12 +3,12 @@
 import json
 import logging
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 
 from vitpose.base.bundled import resolve_model
-from vitpose.modeling.configuration_vitpose import STOCK_MODEL_TYPE, Preset, ViTPoseConfig
+from vitpose.modeling.configuration_vitpose import STOCK_MODEL_TYPE, ViTPoseConfig
 from vitpose.modeling.configuration_vitpose_backbone import ViTPoseBackboneConfig
 from vitpose.modeling.convert.pretrained_backbones import load_pretrained_backbone
 from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
@@ -22,23 +22,23 @@ logger = logging.getLogger(__name__)
 def build_config(recipe: Recipe, *, knowledge_token_size: int | None = None) -> ViTPoseConfig:
     """The model's configuration as the recipe describes it, with a knowledge token of some width or without one."""
     chosen: dict[str, Any] = {
-        "num_hidden_layers": recipe.num_hidden_layers,
-        "num_attention_heads": recipe.num_attention_heads,
-        "patch_stride": recipe.patch_stride,
-        "attention_kind": recipe.attention_kind,
-        "window_size": recipe.window_size,
-        "drop_path_rate": recipe.drop_path_rate,
-        "image_size": (recipe.image_height, recipe.image_width) if recipe.image_height else None,
+        "num_hidden_layers": recipe.model.num_hidden_layers,
+        "num_attention_heads": recipe.model.num_attention_heads,
+        "patch_stride": recipe.model.patch_stride,
+        "attention_kind": recipe.model.attention_kind,
+        "window_size": recipe.model.window_size,
+        "drop_path_rate": recipe.model.drop_path_rate,
+        "image_size": (recipe.model.image_height, recipe.model.image_width) if recipe.model.image_height else None,
         "knowledge_token_size": knowledge_token_size,
     }
     schemas = recipe.keypoint_schemas
     if len(schemas) > 1:
-        alone = recipe.experts == "none"
-        chosen |= {"num_experts": 1} if alone else {"expert_kind": recipe.experts}
+        alone = recipe.model.experts == "none"
+        chosen |= {"num_experts": 1} if alone else {"expert_kind": recipe.model.experts}
     return ViTPoseConfig.from_preset(
-        cast(Preset, recipe.preset),
+        recipe.model.preset,
         datasets=schemas,
-        decoder=recipe.decoder,
+        decoder=recipe.model.decoder,
         **{name: value for name, value in chosen.items() if value is not None},
     )
 
@@ -53,16 +53,16 @@ def build_model(recipe: Recipe, teacher: ViTPoseForPoseEstimation | None = None)
         ValueError: `init_from` is a pose model of another architecture or other keypoints than the recipe's, or the
             teacher's crops or heatmaps are of another size.
     """
-    torch.manual_seed(recipe.seed)
+    torch.manual_seed(recipe.run.seed)
     config = build_config(recipe, knowledge_token_size=_knowledge_token_size(recipe, teacher))
     model = _with_initial_weights(config, recipe)
     if teacher is not None:
         check_same_maps(teacher.config, config)
-    if teacher is not None and recipe.distillation != "output":
+    if teacher is not None and recipe.transfer.distillation != "output":
         copy_token(teacher, model)
-    if recipe.freeze != "none":
-        model.freeze(recipe.freeze)
-    if recipe.task == "knowledge_token":
+    if recipe.transfer.freeze != "none":
+        model.freeze(recipe.transfer.freeze)
+    if recipe.run.task == "knowledge_token":
         model.freeze_all_but_token()
     elif _backbone(config).knowledge_token_size:
         model.backbone.embeddings.knowledge.token.requires_grad_(False)
@@ -75,28 +75,28 @@ def _backbone(config: ViTPoseConfig) -> ViTPoseBackboneConfig:
 
 def _knowledge_token_size(recipe: Recipe, teacher: ViTPoseForPoseEstimation | None) -> int | None:
     """Width of the model's knowledge token: the teacher's, or that of the model the weights come from."""
-    if recipe.task == "knowledge_token":
+    if recipe.run.task == "knowledge_token":
         return _backbone(build_config(recipe)).hidden_size
-    if teacher is not None and recipe.distillation != "output":
+    if teacher is not None and recipe.transfer.distillation != "output":
         return _backbone(teacher.config).knowledge_token_size
-    source = resolve_model(recipe.init_from)
+    source = resolve_model(recipe.transfer.init_from)
     if source == "none" or _is_backbone_checkpoint(source):
         return None
     return _backbone(ViTPoseConfig.from_pretrained(source)).knowledge_token_size
 
 
 def _with_initial_weights(config: ViTPoseConfig, recipe: Recipe) -> ViTPoseForPoseEstimation:
-    if recipe.init_from == "none":
+    if recipe.transfer.init_from == "none":
         return ViTPoseForPoseEstimation(config)
-    source = resolve_model(recipe.init_from)
+    source = resolve_model(recipe.transfer.init_from)
     if _is_backbone_checkpoint(source):
-        if recipe.task == "knowledge_token":
+        if recipe.run.task == "knowledge_token":
             raise ValueError(f"init_from {source}: expected a trained pose model, the teacher, got a backbone alone.")
         model = ViTPoseForPoseEstimation(config)
         load_pretrained_backbone(model, source)
         return model
     found = ViTPoseConfig.from_pretrained(source)
-    if recipe.task == "knowledge_token":
+    if recipe.run.task == "knowledge_token":
         check_keypoints(found, recipe, source=f"init_from {source}")
     if config.num_datasets > 1 and found.num_datasets == 1:
         return _with_dense_weights(config, recipe, source)
@@ -136,14 +136,16 @@ def _with_other_keypoints(config: ViTPoseConfig, source: str) -> ViTPoseForPoseE
 
 def _with_dense_weights(config: ViTPoseConfig, recipe: Recipe, source: str) -> ViTPoseForPoseEstimation:
     """A model of several datasets that starts from one of a single dataset (released code of ViTPose++)."""
-    if recipe.experts == "none":
+    if recipe.model.experts == "none":
         raise ValueError(
             f"init_from {source} is a model of one dataset: with experts 'none' heads cannot start from it. Give "
             "another kind of experts, or a backbone's checkpoint."
         )
     dense = ViTPoseForPoseEstimation.from_pretrained(source, dtype=torch.float32)
     dense.resize_position_embeddings(config.image_size)
-    model = ViTPoseForPoseEstimation.from_dense(dense, datasets=recipe.keypoint_schemas, expert_kind=recipe.experts)
+    model = ViTPoseForPoseEstimation.from_dense(
+        dense, datasets=recipe.keypoint_schemas, expert_kind=recipe.model.experts
+    )
     _check_same_architecture(model.config, config, source)
     return model
 

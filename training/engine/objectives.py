@@ -9,6 +9,7 @@ from vitpose.modeling.configuration_vitpose import ViTPoseConfig
 from vitpose.modeling.loss_vitpose import sample_losses
 from vitpose.modeling.modeling_vitpose import ViTPoseOutput
 from vitpose.processing.heatmaps_vitpose import encode_heatmaps
+from vitpose.processing.processor_settings_vitpose import ProcessorSettings
 
 from ..config.recipe import Recipe
 from ..samples.mixture import joint_weight_table
@@ -24,10 +25,12 @@ class PoseObjective:
     Args:
         recipe: Its targets and loss count.
         config: The model's configuration.
+        settings: Of the processor that crops are cut by.
     """
 
     recipe: Recipe
     config: ViTPoseConfig
+    settings: ProcessorSettings
 
     def __call__(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
         return self.losses_to_keypoints(self.predict(model, batch), batch)
@@ -47,11 +50,12 @@ class PoseObjective:
         labels, weights = encode_heatmaps(
             batch["keypoints_crop"],
             batch["visibility"],
-            crop_size=self.config.image_size,
-            heatmap_size=self.config.heatmap_size,
-            sigma=self.recipe.target_sigma,
+            crop_size=self.settings.crop_size,
+            heatmap_size=self.settings.heatmap_size,
+            sigma=self.recipe.targets.target_sigma,
+            use_udp=self.settings.use_udp,
         )
-        if self.recipe.use_joint_weights:
+        if self.recipe.targets.use_joint_weights:
             weights = weights * self._joint_weights(batch).to(weights)
         return labels, weights
 

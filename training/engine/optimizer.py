@@ -38,14 +38,14 @@ def parameter_groups(model: nn.Module, *, num_layers: int, recipe: Recipe) -> li
         if not parameter.requires_grad:
             continue
         layer, decays = layer_index(name, num_layers), has_weight_decay(name, parameter)
-        learning_rate = recipe.learning_rate * recipe.layer_decay ** (num_layers + 1 - layer)
+        learning_rate = recipe.optimization.learning_rate * recipe.optimization.layer_decay ** (num_layers + 1 - layer)
         group = groups.setdefault(
             (layer, decays),
             {
                 "params": [],
                 "lr": learning_rate,
                 "peak_lr": learning_rate,
-                "weight_decay": recipe.weight_decay if decays else 0.0,
+                "weight_decay": recipe.optimization.weight_decay if decays else 0.0,
             },
         )
         group["params"].append(parameter)
@@ -55,20 +55,20 @@ def parameter_groups(model: nn.Module, *, num_layers: int, recipe: Recipe) -> li
 def make_optimizer(model: nn.Module, *, num_layers: int, recipe: Recipe) -> torch.optim.AdamW:
     """AdamW over the groups of `parameter_groups`; fused: ViTPose-S on a CPU steps in a quarter of the time."""
     groups = parameter_groups(model, num_layers=num_layers, recipe=recipe)
-    return torch.optim.AdamW(groups, betas=(BETA1, recipe.adam_beta2), fused=True)
+    return torch.optim.AdamW(groups, betas=(BETA1, recipe.optimization.adam_beta2), fused=True)
 
 
 def learning_rate_factor(recipe: Recipe, steps_per_epoch: int) -> Callable[[int], float]:
     """The share of the peak learning rate at a step, counted from 0; a pure function, so resuming needs no state."""
-    total = recipe.epochs * steps_per_epoch
-    boundaries = [epoch * steps_per_epoch for epoch in recipe.decay_epochs]
+    total = recipe.optimization.epochs * steps_per_epoch
+    boundaries = [epoch * steps_per_epoch for epoch in recipe.optimization.decay_epochs]
 
     def factor(step: int) -> float:
-        if step < recipe.warmup_steps:
-            return WARMUP_START + (1 - WARMUP_START) * step / recipe.warmup_steps
-        if recipe.schedule == "step":
+        if step < recipe.optimization.warmup_steps:
+            return WARMUP_START + (1 - WARMUP_START) * step / recipe.optimization.warmup_steps
+        if recipe.optimization.schedule == "step":
             return 0.1 ** bisect_right(boundaries, step)
-        progress = (step - recipe.warmup_steps) / max(1, total - recipe.warmup_steps)
+        progress = (step - recipe.optimization.warmup_steps) / max(1, total - recipe.optimization.warmup_steps)
         return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
     return factor

@@ -1,6 +1,5 @@
 """Where a step's time goes: a few steps under torch's profiler, as a trace file and as a table."""
 
-import dataclasses
 import logging
 import os
 import time
@@ -36,16 +35,16 @@ def profile_run(trainer: Trainer) -> Path:
         ValueError: The run has too few steps.
     """
     _check_long_enough(trainer)
-    trainer.recipe = dataclasses.replace(trainer.recipe, checkpoint_every=0)
+    trainer.recipe = trainer.recipe.replace(checkpoint_every=0)
     trainer.log.path = Path(os.devnull)  # the folder stays free for the run itself
     trainer.part = lambda name: _waited_for(name, trainer.accelerator.device)
     started = time.perf_counter()
     cycle = schedule(wait=0, warmup=WARM_UP, active=MEASURED, repeat=1)
     with suppress(_MeasuredError), profile(schedule=cycle) as profiler:
         trainer.after_step = lambda: _next_step(trainer, profiler)
-        for epoch in range(trainer.recipe.epochs):
+        for epoch in range(trainer.recipe.optimization.epochs):
             trainer.train_epoch(epoch, started)
-    path = Path(trainer.recipe.output_dir) / TRACE_FILE
+    path = Path(trainer.recipe.run.output_dir) / TRACE_FILE
     if trainer.accelerator.is_main_process:
         with whole_file(path) as partial:
             profiler.export_chrome_trace(str(partial))
@@ -74,7 +73,7 @@ def table_of_parts(seconds: dict[str, float], *, images: int) -> str:
 
 
 def _check_long_enough(trainer: Trainer) -> None:
-    needed, steps = WARM_UP + MEASURED, trainer.recipe.epochs * trainer.steps_per_epoch
+    needed, steps = WARM_UP + MEASURED, trainer.recipe.optimization.epochs * trainer.steps_per_epoch
     if steps < needed:
         raise ValueError(
             f"profile: expected a run of {needed} steps or more, {WARM_UP} to warm up and {MEASURED} to measure, got "
@@ -101,4 +100,4 @@ def _seconds(profiler: profile) -> dict[str, float]:
 
 
 def _images_a_step(trainer: Trainer) -> int:
-    return trainer.recipe.batch_size * trainer.recipe.gradient_accumulation_steps
+    return trainer.recipe.optimization.batch_size * trainer.recipe.optimization.gradient_accumulation_steps

@@ -48,12 +48,12 @@ def _launched_with(what: str) -> bool:
 
 
 def _check_recipe(recipe: Recipe) -> None:
-    if recipe.mixed_precision == "fp16":
-        raise ValueError("Recipe field mixed_precision: expected 'no' or 'bf16' for sharded weights, got 'fp16'.")
-    if recipe.ema_decay:
+    if recipe.optimization.mixed_precision == "fp16":
+        raise ValueError("optimization.mixed_precision: expected 'no' or 'bf16' for sharded weights, got 'fp16'.")
+    if recipe.optimization.ema_decay:
         raise ValueError(
-            "Recipe field ema_decay: expected 0 for sharded weights, as each process would hold the average whole, got "
-            f"{recipe.ema_decay}."
+            "optimization.ema_decay: expected 0 for sharded weights, as each process would hold the average whole, got "
+            f"{recipe.optimization.ema_decay}."
         )
 
 

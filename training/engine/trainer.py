@@ -26,13 +26,14 @@ from torch.profiler import record_function
 from tqdm.auto import tqdm
 
 from vitpose.modeling.configuration_vitpose import ViTPoseConfig
+from vitpose.processing.processor_settings_vitpose import ProcessorSettings
 
 from ..config.recipe import Recipe
 from ..evaluation.evaluator import Evaluator, joined_metrics
 from ..evaluation.predict import share_buffers
 from ..evaluation.score import Evaluation
 from ..metrics.primary import PRIMARY_METRICS
-from ..samples.collate import crops_of
+from ..samples.collate import materialize_crops
 from ..samples.sampler import EpochSampler
 from .checkpoints import Progress, save_checkpoint
 from .objectives import Objective
@@ -101,6 +102,7 @@ class Trainer:
         sampler: The sampler below the loader.
         recipe: The choices of the run.
         config: The model's configuration.
+        settings: Of the processor that it trains with.
         log: Where figures go.
         evaluators: Evaluate the model as it is, each on a dataset.
         average: Of the weights, where the recipe asks for it; it is what is evaluated and saved.
@@ -116,6 +118,7 @@ class Trainer:
     sampler: EpochSampler
     recipe: Recipe
     config: ViTPoseConfig
+    settings: ProcessorSettings
     log: RunLog
     evaluators: dict[str, Evaluator]
     average: WeightAverage | None = None
@@ -136,18 +139,18 @@ class Trainer:
     @property
     def checkpoint_folder(self) -> Path:
         """Where checkpoints go."""
-        return Path(self.recipe.output_dir) / "checkpoints"
+        return Path(self.recipe.run.output_dir) / "checkpoints"
 
     @property
     def samples_per_batch(self) -> int:
         """People in one batch of all processes together."""
-        return self.recipe.batch_size * self.accelerator.num_processes
+        return self.recipe.optimization.batch_size * self.accelerator.num_processes
 
     @property
     def steps_per_epoch(self) -> int:
         """Optimiser steps of a whole epoch."""
         batches = math.ceil(self.sampler.epoch_length / self.samples_per_batch)
-        return math.ceil(batches / self.recipe.gradient_accumulation_steps)
+        return math.ceil(batches / self.recipe.optimization.gradient_accumulation_steps)
 
     def train(self) -> dict[str, Evaluation]:
         """Train to the last epoch; returns the evaluations of the final weights.
@@ -158,10 +161,10 @@ class Trainer:
         """
         evaluations = None
         started = time.perf_counter() - self.progress.seconds
-        for epoch in range(self.progress.epoch, self.recipe.epochs):
+        for epoch in range(self.progress.epoch, self.recipe.optimization.epochs):
             self.train_epoch(epoch, started)
-            last = epoch + 1 == self.recipe.epochs
-            if last or (self.recipe.eval_every and (epoch + 1) % self.recipe.eval_every == 0):
+            last = epoch + 1 == self.recipe.optimization.epochs
+            if last or (self.recipe.evaluation.eval_every and (epoch + 1) % self.recipe.evaluation.eval_every == 0):
                 # a run that is killed now goes on with its evaluation
                 self._save(replace(self.progress, epoch=epoch, samples=self.sampler.epoch_length))
                 evaluations = self._evaluate()
@@ -189,10 +192,10 @@ class Trainer:
             if self.average is not None:
                 self.average.update(self.accelerator.unwrap_model(self.model), step=self.progress.step)
             self.progress.seconds = time.perf_counter() - started
-            if self.progress.step % self.recipe.log_every == 0 or batches_left == 0:
+            if self.progress.step % self.recipe.run.log_every == 0 or batches_left == 0:
                 self._log(window, learning_rate)
                 window.restart()
-            stops, every = self.notice.heard(), self.recipe.checkpoint_every
+            stops, every = self.notice.heard(), self.recipe.run.checkpoint_every
             if stops or (batches_left > 0 and every and self.progress.step % every == 0):  # after an epoch in any case
                 self._save(self.progress)
             if stops:
@@ -208,7 +211,7 @@ class Trainer:
         bar = tqdm(
             total=self.sampler.epoch_length,
             initial=self.progress.samples,
-            desc=f"epoch {epoch + 1}/{self.recipe.epochs}",
+            desc=f"epoch {epoch + 1}/{self.recipe.optimization.epochs}",
             unit=" people",
             disable=not self.accelerator.is_local_main_process,
         )
@@ -226,24 +229,24 @@ class Trainer:
                 batch = next(batches, None)
                 if batch is None:
                     return
-                batch = crops_of(batch, self.loader.dataset.read_crops)
+                batch = materialize_crops(batch, self.loader.dataset.settings)
             yield batch
 
     def _is_step_end(self, batches_left: int) -> bool:
         """Whether the gradients are whole; counted from the epoch's start, so that a resumed run agrees."""
         done = self.progress.samples // self.samples_per_batch + 1
-        return batches_left == 0 or done % self.recipe.gradient_accumulation_steps == 0
+        return batches_left == 0 or done % self.recipe.optimization.gradient_accumulation_steps == 0
 
     def _share_of_step(self, batch: dict[str, Tensor]) -> float:
         """Which part the samples of a batch are of those of the step, of which an epoch's last one may have fewer."""
-        most = self.recipe.gradient_accumulation_steps * self.samples_per_batch
+        most = self.recipe.optimization.gradient_accumulation_steps * self.samples_per_batch
         left = self.sampler.epoch_length - self.progress.samples // most * most  # when the step began
         return len(batch["index"]) * self.accelerator.num_processes / min(most, left)
 
     def _seed_step(self) -> None:
         """Make dropout and drop path a function of (seed, step, batch of the step, process)."""
         batch = self.progress.samples // self.samples_per_batch
-        key = [self.recipe.seed, self.progress.step, batch, self.accelerator.process_index]
+        key = [self.recipe.run.seed, self.progress.step, batch, self.accelerator.process_index]
         torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]))
 
     def _train_batch(self, batch: dict[str, Tensor], ends_step: bool, learning_rate: float) -> list[float]:
@@ -270,8 +273,8 @@ class Trainer:
 
     def _step(self) -> None:
         with self.part("optimiser"):
-            if self.recipe.max_grad_norm:
-                self.accelerator.clip_grad_norm_(self.model.parameters(), self.recipe.max_grad_norm)
+            if self.recipe.optimization.max_grad_norm:
+                self.accelerator.clip_grad_norm_(self.model.parameters(), self.recipe.optimization.max_grad_norm)
             self.optimizer.step()
             self.optimizer.zero_grad()
 

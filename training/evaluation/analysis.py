@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from ..metrics.distances import AUC_PIXELS, labelled_distances
+from vitpose.processing.people_vitpose import People
+
+from ..metrics.distances import AUC_PIXELS, labeled_distances
 from ..metrics.error_types import ERROR_TYPES, count_errors
 from ..metrics.oks import oks_matrix
 from ..metrics.oks_analysis import OKS_THRESHOLDS, OksAnalysis, analyze_oks
@@ -35,16 +37,14 @@ class FoundPerson:
 
     Args:
         row: A row of the evaluated people with the photo.
-        keypoints: (K, 2) predicted, image pixels.
-        scores: (K,).
-        target: (K, 3) labelled x, y, visibility in image pixels.
+        found: The one person that was predicted.
+        target: The same as annotated.
         words: How good it is.
     """
 
     row: int
-    keypoints: np.ndarray
-    scores: np.ndarray
-    target: np.ndarray
+    found: People
+    target: People
     words: str
 
 
@@ -53,7 +53,7 @@ class EvaluationAnalysis:
     """What the report shows of an evaluation.
 
     Args:
-        main: Name and value of the dataset's main figure.
+        primary: Name and value of the dataset's primary metric.
         by_keypoint: That figure for each keypoint by itself; None where nobody has it labelled.
         curve: AP by OKS threshold, or the share of keypoints by distance where the keypoints have no sigmas.
         errors: (K, 5) counts in the order of `ERROR_TYPES`; None without sigmas.
@@ -61,7 +61,7 @@ class EvaluationAnalysis:
         worst: People from the worst on.
     """
 
-    main: tuple[str, float]
+    primary: tuple[str, float]
     by_keypoint: dict[str, float | None]
     curve: Curve
     errors: np.ndarray | None
@@ -88,7 +88,7 @@ def analyse(evaluator: Evaluator, evaluation: Evaluation, *, worst: int) -> Eval
     """
     source, schema = evaluator.source, evaluator.schema
     scored = Scored(
-        points=evaluation.predictions.keypoints,
+        points=evaluation.people.keypoints_xy.numpy(),
         people=source.people,
         results=evaluation.results,
         annotations=source.annotations,
@@ -106,7 +106,7 @@ def analyse(evaluator: Evaluator, evaluation: Evaluation, *, worst: int) -> Eval
     if by_oks is not None:
         errors = count_errors(evaluation.results, by_oks.truth, by_oks.matches, schema=schema)
     return EvaluationAnalysis(
-        main=evaluation.main,
+        primary=evaluation.primary,
         by_keypoint=measure_by_keypoint(evaluator.metrics[0], scored),
         curve=_distance_curve(scored) if by_oks is None else _oks_curve(by_oks),
         errors=errors,
@@ -121,7 +121,7 @@ def _oks_curve(by_oks: OksAnalysis) -> Curve:
 
 
 def _distance_curve(scored: Scored) -> Curve:
-    distances, labelled = labelled_distances(scored.points, scored.targets)
+    distances, labelled = labeled_distances(scored.points, scored.targets)
     pixels = np.linspace(0, AUC_PIXELS, 31)
     shares = [float((distances[labelled] <= threshold).mean()) if labelled.any() else 0.0 for threshold in pixels]
     return Curve(x=pixels.tolist(), y=shares, x_title="distance in pixels", title="keypoints within a distance")
@@ -129,11 +129,11 @@ def _distance_curve(scored: Scored) -> Curve:
 
 def _worst_of_own(evaluation: Evaluation, scored: Scored, count: int) -> list[FoundPerson]:
     """People by their likeness to their own annotation: OKS, or the mean distance without sigmas."""
-    targets, predictions = scored.targets, evaluation.predictions
+    targets, people = scored.targets, evaluation.people
     if scored.schema.sigmas is not None:
         badness, words = -evaluation.similarity, [f"OKS {value:.2f}" for value in evaluation.similarity]
     else:
-        distances, labelled = labelled_distances(predictions.keypoints, targets)
+        distances, labelled = labeled_distances(scored.points, targets)
         total, counts = np.where(labelled, distances, 0).sum(axis=1), labelled.sum(axis=1)
         badness = np.where(counts > 0, total / np.maximum(counts, 1), np.nan)  # (N,) pixels
         words = [f"{value:.0f} px off" for value in badness]
@@ -141,9 +141,8 @@ def _worst_of_own(evaluation: Evaluation, scored: Scored, count: int) -> list[Fo
     return [
         FoundPerson(
             row=row,
-            keypoints=predictions.keypoints[row],
-            scores=predictions.scores[row],
-            target=targets[row],
+            found=people[[row]],
+            target=People.annotated(targets[[row]], scored.schema),
             words=words[row],
         )
         for row in order[:count]
@@ -162,6 +161,14 @@ def _worst_of_matches(by_oks: OksAnalysis, scored: Scored, count: int) -> list[F
         oks = float(oks_matrix(pose[None, :, :2], target[None], [person["area"]], sigmas=sigmas)[0, 0])
         row = photo_rows[result["image_id"]]
         found.append(
-            (oks, FoundPerson(row=row, keypoints=pose[:, :2], scores=pose[:, 2], target=target, words=f"OKS {oks:.2f}"))
+            (
+                oks,
+                FoundPerson(
+                    row=row,
+                    found=People.from_coco([result], scored.schema),
+                    target=People.annotated(target[None], scored.schema),
+                    words=f"OKS {oks:.2f}",
+                ),
+            )
         )
     return [person for _, person in sorted(found, key=lambda pair: pair[0])[:count]]

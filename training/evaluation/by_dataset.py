@@ -79,7 +79,7 @@ def _metrics_of_keypoints(schema: KeypointSchema) -> tuple[MetricName, ...]:
 
 def check_columns(metrics: Sequence[MetricName], people: Any) -> None:
     """Raise before any long work if the people lack what a metric measures by."""
-    if "pckh" in metrics and "head_size" not in (people.column_names if isinstance(people, Dataset) else people[0]):
+    if "pckh" in metrics and not has_column(people, "head_size"):
         raise ValueError(
             "PCKh measures by the size of the head, and these people have no column head_size. Put the file of head "
             "boxes, such as mpii_gt_val.mat, beside mpii_val.json."
@@ -101,6 +101,11 @@ def measure_by_keypoint(metric: MetricName, scored: Scored) -> dict[str, float |
     else:
         figures = dict(zip(scored.schema.keypoints, _BY_KEYPOINT[metric](scored), strict=True))
     return {name: value if np.isfinite(value) and value != -1 else None for name, value in figures.items()}
+
+
+def has_column(people: Any, name: str) -> bool:
+    """Whether the rows of a dataset or of a sequence tell something."""
+    return name in (people.column_names if isinstance(people, Dataset) else people[0]) if len(people) else False
 
 
 def column(people: Any, name: str) -> list[Any]:

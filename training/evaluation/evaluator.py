@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from pathlib import Path
+from typing import Any
 
 from accelerate import Accelerator
 from torch import nn
@@ -10,11 +11,12 @@ from torch.utils.data import DataLoader
 
 from vitpose.modeling.configuration_vitpose import ViTPoseConfig
 from vitpose.modeling.keypoint_schemas import KeypointSchema
+from vitpose.processing.prediction_vitpose import PosePredictor
+from vitpose.processing.processor_settings_vitpose import ProcessorSettings
 
 from ..config.recipe import Recipe
 from ..metrics.modules import MetricName
 from ..samples.loaders import build_evaluation_loader
-from ..samples.pose import PoseDataset
 from ..samples.sources import EvaluationPeople, evaluation_people
 from .by_dataset import check_columns, chosen_metrics
 from .predict import predict_people
@@ -30,37 +32,48 @@ class Evaluator:
         accelerator: Of the run.
         source: The people and their ground truth.
         loader: Of this process's share of the people.
+        settings: Of the model's processor.
         schema: Their keypoints.
         dataset_index: The model's index of the dataset; None where it has but one.
-        metrics: How the dataset is scored, the main metric first.
+        metrics: How the dataset is scored, the primary metric first.
     """
 
     recipe: Recipe
     accelerator: Accelerator
     source: EvaluationPeople
     loader: DataLoader
+    settings: ProcessorSettings
     schema: KeypointSchema
     dataset_index: int | None
     metrics: tuple[MetricName, ...]
 
     @classmethod
-    def build(cls, recipe: Recipe, accelerator: Accelerator, config: ViTPoseConfig) -> "Evaluator":
+    def build(
+        cls, recipe: Recipe, accelerator: Accelerator, config: ViTPoseConfig, settings: ProcessorSettings
+    ) -> "Evaluator":
         """Read the people of a recipe without a mixture.
+
+        Args:
+            recipe: Its data and evaluation fields count.
+            accelerator: Of the run.
+            config: Of the model that is evaluated.
+            settings: Of the model's processor.
 
         Raises:
             ValueError: The model does not predict the keypoints of these people, or they cannot be scored.
         """
-        schema, annotated = recipe.keypoint_schema, recipe.eval_boxes is None
+        schema, annotated = recipe.keypoint_schema, recipe.dataset.eval_boxes is None
         index = head_index(config, schema)
-        metrics = chosen_metrics(recipe.data, schema, annotated_boxes=annotated)
+        metrics = chosen_metrics(recipe.dataset.data, schema, annotated_boxes=annotated)
         source = evaluation_people(recipe)
         check_columns(metrics, source.people)
-        loader = build_evaluation_loader(recipe, accelerator, config, source.people)
+        loader = build_evaluation_loader(recipe, accelerator, settings, source.people)
         return cls(
             recipe=recipe,
             accelerator=accelerator,
             source=source,
             loader=loader,
+            settings=settings,
             schema=schema,
             dataset_index=index,
             metrics=metrics,
@@ -68,26 +81,38 @@ class Evaluator:
 
     def __call__(self, model: nn.Module | Sequence[nn.Module]) -> Evaluation:
         """Evaluate a prepared model, or several as one; every process takes part."""
-        predictions = predict_people(
-            model,
-            self.loader,
-            accelerator=self.accelerator,
+        predictor = PosePredictor(
+            models=model,
+            settings=self.settings,
             schema=self.schema,
-            flip_test=self.recipe.flip_test,
-            dark_sigma=self.recipe.dark_sigma,
             dataset_index=self.dataset_index,
+            flip_test=self.recipe.evaluation.flip_test,
+            device=self.accelerator.device,
         )
         source = self.source
+        people = predict_people(
+            predictor, self.loader, accelerator=self.accelerator, detected=not source.annotated_boxes
+        )
         return score(
-            predictions,
+            people,
             source.people,
             source.annotations,
-            schema=self.schema,
+            settings=self.settings,
             annotated_boxes=source.annotated_boxes,
             metrics=self.metrics,
-            crop_size=cast(PoseDataset, self.loader.dataset).crop_size,
-            padding=self.recipe.box_padding,
+            measured=self.measured(),
         )
+
+    def measured(self) -> dict[str, Any]:
+        """How metrics are measured, for `metrics.json`."""
+        dataset = self.recipe.dataset
+        return {
+            "boxes": "annotated" if dataset.eval_boxes is None else Path(dataset.eval_boxes).name,
+            "flip_test": self.recipe.evaluation.flip_test,
+            "dark_sigma": self.settings.dark_sigma,
+            "box_padding": self.settings.padding,
+            "split": dataset.eval_split if dataset.data != "synthetic" else "generated, never trained on",
+        }
 
 
 def head_index(config: ViTPoseConfig, schema: KeypointSchema) -> int | None:

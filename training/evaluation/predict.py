@@ -1,8 +1,7 @@
 """Predictions of a model for every person of a dataset, by one process or several."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -13,82 +12,70 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from vitpose.modeling.keypoint_schemas import KeypointSchema
-from vitpose.processing.geometry_vitpose import transform_points
-from vitpose.processing.heatmaps_vitpose import decode_heatmaps
-from vitpose.processing.prediction_vitpose import predict_heatmaps
+from vitpose.processing.people_vitpose import People
+from vitpose.processing.prediction_vitpose import PosePredictor, locate_keypoints
 
-from ..samples.collate import crops_of
+from ..samples.collate import materialize_crops
 from ..samples.pose import PoseDataset
+from .by_dataset import column
+
+# Numbers of people, their keypoints (n, K, 2) in image pixels and the keypoints' scores (n, K).
+_Located = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-@dataclass(kw_only=True)
-class Predictions:
-    """What a model says about people, in the order of the dataset.
-
-    Args:
-        keypoints: (N, K, 2) float32, image pixels.
-        scores: (N, K) float32, heights of the heatmap peaks.
-    """
-
-    keypoints: np.ndarray
-    scores: np.ndarray
-
-
-def heatmap_to_image(keypoints_heatmap: Tensor, matrices: Tensor, *, crop_size: tuple, heatmap_size: tuple) -> Tensor:
-    """(N, K, 2) keypoints from heatmap pixels to image pixels, through the (N, 2, 3) crop-to-image matrices."""
-    steps = [(crop - 1) / (heat - 1) for crop, heat in zip(crop_size[::-1], heatmap_size[::-1], strict=True)]  # x, y
-    return transform_points(keypoints_heatmap * keypoints_heatmap.new_tensor(steps), matrices)
-
-
-def predict_people(
-    model: nn.Module | Sequence[nn.Module],
-    loader: DataLoader,
-    *,
-    accelerator: Accelerator,
-    schema: KeypointSchema,
-    flip_test: bool,
-    dark_sigma: float,
-    dataset_index: int | None = None,
-) -> Predictions:
+def predict_people(predictor: PosePredictor, loader: DataLoader, *, accelerator: Accelerator, detected: bool) -> People:
     """Predict every person of the loader's dataset once, whatever the number of processes.
 
     Args:
-        model: The prepared model, or several whose heatmaps are averaged; they are set to evaluation mode and back.
+        predictor: The prepared model, or several whose heatmaps are averaged; they are set to evaluation mode and back.
         loader: Yields this process's share of the batches of `PoseDataset`, see `build_evaluation_loader`.
-        schema: Its flip pairs are used by the flip test.
-        flip_test: Whether to average with the mirrored crops.
-        dark_sigma: Blur before decoding, heatmap pixels.
-        dataset_index: Whose keypoints to predict, where the model has several datasets.
+        accelerator: Of the run.
+        detected: Whether a detector found the boxes, whose `box_score` then counts; else each counts as 1.
+
+    Returns:
+        The people in the order of the dataset.
 
     Raises:
         RuntimeError: The processes together did not predict every person exactly once.
     """
-    given = [model] if isinstance(model, nn.Module) else list(model)
-    models = [accelerator.unwrap_model(each) for each in given]  # shares may differ in length: no process waits
+    models = [accelerator.unwrap_model(model) for model in _as_list(predictor.models)]  # no process waits for another
     share_buffers(models, accelerator)
-    were_training = [each.training for each in models]
+    were_training = [model.training for model in models]
     dataset = cast(PoseDataset, loader.dataset)
-    batches = []
-    flip_index = schema.flip_index if flip_test else None
-    predict = partial(predict_heatmaps, models, dataset_index=dataset_index, flip_index=flip_index)
     idle_turns = _idle_turns(loader, accelerator)
-    for each in models:
-        each.eval()
+    predictor = replace(predictor, models=models)
+    for model in models:
+        model.eval()
+    located: list[_Located] = []
     for batch in tqdm(loader, desc="evaluate", disable=not accelerator.is_local_main_process, leave=False):
-        batch = crops_of(send_to_device(batch, accelerator.device), dataset.read_crops)
-        crops = batch["pixel_values"]
-        heatmaps = predict(crops).float()
-        points, scores = decode_heatmaps(heatmaps, blur_sigma=dark_sigma)
-        points = heatmap_to_image(
-            points, batch["matrix"], crop_size=tuple(crops.shape[-2:]), heatmap_size=tuple(heatmaps.shape[-2:])
-        )
-        batches.append(tuple(values.cpu().numpy() for values in (batch["index"], points, scores)))
+        batch = materialize_crops(send_to_device(batch, accelerator.device), dataset.settings)
+        heatmaps = predictor.heatmaps(batch["pixel_values"])
+        points, scores = locate_keypoints(heatmaps, batch["matrix"].cpu(), dataset.settings)
+        located.append((batch["index"].cpu().numpy(), points.numpy(), scores.numpy()))
     for _ in range(idle_turns):
-        predict(torch.zeros(1, 3, *dataset.crop_size, device=accelerator.device))
-    for each, was_training in zip(models, were_training, strict=True):
-        each.train(was_training)
-    return _in_order(gather_object(batches), count=len(dataset))
+        predictor.heatmaps(torch.zeros(1, 3, *dataset.settings.crop_size))
+    for model, was_training in zip(models, were_training, strict=True):
+        model.train(was_training)
+    points, scores = _in_order(gather_object(located), count=len(dataset))
+    return _people(points, scores, dataset, detected=detected)
+
+
+def _as_list(models: nn.Module | Sequence[nn.Module]) -> list[nn.Module]:
+    return [models] if isinstance(models, nn.Module) else list(models)
+
+
+def _people(points: Tensor, scores: Tensor, dataset: PoseDataset, *, detected: bool) -> People:
+    """The people of a dataset with their keypoints `(N, K, 2)` and scores `(N, K)`."""
+    rows, schema = dataset.people, dataset.schema
+    box_scores = column(rows, "box_score") if detected else [1.0] * len(rows)
+    return People(
+        keypoints_xy=points,
+        scores=scores,
+        boxes_xywh=torch.tensor(column(rows, "bbox"), dtype=torch.float64).reshape(-1, 4),
+        box_scores=torch.tensor(box_scores, dtype=torch.float64),
+        labels=(schema.category,) * len(rows),
+        schema=schema,
+    )
 
 
 def _idle_turns(loader: DataLoader, accelerator: Accelerator) -> int:
@@ -103,8 +90,8 @@ def share_buffers(models: Sequence[nn.Module], accelerator: Accelerator) -> None
             broadcast(buffer)
 
 
-def _in_order(batches: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], *, count: int) -> Predictions:
-    """The batches (indices, keypoints, scores) of all processes in the order of the people."""
+def _in_order(batches: Sequence[_Located], *, count: int) -> tuple[Tensor, Tensor]:
+    """Keypoints and scores of all processes in the order of the people."""
     indices, points, scores = (np.concatenate(values) for values in zip(*batches, strict=True))
     times = np.bincount(indices, minlength=count)
     if len(times) != count or (times != 1).any():
@@ -114,4 +101,4 @@ def _in_order(batches: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], *, c
             f"were not predicted, people {repeated} more than once. Every process must see its own share of the data."
         )
     order = np.argsort(indices)
-    return Predictions(keypoints=points[order], scores=scores[order])
+    return torch.from_numpy(points[order]), torch.from_numpy(scores[order])

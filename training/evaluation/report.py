@@ -97,7 +97,7 @@ def _draw_by_keypoint(axes: Axes, analysis: EvaluationAnalysis, names: Sequence[
     hidden = len(analysis.by_keypoint) - len(names)
     note = f", the worst {len(names)} of {len(analysis.by_keypoint)}" if hidden else ""
     _name_bars(axes, places, names)
-    style_axes(axes, f"{analysis.main[0]} by keypoint{note}")
+    style_axes(axes, f"{analysis.primary[0]} by keypoint{note}")
 
 
 def _draw_errors(axes: Axes, analysis: EvaluationAnalysis, names: Sequence[str]) -> None:
@@ -145,9 +145,8 @@ def _gallery(evaluator: Evaluator, analysis: EvaluationAnalysis) -> Image.Image:
         photos.append(Image.fromarray(pixels.permute(1, 2, 0).numpy().astype(np.uint8)))
     return predictions_sheet(
         photos,
-        [[{"keypoints": person.keypoints, "scores": person.scores}] for person in analysis.worst],
-        evaluator.schema,
-        targets=[person.target[None] for person in analysis.worst],
+        [person.found for person in analysis.worst],
+        targets=[person.target for person in analysis.worst],
         captions=[person.words for person in analysis.worst],
         columns=GALLERY_COLUMNS,
         min_score=UNSURE,

@@ -12,13 +12,15 @@ from vitpose.base.files import whole_file
 from vitpose.modeling.configuration_vitpose import ViTPoseConfig
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
+from vitpose.processing.processor_settings_vitpose import ProcessorSettings
 
 from ..config.recipe import Recipe
 from ..data.annotations import save_mat
 from ..metrics.error_types import ERROR_TYPES
+from ..samples.settings import PROCESSOR_FILE, saved_settings
 from .analysis import EvaluationAnalysis, analyse
 from .evaluator import Evaluator, head_index
-from .files import evaluation_settings, write_figures
+from .files import write_metrics
 from .report import WORST_PEOPLE, save_report
 from .score import Evaluation
 from .submission import mpii_predictions
@@ -49,7 +51,7 @@ class ModelReport:
         analysis = self.analysis
         width = 2 + max(map(len, ("all keypoints", *analysis.by_keypoint)))
         types = () if analysis.errors is None else ERROR_TYPES
-        lines = [f"{'keypoint':<{width}}{analysis.main[0]:>8}" + "".join(f"{name:>11}" for name in types)]
+        lines = [f"{'keypoint':<{width}}{analysis.primary[0]:>8}" + "".join(f"{name:>11}" for name in types)]
         for index, (name, value) in enumerate(analysis.by_keypoint.items()):
             shares = "" if analysis.errors is None else _shares(analysis.errors[index])
             lines.append(f"{name:<{width}}{_number(value):>8}{shares}")
@@ -105,11 +107,11 @@ def report_model(
 
 
 def _accelerator(recipe: Recipe) -> Accelerator:
-    return Accelerator(mixed_precision=recipe.mixed_precision)
+    return Accelerator(mixed_precision=recipe.optimization.mixed_precision)
 
 
 def _evaluate(sources: Sequence[str], recipe: Recipe, accelerator: Accelerator) -> tuple[Evaluator, Evaluation]:
-    if recipe.mixture:
+    if recipe.dataset.mixture:
         names = ", ".join(recipe.part_names)
         raise ValueError(f"The recipe mixes {names}: evaluate one dataset at a time, --dataset NAME --data DIR.")
     if accelerator.is_fsdp2:
@@ -118,8 +120,29 @@ def _evaluate(sources: Sequence[str], recipe: Recipe, accelerator: Accelerator) 
     if len(models) > 1:
         models = [_of_one_dataset(model, recipe.keypoint_schema) for model in models]
         _check_together([model.config for model in models], sources)
-    evaluator = Evaluator.build(recipe, accelerator, models[0].config)
+    settings = _common_settings(sources, models, recipe)
+    evaluator = Evaluator.build(recipe, accelerator, models[0].config, settings)
     return evaluator, evaluator([accelerator.prepare_model(model, evaluation_mode=True) for model in models])
+
+
+def _common_settings(
+    sources: Sequence[str], models: Sequence[ViTPoseForPoseEstimation], recipe: Recipe
+) -> ProcessorSettings:
+    """The settings of the processors beside the models, which must agree with each other and with the recipe."""
+    found = [saved_settings(source, model.config) for source, model in zip(sources, models, strict=True)]
+    for source, settings in zip(sources[1:], found[1:], strict=True):
+        if settings != found[0]:
+            raise ValueError(
+                f"Models of an ensemble must have processors of the same settings: {sources[0]} has {found[0]}, "
+                f"{source} has {settings}."
+            )
+    wanted = recipe.evaluation.dark_sigma
+    if wanted is not None and wanted != found[0].dark_sigma:
+        raise ValueError(
+            f"dark_sigma: expected {found[0].dark_sigma}, as {sources[0]}/{PROCESSOR_FILE} says, got {wanted}. Leave "
+            "it out, or save the processor with the other value: what the model is evaluated with, its users get."
+        )
+    return found[0]
 
 
 def _of_one_dataset(model: ViTPoseForPoseEstimation, schema: KeypointSchema) -> ViTPoseForPoseEstimation:
@@ -146,23 +169,27 @@ def _check_folder(out: Path) -> None:
 
 
 def _write(out: Path, report: ModelReport, evaluator: Evaluator, *, num_models: int) -> None:
-    recipe, evaluation = evaluator.recipe, report.evaluation
+    data, evaluation = evaluator.recipe.dataset.data, report.evaluation
     details = {**report.analysis.to_dict(), "num_models": num_models}
     save_report(out / REPORT, evaluator, report.analysis, title=report.title)
-    write_figures(out, {recipe.data: evaluation}, recipe, details)
+    write_metrics(out, {data: evaluation}, details)
     if evaluator.metrics[0] == "pckh":
-        keypoints = mpii_predictions(evaluation.predictions.keypoints, evaluator.source.people)
+        keypoints = mpii_predictions(evaluation.people.keypoints_xy.numpy(), evaluator.source.people)
         with whole_file(out / MPII_FILE) as path:
             save_mat(path, {"preds": keypoints})
 
 
 def _title(sources: Sequence[str], evaluator: Evaluator) -> str:
     recipe, people = evaluator.recipe, len(evaluator.source.people)
-    settings: dict[str, Any] = evaluation_settings(recipe)
-    data = "generated people" if recipe.data == "synthetic" else f"{recipe.data} {recipe.eval_split}"
-    flip = "flip test" if recipe.flip_test else "no flip test"
+    boxes = evaluator.measured()["boxes"]
+    data = (
+        "generated people"
+        if recipe.dataset.data == "synthetic"
+        else f"{recipe.dataset.data} {recipe.dataset.eval_split}"
+    )
+    flip = "flip test" if recipe.evaluation.flip_test else "no flip test"
     models = " + ".join(Path(source).name for source in sources)
-    return f"{models} on {data}: {people} boxes ({settings['boxes']}), {flip}"
+    return f"{models} on {data}: {people} boxes ({boxes}), {flip}"
 
 
 def _number(value: float | None) -> str:

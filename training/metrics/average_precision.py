@@ -1,4 +1,4 @@
-"""Average precision and recall of poses by OKS: one call of an evaluator that the field trusts."""
+"""Average precision and recall of poses by OKS, computed by pycocotools or faster-coco-eval."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ METRIC_NAMES = ("AP", "AP50", "AP75", "APm", "APl", "AR", "AR50", "AR75", "ARm",
 def oks_metrics(
     truth: dict[str, Any], poses: list[dict[str, Any]], *, sigmas: Sequence[float] | None, backend: Backend
 ) -> dict[str, float]:
-    """The ten figures of checked poses against a checked ground truth, see `scoring_input`.
+    """Compute the ten metrics of poses against a ground truth, both checked by `checks`.
 
     Args:
         truth: Ground truth in COCO form; a person counts by `area`, `iscrowd` and `num_keypoints`.
         poses: Results with `area`, in square image pixels, and `id` from 1.
-        sigmas: Label spreads, one a keypoint; None means COCO's 17.
-        backend: Which evaluator computes.
+        sigmas: One for each keypoint; None means COCO's 17.
+        backend: The evaluator.
 
     Returns:
-        The figures of `METRIC_NAMES` in [0, 1]; -1 where the ground truth holds nobody of that size.
+        The metrics of `METRIC_NAMES` in [0, 1]; -1 where the ground truth holds nobody of that size.
     """
     evaluator = run_coco_eval(truth, poses, sigmas=sigmas, backend=backend)
     with contextlib.redirect_stdout(io.StringIO()):
@@ -41,7 +41,7 @@ def run_coco_eval(
     backend: Backend = "pycocotools",
     thresholds: Sequence[float] | None = None,
 ) -> Any:
-    """The evaluator after its work, for what it holds beside the ten figures; arguments as [`oks_metrics`].
+    """Run the evaluator, and return it for what it holds besides the ten metrics; arguments as [`oks_metrics`].
 
     Args:
         thresholds: OKS thresholds instead of COCO's ten; people of all sizes are then one group.
@@ -62,7 +62,7 @@ def run_coco_eval(
 
 
 def _evaluator(backend: Backend) -> tuple[Any, Any]:
-    """Classes of the index and the evaluator; both libraries share one interface."""
+    """Classes of the index and of the evaluator; both libraries share one interface."""
     try:
         if backend == "pycocotools":
             from pycocotools.coco import COCO

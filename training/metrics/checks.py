@@ -1,7 +1,7 @@
-"""Ground truth and results in COCO form, checked before an evaluator sees them: an error names the file and the entry.
+"""Checks of ground truth and results in COCO form; an error names the file and the entry.
 
-The evaluators take whatever they are given: id 0 reads as "no match", NaN as a miss, an extra `bbox` of a result as its
-size. What leaves this module cannot be misread.
+The evaluators check nothing: they read the id 0 as "no match", NaN as a miss, and an extra `bbox` of a result as its
+size.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ _PERSON_FIELDS = ("image_id", "category_id", "keypoints", "bbox", "area")
 
 
 def load_source(source: Any, what: str) -> tuple[Any, str]:
-    """The content of a JSON file, or the object itself, with the name that errors give it."""
+    """Read a JSON file, or take the object itself; also returns its name for errors."""
     if not isinstance(source, str | os.PathLike):
         return source, what
     return read_json(source), f"{what} of {os.fspath(source)}"
 
 
 def check_coco_layout(annotations: Any, name: str = "annotations") -> tuple[list[Row], list[Row]]:
-    """Images and annotations of a ground truth in COCO form, with every id there once.
+    """Check the layout of a ground truth in COCO form, and return its images and annotations.
 
     Raises:
-        TypeError: It is no dict.
-        ValueError: It has not the three lists, or an id twice.
+        TypeError: It is not a dict.
+        ValueError: One of the three lists is missing, or an id occurs twice.
     """
     if not isinstance(annotations, dict):
         raise TypeError(f"{name} must be a COCO dict or its JSON file, got {type(annotations).__name__}.")
@@ -47,12 +47,12 @@ def check_coco_layout(annotations: Any, name: str = "annotations") -> tuple[list
 
 
 def check_ground_truth(annotations: Any, *, num_keypoints: int, name: str = "annotations") -> dict[str, Any]:
-    """Checked copy of a ground truth in COCO form, with annotation ids counted from 1.
+    """Check a ground truth in COCO form, and return a copy with annotation ids counted from 1.
 
     Args:
         annotations: The COCO dict; it is not changed.
-        num_keypoints: K, what each annotation must hold.
-        name: What errors call it.
+        num_keypoints: K of each annotation.
+        name: Its name in errors.
     """
     images, rows = check_coco_layout(annotations, name)
     require_fields(rows, _PERSON_FIELDS, name)
@@ -62,22 +62,22 @@ def check_ground_truth(annotations: Any, *, num_keypoints: int, name: str = "ann
     _require_none((areas < 0) | (boxes[:, 2:] < 0).any(axis=1), rows, f"{name}: a negative area or box side")
     require_known(rows, "image_id", images, name)
     require_known(rows, "category_id", annotations["categories"], name)
-    labelled = (keypoints[:, 2::3] > 0).sum(axis=1).tolist()
+    labeled = (keypoints[:, 2::3] > 0).sum(axis=1).tolist()
     people = [
         {"iscrowd": 0, "num_keypoints": count, **row, "id": number, "keypoints": points}
-        for number, (row, points, count) in enumerate(zip(rows, keypoints.tolist(), labelled, strict=True), start=1)
+        for number, (row, points, count) in enumerate(zip(rows, keypoints.tolist(), labeled, strict=True), start=1)
     ]
     return {"images": images, "categories": annotations["categories"], "annotations": people}
 
 
 def check_results(results: Any, truth: dict[str, Any], *, num_keypoints: int, name: str = "results") -> list[Row]:
-    """Checked copies of results in COCO form with the fields that count, and as area that of the keypoints' extent.
+    """Check results in COCO form, and return copies with the fields that count and the area of the keypoints' extent.
 
     Args:
         results: The COCO results; they are not changed.
         truth: The ground truth, see `check_ground_truth`.
-        num_keypoints: K, what each result must hold.
-        name: What errors call them.
+        num_keypoints: K of each result.
+        name: Their name in errors.
     """
     if not isinstance(results, Sequence) or not all(isinstance(result, dict) for result in results):
         raise TypeError(f"{name} must be a list of COCO result dicts or its JSON file.")
@@ -94,14 +94,14 @@ def check_results(results: Any, truth: dict[str, Any], *, num_keypoints: int, na
 
 
 def extent_areas(keypoints: np.ndarray) -> np.ndarray:
-    """Areas `(N,)` of the boxes around the keypoints `(N, 3 K)`: by them the evaluators sort results by size."""
+    """Areas `(N,)` of the boxes around keypoints `(N, 3 K)`, by which the evaluators sort results into sizes."""
     if not len(keypoints):
         return np.zeros(0)
     return np.ptp(keypoints[:, 0::3], axis=1) * np.ptp(keypoints[:, 1::3], axis=1)
 
 
 def number_table(values: Sequence[Any], shape: tuple[int, ...], rows: Sequence[Row], what: str) -> np.ndarray:
-    """Values of all rows as `(N, *shape)`, finite, or ValueError naming the rows that do not fit."""
+    """Stack finite values of all rows into `(N, *shape)`, or raise a ValueError that names the rows that do not fit."""
     wrong = np.asarray([_shape(value) != shape for value in values], dtype=bool)
     wanted = f"{shape[0]} numbers" if shape else "a number"
     _require_none(wrong, rows, f"{what} must be {wanted}, but it is something else")
@@ -111,7 +111,7 @@ def number_table(values: Sequence[Any], shape: tuple[int, ...], rows: Sequence[R
 
 
 def require_fields(rows: Sequence[Row], fields: Iterable[str], name: str) -> None:
-    """ValueError naming the first row that lacks a field."""
+    """Raise a ValueError that names the first row that lacks a field."""
     wanted = set(fields)
     for number, row in enumerate(rows):
         if not wanted <= row.keys():
@@ -120,14 +120,14 @@ def require_fields(rows: Sequence[Row], fields: Iterable[str], name: str) -> Non
 
 
 def require_known(rows: Sequence[Row], field: str, known: Sequence[Row], name: str) -> None:
-    """ValueError naming the images or categories that rows refer to and the ground truth does not hold."""
+    """Raise a ValueError that names the images or categories of rows that the ground truth lacks."""
     unknown = sorted({row[field] for row in rows} - {entry["id"] for entry in known}, key=str)
     if unknown:
         raise ValueError(f"{name} refer to {field} {_some(unknown)}, absent from the ground truth's {len(known)}.")
 
 
 def _keypoint_table(rows: Sequence[Row], num_keypoints: int, name: str) -> np.ndarray:
-    """Keypoints of all rows, `(N, 3 K)`, given flat or as K times three, finite."""
+    """Stack the finite keypoints of all rows, flat or as K triples, into `(N, 3 K)`."""
     fitting = ((3 * num_keypoints,), (num_keypoints, 3))
     shapes = [_shape(row["keypoints"]) for row in rows]
     wrong = [number for number, shape in enumerate(shapes) if shape not in fitting]
@@ -149,7 +149,7 @@ def _not_finite(table: np.ndarray) -> npt.NDArray[np.bool_]:
 
 
 def _shape(value: Any) -> tuple[int, ...] | None:
-    """None for nested lists of unequal length, which have no shape."""
+    """Shape of nested lists; None where their lengths differ."""
     try:
         return np.shape(value)
     except ValueError:
@@ -172,7 +172,7 @@ def _entries(rows: Sequence[Row], numbers: Sequence[int] | np.ndarray) -> str:
 
 
 def _entry(rows: Sequence[Row], number: int) -> str:
-    """The number of a row from 0 and, as far as it is known, its id or its image."""
+    """Name a row by its number from 0 and, where known, its id or its image."""
     for field in ("id", "image_id"):
         if field in rows[number]:
             return f"entry {number} ({field} {rows[number][field]})"
@@ -180,6 +180,6 @@ def _entry(rows: Sequence[Row], number: int) -> str:
 
 
 def _some(items: Sequence[Any]) -> str:
-    """At most five items in words."""
+    """List at most five items."""
     head = ", ".join(str(item) for item in items[:5])
     return head if len(items) <= 5 else f"{head} and {len(items) - 5} more"

@@ -19,26 +19,26 @@ def coco_keypoint_metrics(
     sigmas: Sequence[float] | None = None,
     backend: Backend = "pycocotools",
 ) -> dict[str, float]:
-    """COCO's ten keypoint figures, OKS AP and AR over thresholds 0.50:0.95, at most 20 poses an image.
+    """Compute COCO's ten keypoint metrics: OKS AP and AR over thresholds 0.50:0.95, at most 20 poses an image.
 
     Only `image_id`, `category_id`, `keypoints` and `score` of a result count, as on the COCO server: the evaluators
     would take an extra `bbox` for the size of the pose. Neither argument is changed.
 
     Args:
-        results: dicts in COCO results form (`keypoints` is K times x, y, score in image pixels, flat or nested), or a
+        results: Dicts in COCO results form (`keypoints` is K times x, y, score in image pixels, flat or nested), or a
             JSON file of them. An empty list scores 0.
-        annotations: ground truth in COCO form, or its JSON file. Where people have no `area`, as in AI Challenger,
-            `box_areas` gives them the one that the field uses.
-        sigmas: K label spreads, taken from the keypoint schema; None means COCO's 17.
-        backend: `"pycocotools"`, the reference, or `"faster_coco_eval"`, the same figures two to three times sooner.
+        annotations: Ground truth in COCO form, or its JSON file. Where people have no `area`, as in AI Challenger,
+            `box_areas` adds the one that the field uses.
+        sigmas: K numbers of the keypoint schema; None means COCO's 17.
+        backend: `"pycocotools"`, the reference, or `"faster_coco_eval"`, the same metrics two to three times faster.
 
     Returns:
         AP, AP50, AP75, APm, APl, AR, AR50, AR75, ARm, ARl in [0, 1]; -1 where the ground truth holds nobody of that
         size, as the reference has it.
 
     Raises:
-        ValueError: naming the first results or annotations that do not fit the ground truth or the keypoint count.
-        ImportError: the evaluator is not installed.
+        ValueError: A result or annotation does not fit the ground truth or the keypoint count; the message names it.
+        ImportError: The evaluator is not installed.
     """
     num_keypoints = COCO_NUM_KEYPOINTS if sigmas is None else len(checked_sigmas(sigmas))
     content, name = load_source(annotations, "annotations")

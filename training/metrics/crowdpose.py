@@ -1,9 +1,9 @@
 """CrowdPose AP and AR, over all images and by how crowded they are (the rules of the dataset's own toolkit).
 
 The toolkit, crowdposetools, differs from pycocotools in four ways: its 14 sigmas; a person's area is 0.53 times that of
-the box, since the dataset has no masks; there are no figures by size; three are by the images' `crowdIndex` instead.
+the box, since the dataset has no masks; there are no metrics by size; three are by the images' `crowdIndex` instead.
 Its borders are 0.2 and 0.8, and published tables are computed with them, although the CrowdPose paper (section 4)
-draws the first at 0.1. It also rounds these three figures to four digits, which is not done here.
+draws the first at 0.1. It also rounds these three metrics to four digits, which is not done here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .checks import Row, check_coco_layout, check_ground_truth, check_results, l
 
 BOX_SHARE = 0.53  # of a box that its person covers, crowdposetools
 LEVELS = {"easy": (-math.inf, 0.2), "medium": (0.2, 0.8), "hard": (0.8, math.inf)}  # crowdIndex, from and below
-FIGURES = ("AP", "AP50", "AP75", "AR", "AR50", "AR75")
+METRICS = ("AP", "AP50", "AP75", "AR", "AR50", "AR75")
 
 
 def crowdpose_metrics(
@@ -28,10 +28,10 @@ def crowdpose_metrics(
     annotations: dict[str, Any] | str | os.PathLike[str],
     backend: Backend = "pycocotools",
 ) -> dict[str, float]:
-    """The nine figures of CrowdPose, with the dataset's own sigmas and areas from boxes.
+    """Compute the nine metrics of CrowdPose, with the dataset's own sigmas and areas from boxes.
 
     Args:
-        results: dicts in COCO results form with 14 keypoints (x, y, score in image pixels), or a JSON file of them.
+        results: Dicts in COCO results form with 14 keypoints (x, y, score in image pixels), or a JSON file of them.
         annotations: CrowdPose's ground truth, every image with its `crowdIndex`, or its JSON file. People whose
             `num_keypoints` is 0 are ignored: the dataset counts only visible limb joints in it.
         backend: See `coco_keypoint_metrics`.
@@ -40,7 +40,7 @@ def crowdpose_metrics(
         AP, AP50, AP75, AR, AR50, AR75, AP_easy, AP_medium, AP_hard in [0, 1]; -1 where the ground truth holds nobody.
 
     Raises:
-        ValueError: naming the first image, result or annotation that does not fit.
+        ValueError: An image, result or annotation does not fit; the message names it.
     """
     schema = get_keypoint_schema("crowdpose")
     content, name = load_source(annotations, "annotations")
@@ -48,8 +48,8 @@ def crowdpose_metrics(
     levels = _images_by_level(truth["images"], name)
     content, name = load_source(results, "results")
     poses = check_results(content, truth, num_keypoints=schema.num_keypoints, name=name)
-    figures = oks_metrics(truth, poses, sigmas=schema.sigmas, backend=backend)
-    chosen = {figure: figures[figure] for figure in FIGURES}
+    metrics = oks_metrics(truth, poses, sigmas=schema.sigmas, backend=backend)
+    chosen = {name: metrics[name] for name in METRICS}
     for level, ids in levels.items():
         part, part_poses = _of_images(truth, poses, ids)
         chosen[f"AP_{level}"] = oks_metrics(part, part_poses, sigmas=schema.sigmas, backend=backend)["AP"]
@@ -57,7 +57,7 @@ def crowdpose_metrics(
 
 
 def box_areas(annotations: dict[str, Any], name: str = "annotations") -> dict[str, Any]:
-    """Copy of a COCO ground truth whose areas are 0.53 of the boxes', for CrowdPose and AI Challenger.
+    """Copy a COCO ground truth with 0.53 of the boxes' areas for areas, as CrowdPose and AI Challenger are scored.
 
     Neither dataset has masks to measure; both are scored with this area (crowdposetools, xtcocotools).
     """
@@ -70,7 +70,7 @@ def box_areas(annotations: dict[str, Any], name: str = "annotations") -> dict[st
 
 
 def _images_by_level(images: list[Row], name: str) -> dict[str, set[Any]]:
-    """Ids of the images of each level."""
+    """Ids of the images of each level of crowding."""
     require_fields(images, ("crowdIndex",), f"{name}: images")
     crowding = number_table([image["crowdIndex"] for image in images], (), images, f"{name}: crowdIndex").tolist()
     return {
@@ -80,7 +80,7 @@ def _images_by_level(images: list[Row], name: str) -> dict[str, set[Any]]:
 
 
 def _of_images(truth: dict[str, Any], poses: list[Row], ids: set[Any]) -> tuple[dict[str, Any], list[Row]]:
-    """Ground truth and poses of some images."""
+    """Select the ground truth and poses of some images."""
     people = [person for person in truth["annotations"] if person["image_id"] in ids]
     images = [image for image in truth["images"] if image["id"] in ids]
     return {**truth, "images": images, "annotations": people}, [pose for pose in poses if pose["image_id"] in ids]

@@ -1,4 +1,4 @@
-"""Distances between predicted and labelled keypoints, and the two metrics of hands made of them: AUC and EPE."""
+"""Distances between predicted and labeled keypoints, and the two metrics of hands: AUC and EPE."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ AUC_STEPS = 20
 def keypoint_auc(
     predictions: npt.ArrayLike, targets: npt.ArrayLike, *, normalizer: float = AUC_PIXELS, steps: int = AUC_STEPS
 ) -> dict[str, Any]:
-    """Area under the curve of correct keypoints over distances from 0 to `normalizer` (released configs).
+    """Compute the area under the curve of correct keypoints over distances of 0 to `normalizer` (released configs).
 
     The curve is summed at `steps` thresholds, 0, 1 / steps, ... of `normalizer`, and averaged over keypoints, not over
     labels. A keypoint is correct up to and including the threshold; the released configs leave the threshold itself
@@ -22,39 +22,39 @@ def keypoint_auc(
 
     Args:
         predictions: `(N, K, 2)` x, y in image pixels.
-        targets: `(N, K, 3)` labelled x, y, visibility in image pixels; visibility 0 means not labelled.
+        targets: `(N, K, 3)` labeled x, y, visibility in image pixels; visibility 0 means not labeled.
         normalizer: The distance in image pixels at which the curve ends.
-        steps: How many thresholds.
+        steps: Number of thresholds.
 
     Returns:
-        `AUC` in [0, 1], NaN where nothing is labelled, and `AUC_per_keypoint` (K numbers, NaN where nobody has it).
+        `AUC` in [0, 1], NaN where nothing is labeled, and `AUC_per_keypoint` (K numbers, NaN where nobody has it).
     """
-    distances, labelled = labelled_distances(predictions, targets)
+    distances, labeled = labeled_distances(predictions, targets)
     if not normalizer > 0 or steps < 1:
         raise ValueError(f"expected a positive normalizer and at least one step, got {normalizer} and {steps}.")
     thresholds = np.arange(steps) / steps * normalizer
     passed = steps - np.searchsorted(thresholds, distances, side="left")  # (N, K) thresholds at which it is correct
-    per_keypoint = keypoint_means(passed / steps, labelled)
+    per_keypoint = keypoint_means(passed / steps, labeled)
     return {"AUC": mean_of_known(per_keypoint), "AUC_per_keypoint": per_keypoint.tolist()}
 
 
 def end_point_error(predictions: npt.ArrayLike, targets: npt.ArrayLike) -> dict[str, Any]:
-    """Mean distance of labelled keypoints in image pixels.
+    """Compute the mean distance of labeled keypoints in image pixels.
 
     Args:
         predictions: `(N, K, 2)` x, y in image pixels.
-        targets: `(N, K, 3)` labelled x, y, visibility in image pixels; visibility 0 means not labelled.
+        targets: `(N, K, 3)` labeled x, y, visibility in image pixels; visibility 0 means not labeled.
 
     Returns:
         `EPE` over all labels, NaN where there is none, and `EPE_per_keypoint` (K numbers, NaN where nobody has it).
     """
-    distances, labelled = labelled_distances(predictions, targets)
-    error = float(distances[labelled].mean()) if labelled.any() else float("nan")
-    return {"EPE": error, "EPE_per_keypoint": keypoint_means(distances, labelled).tolist()}
+    distances, labeled = labeled_distances(predictions, targets)
+    error = float(distances[labeled].mean()) if labeled.any() else float("nan")
+    return {"EPE": error, "EPE_per_keypoint": keypoint_means(distances, labeled).tolist()}
 
 
-def labelled_distances(predictions: npt.ArrayLike, targets: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Distances `(N, K)` in image pixels, and which of them count `(N, K)`: True where the keypoint is labelled.
+def labeled_distances(predictions: npt.ArrayLike, targets: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Compute distances `(N, K)` in image pixels and the mask `(N, K)` of those that count, True where labeled.
 
     Raises:
         ValueError: The shapes differ from `(N, K, 2)` and `(N, K, 3)`, or a number is NaN or infinite.
@@ -81,6 +81,6 @@ def keypoint_means(values: np.ndarray, counted: np.ndarray) -> np.ndarray:
 
 
 def mean_of_known(values: np.ndarray) -> float:
-    """Mean of what is not NaN, NaN where that is nothing."""
+    """Mean of the values that are not NaN; NaN where there is none."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else float("nan")

@@ -1,8 +1,8 @@
-"""What is wrong with a keypoint: the error types of Ronchi and Perona.
+"""Types of keypoint errors, after Ronchi and Perona.
 
 "Benchmarking and Error Diagnosis in Multi-Instance Pose Estimation", ICCV 2017, section 3.1. The similarity of a
-predicted and a labelled point is the term that a keypoint adds to the OKS. A predicted keypoint is compared with the
-labelled points of its own kind and of its mirror partner, of everybody in the photo; the most similar one decides:
+predicted and a labeled point is the term that a keypoint adds to the OKS. A predicted keypoint is compared with the
+labeled points of its own kind and of its mirror partner, of everybody in the photo; the most similar one decides:
 
 | type | most similar to | similarity |
 |---|---|---|
@@ -10,7 +10,7 @@ labelled points of its own kind and of its mirror partner, of everybody in the p
 | jitter | itself | 0.5 or more, less than 0.85 |
 | inversion | the mirror partner of the same person | 0.5 or more |
 | swap | the keypoint or its mirror partner of another person | 0.5 or more |
-| miss | whatever | less than 0.5 |
+| miss | any | less than 0.5 |
 """
 
 from collections import defaultdict
@@ -26,23 +26,23 @@ from .oks_analysis import Match
 
 ERROR_TYPES = ("good", "jitter", "inversion", "swap", "miss")
 NEAR, GOOD = 0.5, 0.85  # Ronchi and Perona 2017
-UNLABELLED = -1
+UNLABELED = -1
 
 
 def classify_keypoints(
     points: np.ndarray, people: np.ndarray, areas: np.ndarray, *, own: int, schema: KeypointSchema
 ) -> np.ndarray:
-    """The type of each keypoint of one pose.
+    """Classify each keypoint of one pose.
 
     Args:
         points: (K, 2) predicted x, y in image pixels.
-        people: (M, K, 3) labelled x, y, visibility in image pixels of everybody in the photo.
+        people: (M, K, 3) labeled x, y, visibility in image pixels of everybody in the photo.
         areas: (M,) their areas in square image pixels.
-        own: Which of them the pose stands for.
+        own: Index of the person that the pose is matched with.
         schema: The K keypoints, with sigmas.
 
     Returns:
-        (K,) places in `ERROR_TYPES`; `UNLABELLED` where the person's own keypoint is not labelled.
+        (K,) indices into `ERROR_TYPES`; `UNLABELED` where the person's own keypoint is not labeled.
     """
     partner = np.array(schema.flip_index)
     order = [own, *(index for index in range(len(people)) if index != own)]
@@ -51,25 +51,25 @@ def classify_keypoints(
     similarity = keypoint_similarity(points, candidates[..., :2], scales, np.array(schema.sigmas))  # (2 M, K)
     similarity[candidates[..., 2] == 0] = -1
     similarity[len(people) :, partner == np.arange(len(partner))] = -1  # a nose has no partner
-    nearest, height = similarity.argmax(axis=0), similarity.max(axis=0)  # (K,)
-    found = np.where(nearest == 0, np.where(height >= GOOD, 0, 1), np.where(nearest == len(people), 2, 3))
-    found = np.where(height < NEAR, ERROR_TYPES.index("miss"), found)
-    return np.where(people[own, :, 2] > 0, found, UNLABELLED)
+    nearest, best = similarity.argmax(axis=0), similarity.max(axis=0)  # (K,)
+    found = np.where(nearest == 0, np.where(best >= GOOD, 0, 1), np.where(nearest == len(people), 2, 3))
+    found = np.where(best < NEAR, ERROR_TYPES.index("miss"), found)
+    return np.where(people[own, :, 2] > 0, found, UNLABELED)
 
 
 def count_errors(
     results: Sequence[Mapping[str, Any]], truth: dict[str, Any], matches: Sequence[Match], *, schema: KeypointSchema
 ) -> np.ndarray:
-    """How often each keypoint of the matched poses is of each type.
+    """Count the types of error of each keypoint over the matched poses.
 
     Args:
         results: COCO result dicts.
-        truth: Ground truth in COCO form, in whose order the matches count.
-        matches: Poses and the people they stand for.
+        truth: Ground truth in COCO form; the matches index its annotations.
+        matches: Pairs of a pose and a person.
         schema: The K keypoints, with sigmas.
 
     Returns:
-        (K, 5) counts in the order of `ERROR_TYPES`; labelled keypoints alone count.
+        (K, 5) counts of labeled keypoints in the order of `ERROR_TYPES`.
     """
     rows = truth["annotations"]
     people = np.array([row["keypoints"] for row in rows], dtype=np.float64).reshape(-1, schema.num_keypoints, 3)
@@ -82,6 +82,6 @@ def count_errors(
         group = of_image[rows[match.person]["image_id"]]
         points = np.reshape(results[match.pose]["keypoints"], (-1, 3))[:, :2]
         types = classify_keypoints(points, people[group], areas[group], own=group.index(match.person), schema=schema)
-        labelled = np.flatnonzero(types != UNLABELLED)
-        counts[labelled, types[labelled]] += 1
+        labeled = np.flatnonzero(types != UNLABELED)
+        counts[labeled, types[labeled]] += 1
     return counts

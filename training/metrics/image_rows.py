@@ -12,7 +12,7 @@ PERSON_CATEGORY = 1
 
 
 def number_lists(depth: int) -> Any:
-    """The type of a column that holds, in each row, numbers in lists of this depth; 0: one number."""
+    """Type of a column whose rows are numbers in lists of this depth; 0: one number."""
     feature: Any = Value("float64")
     for _ in range(depth):
         feature = datasets.List(feature)
@@ -23,8 +23,8 @@ def image_features(*, person: Sequence[str] = ("area", "iscrowd"), image: Sequen
     """Types of the rows of a module that scores the poses of an image against its people.
 
     Args:
-        person: What each person has besides keypoints and bbox: one number each.
-        image: What each image has: one number each.
+        person: Columns of each person besides keypoints and bbox, of one number each.
+        image: Columns of each image, of one number each.
     """
     poses = {"keypoints": number_lists(3), "score": number_lists(1)}
     people = {"keypoints": number_lists(3), "bbox": number_lists(2)}
@@ -35,7 +35,7 @@ def image_features(*, person: Sequence[str] = ("area", "iscrowd"), image: Sequen
 def coco_of_images(
     predictions: Sequence[Mapping[str, Any]], references: Sequence[Mapping[str, Any]]
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """COCO results and ground truth of rows of [`image_features`]; the number of the row from 0 is the image's id.
+    """Convert rows of [`image_features`] to COCO results and ground truth; the image's id is its row, from 0.
 
     Args:
         predictions: For each image `keypoints` (P, K, 3), x, y, score in image pixels, and `score` (P,).
@@ -55,7 +55,7 @@ def coco_of_images(
 
 
 def _rows(columns: Mapping[str, Any], where: str) -> list[dict[str, Any]]:
-    """One dict a person of columns with one entry a person."""
+    """Split columns with one entry for each person into one dict for each person."""
     lengths = {key: len(value) for key, value in columns.items() if _is_column(value)}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"{where} must have one entry a person in every column, got {lengths}.")

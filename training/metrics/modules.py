@@ -17,13 +17,12 @@ METRIC_FOLDER = Path(__file__).with_name("evaluate_modules")
 
 
 def load_metric(name: MetricName, **options: Any) -> EvaluationModule:
-    """Load a metric of this package as a module of `evaluate`; nothing is downloaded.
+    """Load a metric of this package as a module of `evaluate`, without a download.
 
-    The same as `evaluate.load` with the folder of the metric. Its card, README.md in that folder, says what it takes
-    and gives.
+    The same as `evaluate.load` with the folder of the metric, whose README.md describes inputs and outputs.
 
     Args:
-        name: Which metric.
+        name: Name of the metric.
         options: For `evaluate.load`, such as `keep_in_memory=True`, or `num_process` and `process_id`.
 
     Raises:

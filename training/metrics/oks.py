@@ -15,16 +15,16 @@ import numpy.typing as npt
 def oks_matrix(
     keypoints: npt.ArrayLike, targets: npt.ArrayLike, areas: npt.ArrayLike, *, sigmas: Sequence[float]
 ) -> np.ndarray:
-    """OKS of every pose with every labelled person, as COCO computes it.
+    """Compute the OKS of every pose with every labeled person, as COCO does.
 
     Args:
         keypoints: `(N, K, 2)` predicted x, y in image pixels.
-        targets: `(M, K, 3)` labelled x, y, visibility in image pixels; visibility 0 means not labelled.
-        areas: `(M,)` areas of the labelled people in square image pixels.
+        targets: `(M, K, 3)` labeled x, y, visibility in image pixels; visibility 0 means not labeled.
+        areas: `(M,)` areas of the labeled people in square image pixels.
         sigmas: K label spreads of the keypoint schema.
 
     Returns:
-        `(N, M)` similarities in [0, 1]; NaN in the columns of people without a labelled keypoint.
+        `(N, M)` similarities in [0, 1]; NaN in the columns of people without a labeled keypoint.
     """
     points = _finite(keypoints, "keypoints")
     people = np.asarray(targets, dtype=np.float64)
@@ -32,10 +32,10 @@ def oks_matrix(
     _expect_shape(points, "keypoints", (None, len(spreads), 2))
     _expect_shape(people, "targets", (None, len(spreads), 3))
     sizes = _checked_areas(areas, len(people))
-    labelled = people[:, :, 2] > 0  # (M, K)
+    labeled = people[:, :, 2] > 0  # (M, K)
     similarity = keypoint_similarity(points[:, None], people[None, :, :, :2], sizes, spreads)  # (N, M, K)
-    counts = labelled.sum(axis=1)  # (M,)
-    total = np.where(labelled, similarity, 0.0).sum(axis=2)  # (N, M)
+    counts = labeled.sum(axis=1)  # (M,)
+    total = np.where(labeled, similarity, 0.0).sum(axis=2)  # (N, M)
     return np.where(counts > 0, total / np.maximum(counts, 1), np.nan)
 
 
@@ -48,7 +48,7 @@ def oks_nms(
     threshold: float = 0.9,
     image_ids: npt.ArrayLike | None = None,
 ) -> np.ndarray:
-    """Indices of the poses to keep, image by image, best score first (greedy suppression, released configs: 0.9).
+    """Suppress repeated poses greedily: indices of those to keep, image by image, best score first.
 
     A pose is dropped when its OKS with a better one of its image that is kept exceeds `threshold`; the area of a pair
     is the mean of the two, which makes the similarity symmetric. Equal scores keep their order. All images go through
@@ -59,7 +59,7 @@ def oks_nms(
         scores: `(N,)` scores of the poses, see `rescore`.
         areas: `(N,)` areas of the poses' boxes in square image pixels.
         sigmas: K label spreads of the keypoint schema.
-        threshold: similarity in [0, 1] above which two poses are the same person.
+        threshold: Similarity in [0, 1] above which two poses are the same person (released configs: 0.9).
         image_ids: `(N,)` numbers of the poses' images, in whose order the indices come; None: all are of one image.
     """
     if not 0.0 <= threshold <= 1.0:
@@ -83,7 +83,7 @@ def oks_nms(
 
 
 def _best_of_images(remaining: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The first pose of each image, the other poses, and for each of these the first one of its image."""
+    """Split poses into the first of each image and the others; also the first of the image for each of the others."""
     first = np.ones(len(remaining), dtype=bool)
     first[1:] = images[remaining[1:]] != images[remaining[:-1]]
     best = remaining[first]
@@ -91,12 +91,12 @@ def _best_of_images(remaining: np.ndarray, images: np.ndarray) -> tuple[np.ndarr
 
 
 def rescore(box_scores: npt.ArrayLike, keypoint_scores: npt.ArrayLike, *, threshold: float = 0.2) -> np.ndarray:
-    """Pose scores for ranking: box score times the mean of the keypoint scores above `threshold` (released configs).
+    """Score poses for ranking: box score times the mean of the keypoint scores above `threshold` (released configs).
 
     Args:
         box_scores: `(N,)` scores of the person detector (1 for ground-truth boxes).
         keypoint_scores: `(N, K)` peak values of the heatmaps.
-        threshold: keypoints at or below it say nothing about the pose; a pose with none above it scores 0.
+        threshold: Keypoints at or below it do not count; a pose with none above it scores 0.
     """
     boxes, peaks = _finite(box_scores, "box_scores"), _finite(keypoint_scores, "keypoint_scores")
     _expect_shape(peaks, "keypoint_scores", (None, None))
@@ -107,14 +107,14 @@ def rescore(box_scores: npt.ArrayLike, keypoint_scores: npt.ArrayLike, *, thresh
 
 
 def keypoint_similarity(points: np.ndarray, others: np.ndarray, areas: np.ndarray, sigmas: np.ndarray) -> np.ndarray:
-    """Per-keypoint similarity `(..., K)` of broadcastable `(..., K, 2)` points; `areas` broadcasts to `(...)`."""
+    """Compute the similarity `(..., K)` of broadcastable points `(..., K, 2)`, with areas `(...)`."""
     squared = ((points - others) ** 2).sum(axis=-1)
     variances = (2 * sigmas) ** 2
     return np.exp(-squared / variances / (areas[..., None] + np.spacing(1)) / 2)
 
 
 def checked_sigmas(sigmas: Sequence[float]) -> np.ndarray:
-    """Label spreads `(K,)`, one positive number a keypoint, or ValueError."""
+    """Check sigmas: `(K,)` positive numbers, or ValueError."""
     spreads = _finite(sigmas, "sigmas")
     if spreads.ndim != 1 or not len(spreads) or (spreads <= 0).any():
         raise ValueError(f"sigmas must be a flat list of positive numbers, one a keypoint, got {spreads.tolist()}.")

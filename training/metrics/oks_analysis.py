@@ -1,4 +1,4 @@
-"""What lies behind an OKS AP: precision at each threshold and of each keypoint, and who was found as whom."""
+"""The parts of an OKS AP: precision at each threshold and of each keypoint, and the matches behind it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ MATCH_OKS = 0.1  # least similarity of a pose and the person it stands for (Ronc
 
 @dataclass(frozen=True, kw_only=True)
 class Match:
-    """A pose and the annotated person whom it stands for.
+    """A pose and the annotated person that it is matched with.
 
     Args:
-        pose: Its place among the results.
-        person: The place of the person among the annotations.
+        pose: Index of the pose among the results.
+        person: Index of the person among the annotations.
     """
 
     pose: int
@@ -30,13 +30,13 @@ class Match:
 
 @dataclass(frozen=True, kw_only=True)
 class OksAnalysis:
-    """An evaluation by OKS, opened up.
+    """The parts of an evaluation by OKS.
 
     Args:
         truth: Checked ground truth in COCO form.
         precision: AP at each of `OKS_THRESHOLDS`; -1 where nobody is annotated.
-        matches: Poses and their people, image by image, as the evaluator matches them at `MATCH_OKS`.
-        missed: How many annotated people no pose stands for; crowds and people without keypoints do not count.
+        matches: Image by image, as the evaluator matches them at `MATCH_OKS`.
+        missed: Number of annotated people without a match; crowds and people without keypoints do not count.
     """
 
     truth: dict[str, Any]
@@ -48,7 +48,7 @@ class OksAnalysis:
 def analyze_oks(
     results: Sequence[Mapping[str, Any]], annotations: dict[str, Any] | str, *, schema: KeypointSchema
 ) -> OksAnalysis:
-    """Evaluate once more, with pycocotools, and keep what the ten figures leave out.
+    """Evaluate with pycocotools, and keep what the ten metrics leave out.
 
     Args:
         results: COCO result dicts with K keypoints each.
@@ -73,7 +73,7 @@ def analyze_oks(
 def precision_by_keypoint(
     results: Sequence[Mapping[str, Any]], annotations: dict[str, Any] | str, *, schema: KeypointSchema
 ) -> dict[str, float]:
-    """OKS AP of each keypoint by itself, as if people had no other; -1 where nobody has it labelled.
+    """Compute the OKS AP of each keypoint alone; -1 where nobody has it labeled.
 
     Arguments as [`analyze_oks`].
     """
@@ -83,15 +83,15 @@ def precision_by_keypoint(
         np.array([row["keypoints"] for row in rows], dtype=np.float64).reshape(-1, schema.num_keypoints, 3)
         for rows in (truth["annotations"], poses)
     )  # (M, K, 3) and (N, K, 3)
-    figures = {}
+    precision = {}
     for index, name in enumerate(schema.keypoints):
-        people = _alone(truth["annotations"], targets[:, index])
-        own = _alone(poses, points[:, index])
+        people = _with_one_keypoint(truth["annotations"], targets[:, index])
+        own = _with_one_keypoint(poses, points[:, index])
         evaluator = run_coco_eval(
             {**truth, "annotations": people}, own, sigmas=schema.sigmas[index : index + 1], thresholds=OKS_THRESHOLDS
         )
-        figures[name] = _mean(evaluator.eval["precision"][:, :, :, 0, -1])
-    return figures
+        precision[name] = _mean(evaluator.eval["precision"][:, :, :, 0, -1])
+    return precision
 
 
 def _checked(
@@ -102,8 +102,8 @@ def _checked(
     return truth, check_results(results, truth, num_keypoints=schema.num_keypoints)
 
 
-def _alone(rows: Sequence[Mapping[str, Any]], keypoints: np.ndarray) -> list[dict[str, Any]]:
-    """The rows with one of their keypoints, `(N, 3)`."""
+def _with_one_keypoint(rows: Sequence[Mapping[str, Any]], keypoints: np.ndarray) -> list[dict[str, Any]]:
+    """Reduce each row to one of its keypoints, `(N, 3)`."""
     return [
         {**row, "keypoints": point, "num_keypoints": int(point[2] > 0)}
         for row, point in zip(rows, keypoints.tolist(), strict=True)
@@ -111,6 +111,6 @@ def _alone(rows: Sequence[Mapping[str, Any]], keypoints: np.ndarray) -> list[dic
 
 
 def _mean(precision: np.ndarray) -> float:
-    """Mean of the precisions that are defined, as COCO's evaluator takes it."""
+    """Mean of the defined precisions, as COCO's evaluator takes it."""
     defined = precision[precision > -1]
     return float(defined.mean()) if defined.size else -1.0

@@ -9,32 +9,32 @@ import numpy.typing as npt
 
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 
-from .distances import keypoint_means, labelled_distances, mean_of_known
+from .distances import keypoint_means, labeled_distances, mean_of_known
 
 
 def pck(
     predictions: npt.ArrayLike, targets: npt.ArrayLike, *, normalizers: npt.ArrayLike, threshold: float = 0.2
 ) -> dict[str, Any]:
-    """Percentage of correct keypoints: the share of labelled keypoints within `threshold * normalizer`.
+    """Compute the percentage of correct keypoints: the share of labeled ones within `threshold * normalizer`.
 
     Args:
         predictions: `(N, K, 2)` x, y in image pixels.
-        targets: `(N, K, 3)` labelled x, y, visibility in image pixels; visibility 0 means not labelled.
+        targets: `(N, K, 3)` labeled x, y, visibility in image pixels; visibility 0 means not labeled.
         normalizers: `(N,)` length of each person in image pixels: `torso_size`, `box_size`, or the head's for PCKh.
             People whose length is NaN or 0 cannot be judged: they are left out and counted.
-        threshold: share of the length within which a keypoint is right.
+        threshold: Share of the length within which a keypoint is right.
 
     Returns:
-        `PCK` over all labelled keypoints of the judged people, `PCK_keypoint_mean`, the mean over keypoints instead
-        (released configs, InterHand2.6M), `PCK_per_keypoint` (K numbers, NaN where nobody has that keypoint labelled),
+        `PCK` over all labeled keypoints of the judged people, `PCK_keypoint_mean`, the mean over keypoints instead
+        (released configs, InterHand2.6M), `PCK_per_keypoint` (K numbers, NaN where nobody has that keypoint labeled),
         `people` judged and `people_excluded`. `PCK` is NaN when nothing could be judged.
     """
-    distances, labelled = labelled_distances(predictions, targets)  # (N, K) each
+    distances, labeled = labeled_distances(predictions, targets)  # (N, K) each
     lengths = _checked_lengths(normalizers, len(distances))
     if not threshold > 0:
         raise ValueError(f"threshold must be positive, got {threshold}.")
     judged = np.nan_to_num(lengths) > 0  # (N,)
-    counted = labelled & judged[:, None]
+    counted = labeled & judged[:, None]
     correct = counted & (distances <= threshold * np.where(judged, lengths, 0.0)[:, None])
     per_keypoint = keypoint_means(correct, counted)
     return {
@@ -52,9 +52,9 @@ def box_size(boxes: npt.ArrayLike) -> np.ndarray:
 
 
 def torso_size(targets: npt.ArrayLike, schema: KeypointSchema) -> np.ndarray:
-    """Torso diagonals `(N,)` in image pixels of `(N, K, 3)` labelled people: right shoulder to left hip.
+    """Torso diagonals `(N,)` in image pixels of `(N, K, 3)` labeled people: right shoulder to left hip.
 
-    Where one of the two is not labelled the other diagonal stands in; a person with neither gets NaN, see `pck`.
+    Where one of the two is not labeled the other diagonal stands in; a person with neither gets NaN, see `pck`.
     """
     people = np.asarray(targets, dtype=np.float64)
     if people.ndim != 3 or people.shape[1:] != (schema.num_keypoints, 3):
@@ -75,7 +75,7 @@ def checked_boxes(boxes: npt.ArrayLike) -> np.ndarray:
 
 
 def _diagonal(people: np.ndarray, schema: KeypointSchema, start: str, end: str) -> np.ndarray:
-    """Distance `(N,)` between two named keypoints, NaN where either is not labelled."""
+    """Distance `(N,)` between two named keypoints, NaN where either is not labeled."""
     missing = [name for name in (start, end) if name not in schema.keypoints]
     if missing:
         raise ValueError(

@@ -28,22 +28,22 @@ GROUPS = {
 def pckh(
     predictions: npt.ArrayLike, targets: npt.ArrayLike, *, head_sizes: npt.ArrayLike, threshold: float = 0.5
 ) -> dict[str, Any]:
-    """PCKh of the 16 keypoints of MPII: the share within `threshold` times the head size, by MPII's rules.
+    """Compute the PCKh of the 16 keypoints of MPII: the share within `threshold` times the head size, by MPII's rules.
 
     Left and right are averaged with equal weight. The mean is over all labels except those of pelvis and thorax;
     upper neck counts in it, though no group shows it. MPII's files count pixels from 1: predictions and targets must
-    count alike, both from 0 or both from 1, and then the figures are the same.
+    count alike, both from 0 or both from 1; the metrics are then the same.
 
     Args:
         predictions: `(N, 16, 2)` x, y in image pixels.
-        targets: `(N, 16, 3)` labelled x, y, visibility in image pixels; visibility 0 means not labelled.
+        targets: `(N, 16, 3)` labeled x, y, visibility in image pixels; visibility 0 means not labeled.
         head_sizes: `(N,)` in image pixels, see `head_size`. People whose size is NaN or 0 cannot be judged: they are
             left out and counted.
-        threshold: share of the head size within which a keypoint is right.
+        threshold: Share of the head size within which a keypoint is right.
 
     Returns:
         `Head`, `Shoulder`, `Elbow`, `Wrist`, `Hip`, `Knee`, `Ankle` and `Mean` in [0, 1], NaN where a keypoint of the
-        group is labelled for nobody; `Mean@0.1`, the mean at a threshold of 0.1 (the released configs print 0.11 under
+        group is labeled for nobody; `Mean@0.1`, the mean at a threshold of 0.1 (the released configs print 0.11 under
         that name); `people` judged and `people_excluded`.
     """
     schema = get_keypoint_schema("mpii")

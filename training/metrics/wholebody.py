@@ -1,9 +1,9 @@
 """COCO-WholeBody AP and AR of the whole and of its parts (the rules of xtcocotools, the benchmark's own evaluator).
 
-Every part is scored as if it were all there is: a person counts where one of the part's keypoints is labelled, the
+Every part is scored alone: a person counts where one of the part's keypoints is labeled, the
 OKS uses the part's sigmas and the area of the whole person, and a pose without a keypoint score above 0 in the part
 says nothing about it and is left out. `foot_valid`, `face_valid`, `lefthand_valid` and `righthand_valid` say whether a
-part is labelled at all; the evaluator reads that off the keypoints, and so does this one. Poses are sorted into medium
+part is labeled at all; the evaluator reads that off the keypoints, and so does this one. Poses are sorted into medium
 and large by the extent of their body keypoints, for every part.
 """
 
@@ -43,20 +43,20 @@ def wholebody_metrics(
     annotations: dict[str, Any] | str | os.PathLike[str],
     backend: Backend = "pycocotools",
 ) -> dict[str, dict[str, float]]:
-    """COCO's ten figures for body, foot, face, left hand, right hand and all 133 keypoints.
+    """Compute COCO's ten metrics for body, foot, face, left hand, right hand and all 133 keypoints.
 
     Args:
-        results: dicts in COCO results form, or a JSON file of them. The keypoints (x, y, score in image pixels) are
+        results: Dicts in COCO results form, or a JSON file of them. The keypoints (x, y, score in image pixels) are
             133 in `keypoints`, or in the official form 17 there and the others in `foot_kpts`, `face_kpts`,
-            `lefthand_kpts` and `righthand_kpts`. A part's own score, such as `face_score`, goes before `score`.
-        annotations: ground truth in COCO form with the keypoints in either way, or its JSON file.
+            `lefthand_kpts` and `righthand_kpts`. A part's own score, such as `face_score`, replaces `score`.
+        annotations: Ground truth in COCO form with the keypoints in either way, or its JSON file.
         backend: See `coco_keypoint_metrics`.
 
     Returns:
         For each of `body`, `foot`, `face`, `left_hand`, `right_hand`, `whole` what `coco_keypoint_metrics` returns.
 
     Raises:
-        ValueError: naming the first result or annotation that does not fit.
+        ValueError: A result or annotation does not fit; the message names it.
     """
     schema = get_keypoint_schema("coco_wholebody")
     assert schema.sigmas is not None
@@ -67,12 +67,12 @@ def wholebody_metrics(
     content, name = load_source(results, "results")
     joined = _joined(content, name) if isinstance(content, Sequence) else content
     poses = check_results(joined, truth, num_keypoints=schema.num_keypoints, name=name)
-    figures = {}
+    metrics = {}
     for part, columns in PARTS.items():
         part_poses = _poses_of_part(poses, columns, _part_scores(joined, part, name))
         part_truth = _truth_of_part(truth, columns)
-        figures[part] = oks_metrics(part_truth, part_poses, sigmas=schema.sigmas[columns], backend=backend)
-    return figures
+        metrics[part] = oks_metrics(part_truth, part_poses, sigmas=schema.sigmas[columns], backend=backend)
+    return metrics
 
 
 def _joined(rows: Sequence[Row], name: str) -> list[Row]:
@@ -97,8 +97,8 @@ def _part_scores(results: Sequence[Row], part: str, name: str) -> np.ndarray:
 
 def _truth_of_part(truth: dict[str, Any], columns: slice) -> dict[str, Any]:
     keypoints = _of_part(truth["annotations"], columns)
-    labelled = (keypoints[:, :, 2] > 0).sum(axis=1).tolist()
-    rows = zip(truth["annotations"], keypoints.reshape(len(keypoints), -1).tolist(), labelled, strict=True)
+    labeled = (keypoints[:, :, 2] > 0).sum(axis=1).tolist()
+    rows = zip(truth["annotations"], keypoints.reshape(len(keypoints), -1).tolist(), labeled, strict=True)
     return {**truth, "annotations": [{**row, "keypoints": points, "num_keypoints": n} for row, points, n in rows]}
 
 

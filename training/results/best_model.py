@@ -12,7 +12,7 @@ from typing import Any
 from vitpose.base.files import whole_file
 
 from ..engine.trainer import Trainer
-from ..evaluation.files import measured_figures
+from ..evaluation.files import measured_metrics
 from ..evaluation.score import Evaluation
 from .run_words import dataset_words
 from .save_model import save_model
@@ -24,7 +24,7 @@ BEST_FOLDER = "best"
 
 def main_figure(evaluations: Mapping[str, Evaluation]) -> float:
     """What models of a run are compared by: the dataset's main figure, of a mixture their mean; higher is better."""
-    figures = [evaluation.main[1] for evaluation in evaluations.values()]
+    figures = [evaluation.primary[1] for evaluation in evaluations.values()]
     return sum(figures) / len(figures)
 
 
@@ -39,13 +39,13 @@ def keep_best(trainer: Trainer, evaluations: Mapping[str, Evaluation]) -> None:
     weights = trainer.accelerator.get_state_dict(trainer.result)
     if not trainer.accelerator.is_main_process:
         return
-    folder = Path(trainer.recipe.output_dir) / BEST_FOLDER
+    folder = Path(trainer.recipe.run.output_dir) / BEST_FOLDER
     partial, old = (folder.with_name(f".{folder.name}.{state}") for state in ("partial", "old"))
     if old.exists() and not folder.exists():
         old.rename(folder)  # a kill came between the two renames below
     figure = main_figure(evaluations)
     place = {"main": figure, "step": trainer.progress.step, "epoch": trainer.progress.epoch}
-    measured = measured_figures(evaluations, trainer.recipe, {**place, "dataset": dataset_words(trainer.recipe)})
+    measured = measured_metrics(evaluations, {**place, "dataset": dataset_words(trainer.recipe)})
     if folder.exists():
         _move_aside_if_measured_otherwise(folder, measured)
     if not figure > best_figure(folder):  # nor if it is not a number

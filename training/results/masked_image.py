@@ -11,16 +11,16 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from vitpose.modeling.configuration_vitpose import Preset
 from vitpose.modeling.configuration_vitpose_mim import ViTPoseMaskedImageModelingConfig
 from vitpose.modeling.modeling_vitpose_mim import ViTPoseForMaskedImageModeling
+from vitpose.processing.processor_settings_vitpose import ProcessorSettings
 
 from ..config.recipe import Recipe
 from ..engine.compilation import compile_blocks
 from ..engine.optimizer import make_optimizer
 from ..engine.sharding import autocast_forward
 from ..engine.trainer import RunLog, Trainer
-from ..samples.collate import crops_of
+from ..samples.collate import materialize_crops
 from ..samples.loaders import build_sampler, loading
 from ..samples.mixture import MixedDataset
 from ..samples.picture import PictureDataset
@@ -69,7 +69,7 @@ class ReconstructionEvaluator:
         model.eval()
         losses = []
         for batch in self.loader:
-            batch = crops_of(batch, self.dataset.read_crops)
+            batch = materialize_crops(batch, self.dataset.settings)
             losses.append(self.accelerator.gather_for_metrics(masked_image_losses(model, batch)))
         model.train(was_training)
         return PretrainingEvaluation(metrics={"reconstruction_loss": torch.cat(losses).mean().item()})
@@ -77,26 +77,24 @@ class ReconstructionEvaluator:
 
 def build_pretraining_model(recipe: Recipe) -> ViTPoseForMaskedImageModeling:
     """The model that the recipe describes, with random weights."""
-    torch.manual_seed(recipe.seed)
+    torch.manual_seed(recipe.run.seed)
     chosen = {
-        "num_hidden_layers": recipe.num_hidden_layers,
-        "num_attention_heads": recipe.num_attention_heads,
-        "drop_path_rate": recipe.drop_path_rate,
-        "image_size": (recipe.image_height, recipe.image_width) if recipe.image_height else None,
+        "num_hidden_layers": recipe.model.num_hidden_layers,
+        "num_attention_heads": recipe.model.num_attention_heads,
+        "drop_path_rate": recipe.model.drop_path_rate,
+        "image_size": (recipe.model.image_height, recipe.model.image_width) if recipe.model.image_height else None,
     }
     given = {name: value for name, value in chosen.items() if value is not None}
-    return ViTPoseForMaskedImageModeling(
-        ViTPoseMaskedImageModelingConfig.from_preset(cast(Preset, recipe.preset), **given)
-    )
+    return ViTPoseForMaskedImageModeling(ViTPoseMaskedImageModelingConfig.from_preset(recipe.model.preset, **given))
 
 
 def assemble_pretraining(recipe: Recipe, accelerator: Accelerator, output: Path) -> Trainer:
     """Build and prepare everything a pre-training run needs."""
     model = build_pretraining_model(recipe)
     config = model.config
-    if recipe.gradient_checkpointing:
+    if recipe.optimization.gradient_checkpointing:
         model.gradient_checkpointing_enable()
-    if recipe.torch_compile:
+    if recipe.optimization.torch_compile:
         compile_blocks(model)
     optimizer = make_optimizer(model, num_layers=len(model.backbone.encoder.layer), recipe=recipe)
     loader, sampler = _training_loader(recipe, accelerator, config)
@@ -105,7 +103,10 @@ def assemble_pretraining(recipe: Recipe, accelerator: Accelerator, output: Path)
     }
     to_evaluate = sum(len(evaluator.dataset) for evaluator in evaluators.values())
     logger.info(
-        "%d crops of %s to train on, %d to evaluate", len(cast(Sized, loader.dataset)), recipe.crops, to_evaluate
+        "%d crops of %s to train on, %d to evaluate",
+        len(cast(Sized, loader.dataset)),
+        recipe.dataset.crops,
+        to_evaluate,
     )
     autocast_forward(model, accelerator)
     model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
@@ -118,6 +119,7 @@ def assemble_pretraining(recipe: Recipe, accelerator: Accelerator, output: Path)
         sampler=sampler,
         recipe=recipe,
         config=cast(Any, config),  # the trainer hands it on, to the outputs of pre-training alone
+        settings=ProcessorSettings(crop_size=config.image_size),
         log=RunLog(path=output / "log.jsonl", accelerator=accelerator),
         evaluators=cast(Any, evaluators),  # whose metrics the trainer logs as those of any other
     )
@@ -128,12 +130,13 @@ def _training_loader(
 ) -> tuple[DataLoader, EpochSampler]:
     """The loader of crops, not yet prepared, and the sampler below it; of a mixture each dataset comes at its rate."""
     parts = [
-        _dataset(part, config, training_people(part), augment=recipe.augment, seed=recipe.seed) for part in recipe.parts
+        _dataset(part, config, training_people(part), augment=recipe.augmentation.augment, seed=recipe.run.seed)
+        for part in recipe.parts
     ]
     sampler = build_sampler(recipe, accelerator, [len(part) for part in parts])
-    dataset = MixedDataset(parts) if recipe.mixture else parts[0]
+    dataset = MixedDataset(parts) if recipe.dataset.mixture else parts[0]
     settings = loading(recipe, accelerator, dataset)
-    return DataLoader(dataset, batch_size=recipe.batch_size, sampler=sampler, **settings), sampler
+    return DataLoader(dataset, batch_size=recipe.optimization.batch_size, sampler=sampler, **settings), sampler
 
 
 def _evaluator(
@@ -141,7 +144,9 @@ def _evaluator(
 ) -> ReconstructionEvaluator:
     """Of one dataset."""
     held_out = _dataset(recipe, config, evaluation_people(recipe).people, augment=False, seed=MASK_SEED)
-    loader = DataLoader(held_out, batch_size=recipe.eval_batch_size, **loading(recipe, accelerator, held_out))
+    loader = DataLoader(
+        held_out, batch_size=recipe.evaluation.eval_batch_size, **loading(recipe, accelerator, held_out)
+    )
     return ReconstructionEvaluator(accelerator=accelerator, dataset=held_out, loader=accelerator.prepare(loader))
 
 
@@ -150,11 +155,11 @@ def _dataset(
 ) -> PictureDataset:
     return PictureDataset(
         rows,
-        crops=recipe.crops,
-        crop_size=config.image_size,
+        crops=recipe.dataset.crops,
+        settings=ProcessorSettings(crop_size=config.image_size),
         num_patches=config.num_patches,
         augment=augment,
-        flip_probability=recipe.flip_probability,
+        flip_probability=recipe.augmentation.flip_probability,
         seed=seed,
         cut=False,
     )

@@ -20,7 +20,7 @@ from vitpose.processing.image_processing_vitpose import ViTPoseImageProcessor
 from ..engine.trainer import Trainer
 from ..evaluation.evaluator import joined_metrics
 from ..pictures.curves import save_curves
-from ..samples.collate import RegionCollator
+from ..samples.collate import CropCollator
 from ..samples.picture import PictureDataset
 from .masked_image import ReconstructionEvaluator
 from .run_words import command_words, dataset_words, run_cost, training_words
@@ -46,14 +46,13 @@ def write_pretraining_outputs(
         weights: The final weights, whole.
         write_card: Writes the model card, with the arguments of `vitpose.write_pretraining_card`; None for no card.
     """
-    recipe, output = trainer.recipe, Path(trainer.recipe.output_dir)
+    recipe, output = trainer.recipe, Path(trainer.recipe.run.output_dir)
     metrics = joined_metrics(evaluations)
     model = _model_with(weights, trainer)
-    height, width = trainer.config.image_size
-    processor = ViTPoseImageProcessor(size={"height": height, "width": width})
+    processor = ViTPoseImageProcessor.from_settings(trainer.settings)
     save_into(output, model.save_pretrained, processor.save_pretrained)
     with whole_file(output / "metrics.json") as path:
-        settings = {"crops": recipe.crops, "data": dataset_words(recipe)}
+        settings = {"crops": recipe.dataset.crops, "data": dataset_words(recipe)}
         path.write_text(json.dumps({**metrics, "settings": settings}, indent=2), encoding="utf-8")
     save_curves(trainer.log.path, output / "curves.png")
     datasets = [cast(ReconstructionEvaluator, evaluator).dataset for evaluator in trainer.evaluators.values()]
@@ -88,7 +87,7 @@ def draw_reconstructions(model: ViTPoseForMaskedImageModeling, datasets: Sequenc
     """Draw crops, evenly spread over each dataset, as they are, without their hidden patches, and reconstructed."""
     shares = [len(share) for share in np.array_split(range(PICTURED_CROPS), len(datasets))]
     samples = [sample for dataset, share in zip(datasets, shares, strict=True) for sample in _spread(dataset, share)]
-    batch = RegionCollator(reader=datasets[0].read_crops, on_device=False)(samples)
+    batch = CropCollator(reader=datasets[0].read_crops, on_device=False)(samples)
     crops, noise = batch["pixel_values"], batch["noise"]
     was_training = model.training
     model.eval()
@@ -96,7 +95,7 @@ def draw_reconstructions(model: ViTPoseForMaskedImageModeling, datasets: Sequenc
     model.train(was_training)
     columns = [_pictures(datasets[0], pixels) for pixels in (crops, found.masked, found.reconstructed)]
     tiles = [picture for row in zip(*columns, strict=True) for picture in row]
-    height, width = datasets[0].crop_size
+    height, width = datasets[0].settings.crop_size
     scale = max(1, round(192 / height))
     sheet = contact_sheet(
         tiles, columns=2 * len(COLUMNS), captions=list(COLUMNS) * len(samples), tile=(scale * height, scale * width)

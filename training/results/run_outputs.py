@@ -10,11 +10,12 @@ from PIL import Image
 from torch import Tensor
 
 from vitpose.base.files import whole_file
+from vitpose.processing.people_vitpose import People
 
 from ..data.images import read_image
 from ..engine.trainer import Trainer
 from ..evaluation.evaluator import Evaluator, joined_metrics
-from ..evaluation.files import _file_name, evaluation_settings, write_figures
+from ..evaluation.files import file_name, write_metrics
 from ..evaluation.score import Evaluation
 from ..pictures.curves import save_curves
 from ..pictures.sheets import predictions_sheet
@@ -43,13 +44,13 @@ def write_outputs(
         weights: The final weights, whole.
         write_card: Writes the model card, with the arguments of `vitpose.write_model_card`; None for no card.
     """
-    recipe, output = trainer.recipe, Path(trainer.recipe.output_dir)
+    recipe, output = trainer.recipe, Path(trainer.recipe.run.output_dir)
     save_model(trainer, output, weights)
-    write_figures(output, evaluations, recipe)
+    write_metrics(output, evaluations)
     save_curves(trainer.log.path, output / "curves.png")
     pictures = []
     for name, evaluation in evaluations.items():
-        pictures.append(output / _file_name("predictions.png", name, evaluations))
+        pictures.append(output / file_name("predictions.png", name, evaluations))
         draw_predictions(trainer.evaluators[name], evaluation, pictures[-1])
     if write_card is not None:
         card = write_card(
@@ -60,16 +61,16 @@ def write_outputs(
             recipe=asdict(recipe),
             command=command_words(),
             cost=run_cost(trainer),
-            seed=recipe.seed,
+            seed=recipe.run.seed,
             trained_on=training_words(recipe),
-            settings=evaluation_settings(recipe),
+            settings=next(iter(evaluations.values())).measured,
             base_model=base_words(recipe),
             picture=pictures[0].name,
             limits=_limits(recipe),
         )
         logger.info("card     %s", card)
     for part, evaluation in zip(recipe.parts, evaluations.values(), strict=True):
-        name, value = evaluation.main
+        name, value = evaluation.primary
         logger.info("%s %.4f on %s", name, value, dataset_words(part))
     shown = " ".join(map(str, pictures))
     logger.info("model    %s\npicture  %s", output, shown)
@@ -82,8 +83,7 @@ def _card_metrics(evaluations: Mapping[str, Evaluation]) -> dict[str, float]:
 
 def draw_predictions(evaluator: Evaluator, evaluation: Evaluation, path: Path) -> None:
     """Draw people from the worst to the best of the evaluation, evenly spread, beside their annotation."""
-    source, schema = evaluator.source, evaluator.schema
-    similarity, predictions = evaluation.similarity, evaluation.predictions
+    source, similarity = evaluator.source, evaluation.similarity
     ranking = np.argsort(np.nan_to_num(similarity), kind="stable")
     chosen = ranking[np.linspace(0, len(ranking) - 1, min(PICTURED_PEOPLE, len(ranking))).round().astype(int)]
     rows = [source.people[int(index)] for index in chosen]
@@ -93,9 +93,10 @@ def draw_predictions(evaluator: Evaluator, evaluation: Evaluation, path: Path) -
     ]
     sheet = predictions_sheet(
         [Image.fromarray(image.permute(1, 2, 0).round().byte().numpy()) for image in pixels],
-        [[{"keypoints": predictions.keypoints[i], "scores": predictions.scores[i]}] for i in chosen],
-        schema,
-        targets=[np.array(row["keypoints"])[None] for row in rows] if source.annotated_boxes else None,
+        [evaluation.people[[index]] for index in chosen.tolist()],
+        targets=[People.annotated(np.array([row["keypoints"]]), evaluator.schema) for row in rows]
+        if source.annotated_boxes
+        else None,
         captions=None if np.isnan(similarity[chosen]).any() else [f"OKS {similarity[i]:.2f}" for i in chosen],
         columns=2,
     )

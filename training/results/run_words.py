@@ -20,30 +20,34 @@ logger = logging.getLogger(__name__)
 
 def dataset_words(recipe: Recipe) -> str:
     """What a run is evaluated on, in words."""
-    return "; ".join(_people_words(part, part.eval_people, part.eval_split) for part in recipe.parts)
+    return "; ".join(_people_words(part, part.dataset.eval_people, part.dataset.eval_split) for part in recipe.parts)
 
 
 def training_words(recipe: Recipe) -> str:
     """What a run is trained on, in words."""
-    return "; ".join(_people_words(part, part.train_people, part.train_split) for part in recipe.parts)
+    return "; ".join(_people_words(part, part.dataset.train_people, part.dataset.train_split) for part in recipe.parts)
 
 
 def _people_words(recipe: Recipe, people: int | None, split: str) -> str:
-    if recipe.data == "synthetic":
-        return f"{people} generated people, style {recipe.style}"
+    if recipe.dataset.data == "synthetic":
+        return f"{people} generated people, style {recipe.dataset.style}"
     count = "" if people is None else f"first {people} people of "
-    return f"{count}{Path(str(recipe.data_dir)).name} {split}"
+    return f"{count}{Path(str(recipe.dataset.data_dir)).name} {split}"
 
 
 def base_words(recipe: Recipe) -> str | None:
     """Where the weights came from, in words; None for random ones."""
-    if recipe.init_from == "none":
+    if recipe.transfer.init_from == "none":
         return None
-    return "the tiny checkpoint that ships with vitpose" if recipe.init_from == "tiny" else recipe.init_from
+    return (
+        "the tiny checkpoint that ships with vitpose"
+        if recipe.transfer.init_from == "tiny"
+        else recipe.transfer.init_from
+    )
 
 
 def _limits(recipe: Recipe) -> list[str]:
-    if any(part.data != "synthetic" for part in recipe.parts):
+    if any(part.dataset.data != "synthetic" for part in recipe.parts):
         return []
     return ["It has seen generated people only: it is made for trying the tools, and fails on many photographs."]
 
@@ -66,7 +70,7 @@ def run_cost(trainer: Trainer) -> dict[str, Any]:
         cores = usable_cores()
         hardware = f"{cores} CPU core{'s' if cores > 1 else ''} ({platform.machine()})"
     seconds = trainer.progress.seconds
-    people = trainer.recipe.epochs * trainer.sampler.epoch_length
+    people = trainer.recipe.optimization.epochs * trainer.sampler.epoch_length
     return {
         "hardware": hardware,
         "seconds": round(seconds),

@@ -21,15 +21,8 @@ def save_model(trainer: Trainer, output: Path, weights: dict[str, Tensor]) -> No
     Not their pipeline: where a config names code for it, transformers asks for `trust_remote_code` even where vitpose
     is installed. Publishing adds it, for those who have transformers alone.
     """
-    recipe, config = trainer.recipe, trainer.config
     model = trainer.accelerator.unwrap_model(trainer.result)
-    height, width = config.image_size
-    processor = ViTPoseImageProcessor(
-        size={"height": height, "width": width},
-        dark_sigma=recipe.dark_sigma,
-        normalize_factor=200 * 1.25 / recipe.parts[0].box_padding,  # how the stock processor spells a padding
-        heatmap_stride=height // config.heatmap_size[0],
-    )
+    processor = ViTPoseImageProcessor.from_settings(trainer.settings)
     save_into(output, lambda folder: model.save_pretrained(folder, state_dict=weights), processor.save_pretrained)
 
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence, Sized
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -9,10 +10,11 @@ from accelerate import Accelerator
 from torch.utils.data import DataLoader, default_collate
 
 from vitpose.modeling.configuration_vitpose import ViTPoseConfig
+from vitpose.processing.processor_settings_vitpose import ProcessorSettings
 
 from ..config.recipe import Recipe
 from .augmentation import Augmentation
-from .collate import RegionCollator
+from .collate import CropCollator
 from .mixture import MixedDataset, collate_mixed
 from .picture import PictureDataset
 from .pose import PoseDataset
@@ -23,41 +25,41 @@ logger = logging.getLogger(__name__)
 
 
 def build_training_loader(
-    recipe: Recipe, accelerator: Accelerator, config: ViTPoseConfig
+    recipe: Recipe, accelerator: Accelerator, config: ViTPoseConfig, settings: ProcessorSettings
 ) -> tuple[DataLoader, EpochSampler]:
     """The loader of augmented crops, not yet prepared, and the sampler below it."""
-    parts = [_training_dataset(part, config) for part in recipe.parts]
+    parts = [_training_dataset(part, settings) for part in recipe.parts]
     sampler = build_sampler(recipe, accelerator, [len(part) for part in parts])
     dataset: PoseDataset | MixedDataset = parts[0]
-    if recipe.mixture:
+    if recipe.dataset.mixture:
         dataset = MixedDataset(parts, dataset_indices=[dataset_index(part, config) for part in recipe.parts])
-    settings = loading(recipe, accelerator, dataset, collate=collate_mixed if recipe.mixture else default_collate)
-    return DataLoader(dataset, batch_size=recipe.batch_size, sampler=sampler, **settings), sampler
+    collate = collate_mixed if recipe.dataset.mixture else default_collate
+    common = loading(recipe, accelerator, dataset, collate=collate)
+    return DataLoader(dataset, batch_size=recipe.optimization.batch_size, sampler=sampler, **common), sampler
 
 
 def build_sampler(recipe: Recipe, accelerator: Accelerator, counts: Sequence[int]) -> EpochSampler:
     """The order of an epoch of so many samples, of a mixture so many of each dataset, which comes at its rate."""
-    together = recipe.batch_size * accelerator.num_processes
+    together = recipe.optimization.batch_size * accelerator.num_processes
     multiple = together if accelerator.num_processes > 1 else 1
-    if recipe.mixture:
-        return MixtureSampler(counts, recipe.rates, seed=recipe.seed, multiple=multiple)
-    return EpochSampler(counts[0], seed=recipe.seed, multiple=multiple)
+    if recipe.dataset.mixture:
+        return MixtureSampler(counts, recipe.rates, seed=recipe.run.seed, multiple=multiple)
+    return EpochSampler(counts[0], seed=recipe.run.seed, multiple=multiple)
 
 
-def _training_dataset(recipe: Recipe, config: ViTPoseConfig) -> PoseDataset:
+def _training_dataset(recipe: Recipe, settings: ProcessorSettings) -> PoseDataset:
     augmentation = Augmentation(
-        flip_probability=recipe.flip_probability,
-        half_body_probability=recipe.half_body_probability,
-        scale=recipe.scale_deviation,
-        rotation=recipe.rotation_deviation,
+        flip_probability=recipe.augmentation.flip_probability,
+        half_body_probability=recipe.augmentation.half_body_probability,
+        scale=recipe.augmentation.scale_deviation,
+        rotation=recipe.augmentation.rotation_deviation,
     )
     return PoseDataset(
         training_people(recipe),
         schema=recipe.keypoint_schema,
-        crop_size=config.image_size,
-        augmentation=augmentation if recipe.augment else None,
-        seed=recipe.seed,
-        padding=recipe.box_padding,
+        settings=replace(settings, padding=recipe.box_padding),
+        augmentation=augmentation if recipe.augmentation.augment else None,
+        seed=recipe.run.seed,
         cut=False,
     )
 
@@ -70,7 +72,7 @@ def dataset_index(recipe: Recipe, config: ViTPoseConfig) -> int:
 
 
 def build_evaluation_loader(
-    recipe: Recipe, accelerator: Accelerator, config: ViTPoseConfig, people: Sized
+    recipe: Recipe, accelerator: Accelerator, settings: ProcessorSettings, people: Sized
 ) -> DataLoader:
     """The loader of this process's share of the crops of the boxes alone; it is not to be prepared.
 
@@ -80,13 +82,12 @@ def build_evaluation_loader(
     dataset = PoseDataset(
         people,
         schema=recipe.keypoint_schema,
-        crop_size=config.image_size,
+        settings=settings,
         augmentation=None,
-        padding=recipe.box_padding,
         cut=False,
     )
-    starts = range(0, len(people), recipe.eval_batch_size)
-    batches = [list(range(start, min(start + recipe.eval_batch_size, len(people)))) for start in starts]
+    starts = range(0, len(people), recipe.evaluation.eval_batch_size)
+    batches = [list(range(start, min(start + recipe.evaluation.eval_batch_size, len(people)))) for start in starts]
     own = batches[accelerator.process_index :: accelerator.num_processes]
     return DataLoader(dataset, batch_sampler=own, **loading(recipe, accelerator, dataset))
 
@@ -101,8 +102,8 @@ def loading(
     """What all loaders of a run have in common; the samples of their datasets are not cut yet."""
     on_device = accelerator.device.type != "cpu"
     return {
-        "collate_fn": RegionCollator(reader=dataset.read_crops, on_device=on_device, collate=collate),
-        "num_workers": recipe.num_workers,
+        "collate_fn": CropCollator(reader=dataset.read_crops, on_device=on_device, collate=collate),
+        "num_workers": recipe.run.num_workers,
         "persistent_workers": False,
         "pin_memory": accelerator.device.type == "cuda",
         # its own generator: building an iterator must not draw from the one that training draws from

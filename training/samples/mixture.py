@@ -29,7 +29,8 @@ class MixedDataset(Dataset):
     ) -> None:
         self.parts = list(parts)
         self.dataset_indices = dataset_indices
-        self.read_crops = self.parts[0].read_crops  # crops of all are alike
+        self.read_crops = self.parts[0].read_crops  # crops of all are cut alike, once it is known where
+        self.settings = self.parts[0].settings
 
     def __len__(self) -> int:
         return sum(map(len, self.parts))

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vitpose.processing.geometry_vitpose import box_to_center_and_size, crop_to_image_matrices
+from vitpose.processing.processor_settings_vitpose import ProcessorSettings
 
 from ..synthetic.people import SyntheticPeople
 from .augmentation import rng_for
@@ -19,7 +20,6 @@ CropKind = Literal["people", "images"]
 # Random resized crops of the MAE paper: share of the area, and aspect ratio over that of the crop.
 AREA_SHARES = (0.2, 1.0)
 ASPECT_RATIOS = (3 / 4, 4 / 3)
-BOX_PADDING = 1.25  # as for pose (released configs)
 
 
 class PictureDataset(Dataset):
@@ -31,7 +31,7 @@ class PictureDataset(Dataset):
     Args:
         rows: Anything with `len()` and `[index]` whose rows have the columns of `vitpose.training.data.columns`.
         crops: "people", the box of each with the padding of pose crops, or "images", each image once.
-        crop_size: Height and width of the crops in pixels.
+        settings: Of the processor that is saved beside the model.
         num_patches: Patches of a crop.
         augment: Random resized crops and mirroring; without, the whole box, or the largest part of the image in the
             crop's proportions.
@@ -48,7 +48,7 @@ class PictureDataset(Dataset):
         rows: Any,
         *,
         crops: CropKind,
-        crop_size: tuple[int, int],
+        settings: ProcessorSettings,
         num_patches: int,
         augment: bool,
         flip_probability: float = 0.5,
@@ -57,8 +57,8 @@ class PictureDataset(Dataset):
     ) -> None:
         self.rows = rows
         self.crops = crops
-        self.read_crops = CropReader(crop_size)
-        self.crop_size = self.read_crops.crop_size
+        self.settings = settings
+        self.read_crops = CropReader(settings=settings)
         self.num_patches = num_patches
         self.augment = augment
         self.flip_probability = flip_probability
@@ -74,7 +74,7 @@ class PictureDataset(Dataset):
 
         Returns:
             A dictionary of
-            - `pixel_values`: float32 `(3, height, width)`, normalised; without `cut` instead `region` and
+            - `pixel_values`: float32 `(3, height, width)`, normalized; without `cut` instead `region` and
               `region_matrix`, as of `PoseDataset`.
             - `noise`: float32 `(num_patches,)`; the patches with the largest numbers are hidden.
             - `index`, `image_id`, `person_id`: int; the person is one of the image's where images are cropped.
@@ -102,21 +102,24 @@ class PictureDataset(Dataset):
         ]
 
     def pictures(self, pixel_values: Tensor) -> np.ndarray:
-        """(N, 3, H, W) normalised crops as (N, H, W, 3) uint8 pictures."""
-        pixels = (pixel_values.float().cpu() - self.read_crops.bias) / self.read_crops.gain
+        """(N, 3, H, W) normalized crops as (N, H, W, 3) uint8 pictures."""
+        gain, bias = self.settings.normalization
+        pixels = (pixel_values.float().cpu() - bias) / gain
         return pixels.round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
 
     def _crop_matrix(self, row: dict[str, Any], rng: np.random.Generator) -> Tensor:
         """(1, 2, 3) from crop to image pixels."""
         center, size = self._region(row)
-        proportions = size.new_tensor(self.crop_size[::-1])  # width, height
+        proportions = size.new_tensor(self.settings.crop_size[::-1])  # width, height
         flip = False
         if self.augment:
             center, size = random_resized_crop(center, size, aspect=float(proportions[0] / proportions[1]), rng=rng)
             flip = bool(rng.random() < self.flip_probability)
         else:
             size = proportions * (size / proportions).min()  # a person's box has the crop's proportions already
-        return crop_to_image_matrices(center[None], size[None], crop_size=self.crop_size, flips=torch.tensor([flip]))
+        return crop_to_image_matrices(
+            center[None], size[None], crop_size=self.settings.crop_size, flips=torch.tensor([flip])
+        )
 
     def _region(self, row: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Centre and size (2,) in image pixels of what is cropped from: the padded box of a person, or the image."""
@@ -124,7 +127,9 @@ class PictureDataset(Dataset):
             size = torch.tensor([row["width"], row["height"]], dtype=torch.float64) - 1  # from first to last pixel
             return size / 2, size
         box_xywh = torch.as_tensor(np.asarray(row["bbox"], dtype=np.float64))
-        centers, sizes = box_to_center_and_size(box_xywh[None], crop_size=self.crop_size, padding=BOX_PADDING)
+        centers, sizes = box_to_center_and_size(
+            box_xywh[None], crop_size=self.settings.crop_size, padding=self.settings.padding
+        )
         return centers[0], sizes[0]
 
 

@@ -7,15 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
-from transformers.utils.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from vitpose.modeling.keypoint_schemas import KeypointSchema
-from vitpose.processing.geometry_vitpose import (
-    box_to_center_and_size,
-    crop_to_image_matrices,
-    invert_matrices,
-    transform_points,
-)
+from vitpose.processing.geometry_vitpose import invert_matrices, transform_points
+from vitpose.processing.prediction_vitpose import crop_matrices
+from vitpose.processing.processor_settings_vitpose import ProcessorSettings
 
 from .augmentation import Augmentation, Crop, rng_for, sample_crop
 from .crops import CropReader
@@ -31,12 +27,9 @@ class PoseDataset(Dataset):
     Args:
         people: Anything with `len()` and `[index]` whose rows have the columns of `vitpose.training.data.stored`.
         schema: The keypoints of these people.
-        crop_size: Height and width of the crops in pixels.
+        settings: Of the processor that the model is trained with.
         augmentation: Random changes for training; None crops the box alone, as in evaluation.
         seed: Seed of the augmentation.
-        padding: Factor on the box's sides (released configs: 1.25).
-        image_mean: Mean of each colour channel on a scale of 0 to 1.
-        image_std: Standard deviation of each colour channel on a scale of 0 to 1.
         cut: Whether samples hold crops, or what crops are cut from, for `vitpose.training.samples.collate`.
 
     Raises:
@@ -49,21 +42,17 @@ class PoseDataset(Dataset):
         people: Any,
         *,
         schema: KeypointSchema,
-        crop_size: tuple[int, int],
+        settings: ProcessorSettings,
         augmentation: Augmentation | None,
         seed: int = 0,
-        padding: float = 1.25,
-        image_mean: Sequence[float] = IMAGENET_DEFAULT_MEAN,
-        image_std: Sequence[float] = IMAGENET_DEFAULT_STD,
         cut: bool = True,
     ) -> None:
         self.people = people
         self.schema = schema
-        self.read_crops = CropReader(crop_size, image_mean=image_mean, image_std=image_std)
-        self.crop_size = self.read_crops.crop_size
+        self.settings = settings
+        self.read_crops = CropReader(settings=settings)
         self.augmentation = augmentation
         self.seed = seed
-        self.padding = padding
         self.cut = cut
 
     def __len__(self) -> int:
@@ -74,7 +63,7 @@ class PoseDataset(Dataset):
 
         Returns:
             A dictionary of
-            - `pixel_values`: float32 `(3, height, width)`, normalised; without `cut` instead `region`
+            - `pixel_values`: float32 `(3, height, width)`, normalized; without `cut` instead `region`
               `(3, region_height, region_width)`, pixels 0..255, and `region_matrix` `(2, 3)`, from crop to its pixels.
             - `keypoints_crop`: float32 `(num_keypoints, 2)` in crop pixels, 0 where not labelled. In a mirrored crop
               left and right keypoints have changed places.
@@ -91,7 +80,7 @@ class PoseDataset(Dataset):
         rows = [self.people[index] for index in indices]
         keypoints = [self._keypoints(row, index) for row, index in zip(rows, indices, strict=True)]  # (k, 3) each
         crops = [self._crop(row, own, *draw) for row, own, draw in zip(rows, keypoints, draws, strict=True)]
-        matrices = _crop_matrices(crops, self.crop_size)  # (n, 2, 3)
+        matrices = _crop_matrices(crops, self.settings)  # (n, 2, 3)
         pictures = self.read_crops.samples(rows, indices, matrices, cut=self.cut)
         points = torch.from_numpy(np.stack(keypoints))  # (n, k, 3)
         keypoints_crop, visibility = self._keypoints_in_crops(points, matrices, crops)
@@ -123,13 +112,13 @@ class PoseDataset(Dataset):
     def _crop(self, row: dict[str, Any], keypoints: np.ndarray, epoch: int, index: int) -> Crop:
         box_xywh = np.asarray(row["bbox"], dtype=np.float64)
         if self.augmentation is None:
-            return Crop(box_xywh, self.padding)
+            return Crop(box_xywh, self.settings.padding)
         return sample_crop(
             self.augmentation,
             box_xywh,
             keypoints,
             schema=self.schema,
-            padding=self.padding,
+            padding=self.settings.padding,
             rng=rng_for(self.seed, epoch, index),
         )
 
@@ -143,12 +132,12 @@ class PoseDataset(Dataset):
         return keypoints_crop.float(), visibility.float()
 
 
-def _crop_matrices(crops: Sequence[Crop], crop_size: tuple[int, int]) -> Tensor:
+def _crop_matrices(crops: Sequence[Crop], settings: ProcessorSettings) -> Tensor:
     boxes = torch.from_numpy(np.stack([crop.box_xywh for crop in crops]))  # (n, 4)
-    padding = boxes.new_tensor([crop.padding for crop in crops])[:, None]  # (n, 1)
-    return crop_to_image_matrices(
-        *box_to_center_and_size(boxes, crop_size=crop_size, padding=padding),
-        crop_size=crop_size,
+    return crop_matrices(
+        boxes,
+        settings,
+        padding=boxes.new_tensor([crop.padding for crop in crops])[:, None],  # (n, 1)
         rotations=torch.tensor([crop.rotation for crop in crops], dtype=torch.float64),
         flips=torch.tensor([crop.flip for crop in crops]),
     )

@@ -32,12 +32,14 @@ class EvaluationPeople:
 
 def training_people(recipe: Recipe) -> Any:
     """Rows to train on, in the columns of the readers."""
-    if recipe.data == "synthetic":
-        if recipe.data_seed == EVALUATION_SEED:
+    if recipe.dataset.data == "synthetic":
+        if recipe.dataset.data_seed == EVALUATION_SEED:
             raise ValueError(f"data_seed {EVALUATION_SEED} makes the people that evaluation uses: choose another seed.")
-        return SyntheticPeople(num_people=recipe.train_people, seed=recipe.data_seed, style=recipe.style)
-    people = _read(recipe, recipe.train_split)
-    return _first(people, recipe.train_people)
+        return SyntheticPeople(
+            num_people=recipe.dataset.train_people, seed=recipe.dataset.data_seed, style=recipe.dataset.style
+        )
+    people = _read(recipe, recipe.dataset.train_split)
+    return _first(people, recipe.dataset.train_people)
 
 
 def evaluation_people(recipe: Recipe) -> EvaluationPeople:
@@ -47,23 +49,25 @@ def evaluation_people(recipe: Recipe) -> EvaluationPeople:
     not detected counts.
     """
     schema = recipe.keypoint_schema
-    if recipe.data == "synthetic":
-        people = SyntheticPeople(num_people=recipe.eval_people, seed=EVALUATION_SEED, style=recipe.style)
+    if recipe.dataset.data == "synthetic":
+        people = SyntheticPeople(
+            num_people=recipe.dataset.eval_people, seed=EVALUATION_SEED, style=recipe.dataset.style
+        )
         rows = [people[index] for index in range(len(people))]  # drawn once, then read at every evaluation
         return EvaluationPeople(people=rows, annotations=to_coco_annotations(rows, schema))
-    if recipe.eval_boxes is None:
-        people = _first(_read(recipe, recipe.eval_split), recipe.eval_people)
+    if recipe.dataset.eval_boxes is None:
+        people = _first(_read(recipe, recipe.dataset.eval_split), recipe.dataset.eval_people)
         return EvaluationPeople(people=people, annotations=to_coco_annotations(people, schema))
-    name, folder, split = recipe.data, recipe.data_dir, recipe.eval_split
-    people = read_dataset(name, folder, split=split, schema=schema, boxes=recipe.eval_boxes)
+    name, folder, split = recipe.dataset.data, recipe.dataset.data_dir, recipe.dataset.eval_split
+    people = read_dataset(name, folder, split=split, schema=schema, boxes=recipe.dataset.eval_boxes)
     truth = read_ground_truth(name, folder, split=split, schema=schema)
     return EvaluationPeople(people=people, annotations=truth, annotated_boxes=False)
 
 
 def _read(recipe: Recipe, split: str) -> Dataset:
-    if recipe.data == "people":
-        return read_people(recipe.data_dir, schema=recipe.keypoint_schema, split=split)
-    return read_dataset(recipe.data, recipe.data_dir, split=split, schema=recipe.keypoint_schema)
+    if recipe.dataset.data == "people":
+        return read_people(recipe.dataset.data_dir, schema=recipe.keypoint_schema, split=split)
+    return read_dataset(recipe.dataset.data, recipe.dataset.data_dir, split=split, schema=recipe.keypoint_schema)
 
 
 def _first(people: Dataset, count: int | None) -> Dataset:

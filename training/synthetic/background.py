@@ -92,7 +92,7 @@ class _Stage:
                 self.box(window_x, y, 0.5 * pitch, 0.7 * pitch, glass)
 
     def leaves(self, x: float, y: float, width: float, height: float, count: int) -> None:
-        """A bush or crown: overlapping discs, lighter towards the top."""
+        """A bush or crown: overlapping discs, lighter toward the top."""
         color = pick(self.rng, GREENS)
         spots = self.rng.random((count, 3))
         for u, v, w in spots[np.argsort(-spots[:, 1])].tolist():
@@ -117,7 +117,7 @@ class _Stage:
             self.draw.line((x, y, x + (w - 0.3) * 0.2 * self.width, y), fill=tone(color, 0.82 + 0.3 * w))
 
     def boards(self, color: Color) -> None:
-        """Joints of a wooden floor that run towards the viewer."""
+        """Joints of a wooden floor that run toward the viewer."""
         middle = self.rng.uniform(0, self.width)
         for x in np.linspace(-self.width, 2 * self.width, 14).tolist():
             ends = (middle + (x - middle) * 0.7, self.floor, middle + (x - middle) * 1.6, self.height)

@@ -41,10 +41,10 @@ class Brush:
     """Paints parts of one figure.
 
     Attributes:
-        canvas: what is painted on.
-        skeleton: placed in the picture.
-        outfit: what the figure wears.
-        owner: written for every part of the figure; None writes the parts' own numbers.
+        canvas: The picture.
+        skeleton: The figure's, in image pixels.
+        outfit: The figure's clothes.
+        owner: Written for every part of the figure; None writes the parts' own numbers.
     """
 
     canvas: Canvas

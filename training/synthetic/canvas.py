@@ -51,7 +51,7 @@ def _grid(window: Window, x: float, y: float) -> tuple[np.ndarray, np.ndarray]:
 class Light:
     """One distant light and a flat glow from all around."""
 
-    direction: np.ndarray  # (3,) unit vector from a surface towards the light
+    direction: np.ndarray  # (3,) unit vector from a surface toward the light
     ambient: np.ndarray  # (3, 1, 1) share of a surface's color that is seen without the light
     diffuse: np.ndarray  # (3, 1, 1) share added where the surface faces the light
 

@@ -178,7 +178,7 @@ def _paint_pelvis(brush: Brush) -> None:
 
 
 def _paint_skirt(brush: Brush) -> None:
-    """From the waist towards the knees, wide enough for both of them."""
+    """From the waist toward the knees, wide enough for both of them."""
     length_in_thighs, pelvis = brush.outfit.skirt, brush.point("pelvis")
     spread = brush.point("left_knee") - brush.point("right_knee")
     knees = (brush.point("left_knee") + brush.point("right_knee")) / 2

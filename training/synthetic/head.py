@@ -134,8 +134,8 @@ class HeadPainter:
         x, y, z = patch.surface()
         nape, forward = (0.62, 0.62) if self.outfit.hair in ("bob", "long") else (0.42, 0.25)
         hairline = 0.35 * x * x - 0.5
-        towards_back = np.minimum(np.maximum((z + forward) * 2.2, 0), 1)
-        lower_edge = hairline + (nape - hairline) * towards_back
+        toward_back = np.minimum(np.maximum((z + forward) * 2.2, 0), 1)
+        lower_edge = hairline + (nape - hairline) * toward_back
         strands = 1 + 0.06 * np.sin(11 * x + 4 * y)
         mask = step((lower_edge - y) * float(self.radii[0]))
         self.brush.put(patch, self.outfit.hair_color * strands, Part.HAIR, mask=mask)

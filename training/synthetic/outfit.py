@@ -46,7 +46,7 @@ class Cloth:
         return self.color + share * (self.second - self.color)
 
     def _second_share(self, along: np.ndarray, across: np.ndarray) -> np.ndarray:
-        """How much of the second color shows, at phases along and across the limb."""
+        """Share of the second color, 0 to 1, at phases along and across the limb."""
         if self.pattern == "stripes":
             return step(2 * np.sin(along) - 0.6)
         if self.pattern == "bands":
@@ -91,12 +91,12 @@ def _sample_cloth(rng: np.random.Generator, fabrics: Sequence[Color], patterned:
 
 
 def sample_outfit(rng: np.random.Generator, *, fabrics: Sequence[Color], patterned: float, outdoor: float) -> Outfit:
-    """A random outfit.
+    """Sample an outfit.
 
     Args:
-        fabrics: colors to choose from.
-        patterned: share of patterned tops; trousers have patterns less often.
-        outdoor: share of people with a hat; open jackets and backpacks follow it.
+        fabrics: Colors to choose from.
+        patterned: Share of patterned tops; trousers have patterns less often.
+        outdoor: Share of people with a hat; open jackets and backpacks follow it.
     """
     hair = _HAIRS[rng.integers(len(_HAIRS))]
     top = _sample_cloth(rng, fabrics, patterned)

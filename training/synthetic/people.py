@@ -39,19 +39,19 @@ _TRUNK = {int(Part.TORSO), int(Part.PELVIS), int(Part.SKIRT)}
 
 
 class SyntheticPeople:
-    """A map-style data set of generated people.
+    """A map-style dataset of generated people.
 
     Item `i` is a pure function of (`seed`, `style`, `i`), whatever the order of access or the process that asks. It has
     the columns that all readers give: `image` (here a PIL picture), `image_id`, `person_id`, `width`, `height`, `bbox`
     ([x, y, width, height] around the visible silhouette, image pixels), `area` (the silhouette's pixels), `iscrowd`,
     and `keypoints`: 17 x [x, y, v] in COCO order, image pixels with pixel centers at whole numbers; v is 2 visible, 1
-    hidden, and 0 where nothing is labelled (then x = y = 0): outside the picture and, as COCO's annotators did it, for
+    hidden, and 0 where nothing is labeled (then x = y = 0): outside the picture and, as COCO's annotators did it, for
     the parts of a face that is turned away.
 
     Args:
-        num_people: length of the data set, at least 1.
-        seed: any non-negative number.
-        style: "studio" (rooms and backdrops, soft light, calm clothes) or "street" (houses and parks, hard light,
+        num_people: Length of the dataset, at least 1.
+        seed: Any non-negative number.
+        style: "studio" (rooms and backdrops, soft light, plain clothes) or "street" (houses and parks, hard light,
             strong colors and patterns, hats, passers-by, more things in the way).
 
     Raises:
@@ -98,7 +98,7 @@ def _require_whole_number(name: str, value: Any, *, least: int) -> None:
 
 
 def _paint_scene(rng: np.random.Generator, style: Style) -> tuple[Canvas, Skeleton, float]:
-    """Everything in the picture, the annotated person's skeleton, and how strong the sensor noise is to be."""
+    """Paint everything; returns the canvas, the annotated person's skeleton and the half-width of the sensor noise."""
     settings = STYLES[style]
     skeleton = _sample_skeleton(rng, settings)
     size, box = _place(rng, skeleton, settings)
@@ -191,7 +191,7 @@ def _paint_passer_by(
 
 
 def _silhouette(owner: np.ndarray) -> dict[str, Any]:
-    """Tight box and area of the annotated person's visible pixels."""
+    """Tight box and area of the annotated person's visible pixels, in image pixels."""
     mask = (owner > 0) & (owner < OTHER_PERSON)
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     x, y = int(columns[0]), int(rows[0])
@@ -200,7 +200,7 @@ def _silhouette(owner: np.ndarray) -> dict[str, Any]:
 
 
 def _keypoint(owner: np.ndarray, skeleton: Skeleton, name: str) -> list[float]:
-    """[x, y, v] of one keypoint; zeros when it is not labelled."""
+    """[x, y, v] of one keypoint; zeros when it is not labeled."""
     x, y, _ = skeleton.points[name].tolist()
     height, width = owner.shape
     is_inside = 0 <= x <= width - 1 and 0 <= y <= height - 1
@@ -211,7 +211,7 @@ def _keypoint(owner: np.ndarray, skeleton: Skeleton, name: str) -> list[float]:
 
 
 def _is_behind_own_head(skeleton: Skeleton, name: str) -> bool:
-    """Whether a point of the face is on the far side of the head, where COCO's annotators left it unlabelled.
+    """Whether a point of the face is on the far side of the head, where COCO's annotators left it unlabeled.
 
     Points near the outline, up to a quarter of the head's radius behind it, still count: their place is plain to see.
     """

@@ -44,14 +44,14 @@ _KICKING: Limb = ((35, 85), (0, 25), (-20, 5), (0, 35))
 _TUCKED: Limb = ((15, 75), (3, 35), (-25, 5), (30, 125))
 _ANY_LEG: Limb = ((-25, 100), (0, 40), (-35, 10), (0, 130))
 
-_CALM: tuple[tuple[Limb, Limb], ...] = (
+_QUIET: tuple[tuple[Limb, Limb], ...] = (
     (_HANGING, _HANGING),
     (_HANGING, _AKIMBO),
     (_AKIMBO, _AKIMBO),
     (_FOLDED, _FOLDED),
     (_CARRYING, _CARRYING),
 )
-_CALM += ((_CARRYING, _HANGING), (_AT_FACE, _HANGING), (_AT_FACE, _CARRYING), (_BEHIND, _BEHIND))
+_QUIET += ((_CARRYING, _HANGING), (_AT_FACE, _HANGING), (_AT_FACE, _CARRYING), (_BEHIND, _BEHIND))
 _LIVELY: tuple[tuple[Limb, Limb], ...] = (
     (_WAVING, _HANGING),
     (_REACHING, _HANGING),
@@ -75,19 +75,19 @@ class PoseFamily:
 POSE_FAMILIES: dict[str, PoseFamily] = {
     "standing": PoseFamily(
         lean=(-4, 6),
-        arms=_CALM + _LIVELY,
+        arms=_QUIET + _LIVELY,
         legs=((_STRAIGHT, _STRAIGHT), (_STRAIGHT, _RELAXED), (_WIDE, _WIDE)),
     ),
     "walking": PoseFamily(
-        lean=(-2, 8), arms=((_WALK_BACK, _WALK_FRONT),) * 3 + _CALM[3:7], legs=((_STEP_FRONT, _STEP_BACK),)
+        lean=(-2, 8), arms=((_WALK_BACK, _WALK_FRONT),) * 3 + _QUIET[3:7], legs=((_STEP_FRONT, _STEP_BACK),)
     ),
     "running": PoseFamily(
         lean=(4, 22), arms=((_RUN_BACK, _RUN_FRONT),), legs=((_STRIDE_FRONT, _STRIDE_BACK),), lift=0.06
     ),
-    "sitting": PoseFamily(lean=(-12, 14), arms=_CALM[3:] + _LIVELY, legs=((_SEATED, _SEATED), (_SEATED, _SEATED_OUT))),
+    "sitting": PoseFamily(lean=(-12, 14), arms=_QUIET[3:] + _LIVELY, legs=((_SEATED, _SEATED), (_SEATED, _SEATED_OUT))),
     "low": PoseFamily(
         lean=(5, 30),
-        arms=_CALM[4:] + _LIVELY[:3],
+        arms=_QUIET[4:] + _LIVELY[:3],
         legs=((_SQUATTING, _SQUATTING), (_SQUATTING, _KNEELING), (_KNEELING, _KNEELING)),
     ),
     "jumping": PoseFamily(
@@ -98,7 +98,7 @@ POSE_FAMILIES: dict[str, PoseFamily] = {
         arms=_LIVELY,
         legs=((_LIFTED, _STRAIGHT), (_KICKING, _STRAIGHT), (_LIFTED, _RELAXED)),
     ),
-    "lying": PoseFamily(lean=(-100, -75), arms=_CALM + _LIVELY, legs=((_STRAIGHT, _RELAXED), (_TUCKED, _STRAIGHT))),
+    "lying": PoseFamily(lean=(-100, -75), arms=_QUIET + _LIVELY, legs=((_STRAIGHT, _RELAXED), (_TUCKED, _STRAIGHT))),
     "free": PoseFamily(lean=(-10, 25), arms=((_ANY_ARM, _ANY_ARM),), legs=((_ANY_LEG, _ANY_LEG),)),
 }
 

@@ -12,7 +12,7 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom in image pix
 
 
 def _block(canvas: Canvas, left: float, top: float, right: float, bottom: float, color: np.ndarray, owner: int) -> None:
-    """A box with a lighter upper edge, darker towards the ground."""
+    """A box with a lighter upper edge, darker toward the ground."""
     rim = 2 + 0.02 * canvas.height
     for y0, y1, light, dark in ((top + rim, bottom, 0.95, 0.78), (top, top + rim, 1.12, 1.08)):
         window = canvas.window(left + 1, y0 + 1, right - 2, min(y1, canvas.height) - 2)

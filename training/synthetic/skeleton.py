@@ -68,7 +68,7 @@ class View:
 
 
 def sample_view(rng: np.random.Generator, pose: Pose, *, facing: float) -> View:
-    """Towards the camera, give or take a quarter turn, with probability `facing`, else any direction.
+    """Toward the camera, give or take a quarter turn, with probability `facing`, else any direction.
 
     Lying people are seen from higher up.
     """
@@ -92,10 +92,10 @@ class Skeleton:
     """A posed body in the camera's frame.
 
     Attributes:
-        points: name to (3,): x, y in image pixels, z in pixels away from the camera.
-        scales: name to pixels per body height at that point.
+        points: Name to (3,): x, y in image pixels, z in pixels away from the camera.
+        scales: Name to pixels per body height at that point.
         axes: "pelvis", "chest", "head" to (3, 3); columns are the part's own left, down and back.
-        body, pose: what it was made from.
+        body, pose: Its body and pose.
     """
 
     points: dict[str, np.ndarray]
@@ -141,7 +141,7 @@ def _limb_turns(pose: Pose) -> list[tuple[float, float, float]]:
     """Turns of shoulder, elbow, hip, knee and ankle, left then right; sideways and twist are mirrored on the right."""
     turns = []
     for sign, arm, leg in zip((1.0, -1.0), pose.arms.tolist(), pose.legs.tolist(), strict=True):
-        # The ankle turns the sole back towards the ground as far as it can.
+        # The ankle turns the sole back toward the ground as far as it can.
         ankle = min(max(leg[0] - leg[3] - float(pose.trunk[0, 0]), -20.0), 50.0)
         turns.append((-arm[0], sign * arm[2], -sign * arm[1]))
         turns.append((-arm[3], 0.0, 0.0))

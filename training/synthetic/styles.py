@@ -15,10 +15,10 @@ Style = Literal["studio", "street"]
 
 @dataclass(frozen=True, kw_only=True)
 class StyleSettings:
-    """What distinguishes one style from the other; shares are probabilities."""
+    """Settings of a style; shares are probabilities."""
 
     families: dict[str, float]  # pose families, and how often each is drawn
-    facing: float  # share of people who are turned towards the camera
+    facing: float  # share of people who are turned toward the camera
     fabrics: list[Color]
     patterned: float
     outdoor: float  # share of hats; jackets and backpacks follow it

@@ -1,4 +1,4 @@
-"""The checkpoint that ships inside the package: a tiny ViTPose trained on generated people."""
+"""The bundled checkpoint: a tiny ViTPose trained on generated people."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -8,10 +8,10 @@ _WEIGHT_FILES = (".pth", ".pt", ".bin", ".safetensors")
 
 
 def resolve_model(name: str) -> str:
-    """Where to load a model from: the folder of the packaged checkpoint for `tiny`, else the name itself.
+    """Resolve `tiny` to the folder of the bundled checkpoint; other names stay as they are.
 
     Raises:
-        FileNotFoundError: The name is that of a file that is not there; it is not looked for on the Hub.
+        FileNotFoundError: The name is that of a weights file that does not exist; the Hub is not asked for it.
     """
     if name.endswith(_WEIGHT_FILES) and not Path(name).exists():
         raise FileNotFoundError(f"There is no file {name}. Check the path.")

@@ -47,18 +47,17 @@ def place_text(place: Place) -> str:
     return text
 
 
+def placed(error: Exception, *place: str | int) -> PlacedError:
+    """The error with a place in front of its own; a `TypeError` stays one, what is no [`PlacedError`] becomes one."""
+    if isinstance(error, PlacedError):
+        return type(error)(error.reason, (*place, *error.place), error.separator)
+    return (PlacedTypeError if isinstance(error, TypeError) else PlacedError)(str(error), place)
+
+
 @contextmanager
 def at_place(*place: str | int) -> Iterator[None]:
-    """Put a place in front of that of errors raised in the block.
-
-    A `TypeError` becomes a [`PlacedTypeError`]; a `ValueError` or `OSError` becomes a [`PlacedError`].
-    """
+    """Put a place in front of that of errors raised in the block, see [`placed`]."""
     try:
         yield
-    except PlacedError as error:
-        error.place = (*place, *error.place)
-        raise
-    except TypeError as error:
-        raise PlacedTypeError(str(error), place) from error
-    except (ValueError, OSError) as error:
-        raise PlacedError(str(error), place) from error
+    except (TypeError, ValueError, OSError) as error:
+        raise placed(error, *place) from error

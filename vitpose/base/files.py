@@ -31,9 +31,9 @@ def read_json(path: str | os.PathLike[str], *, object_hook: Callable[[dict[str, 
 
 @contextmanager
 def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Path to write to instead of `path`, with the same suffix; it takes the place of `path` when the block ends well.
+    """Write a file in full or not at all: yields a partial path that is renamed to `path` when the block succeeds.
 
-    Folders are made as needed. When the block raises, what it wrote is removed and an older file at `path` stays.
+    Parent folders are created. When the block raises, the partial file is removed and an older file at `path` stays.
     """
     final = Path(path)
     final.parent.mkdir(parents=True, exist_ok=True)
@@ -47,10 +47,10 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Folder to write into instead of `path`; it becomes `path` when the block ends well, and vanishes when it raises.
+    """Write a folder in full or not at all: yields a partial folder that is renamed when the block succeeds.
 
     Raises:
-        FileExistsError: There is something at `path` already.
+        FileExistsError: `path` exists already, and is not an empty folder.
     """
     final = Path(path)
     if final.exists() and (not final.is_dir() or any(final.iterdir())):

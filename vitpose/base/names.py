@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+LONGEST_LIST = 40  # names beside a near one
+
 
 def unknown_name(kind: str, name: object, known: Iterable[str], *, remedy: str = "") -> str:
     """The text of an error about an unknown name.
@@ -14,11 +16,13 @@ def unknown_name(kind: str, name: object, known: Iterable[str], *, remedy: str =
         remedy: A further sentence for the end.
 
     Returns:
-        `kind: expected one of a, b, got 'x'. Did you mean 'a'?`, without the question where nothing is near.
+        `kind: expected one of a, b, got 'x'. Did you mean 'a'?`, without the question where nothing is near, and
+        without the list where it is long and the question says enough.
     """
     known = list(known)
     lower = {other.lower(): other for other in reversed(known)}
     near = get_close_matches(str(name).lower(), lower, n=1)
     hint = f"Did you mean {lower[near[0]]!r}?" if near else ""
-    message = f"{kind}: expected one of {', '.join(known)}, got {name!r}."
+    expected = "a known name" if near and len(known) > LONGEST_LIST else f"one of {', '.join(known)}"
+    message = f"{kind}: expected {expected}, got {name!r}."
     return " ".join(part for part in (message, hint, remedy) if part)

@@ -1,7 +1,6 @@
 """The command of the command line that measures models: `vitpose evaluate`."""
 
 import argparse
-import dataclasses
 import logging
 import os
 import sys
@@ -64,7 +63,7 @@ def evaluation_recipe(chosen: argparse.Namespace, rest: list[str]) -> "Recipe":
     if chosen.flip_test is not None:
         arguments += ["--flip_test", str(chosen.flip_test)]
     recipe = parse_recipe([*file, *arguments, *rest[len(file) :]])
-    return recipe if chosen.dataset is None else dataclasses.replace(recipe, mixture=[])  # one of it, if it has any
+    return recipe if chosen.dataset is None else recipe.replace(mixture=[])  # one of it, if it has any
 
 
 # Imports of torch and transformers wait until the command runs, so that --help answers at once.

@@ -16,7 +16,7 @@ from transformers import pipeline
 
 from vitpose.processing.drawing import draw_poses
 from vitpose.processing.images_vitpose import to_rgb_photo
-from vitpose.processing.keypoint_detection_pipeline import KeypointDetectionPipeline, People
+from vitpose.processing.keypoint_detection_pipeline import KeypointDetectionPipeline
 
 from ..base.bundled import resolve_model
 from ..base.files import whole_file
@@ -63,9 +63,7 @@ class Predictor:
 
     def __call__(self, image: Image.Image, boxes: Boxes) -> list[dict[str, torch.Tensor]]:
         """One dict a box: keypoints (K, 2) and scores (K,), in image pixels."""
-        people: People = cast(Any, self._pipe(image, boxes=boxes))
-        rows = [[(point["x"], point["y"], point["score"]) for point in person["keypoints"]] for person in people]
-        return [{"keypoints": person[:, :2], "scores": person[:, 2]} for person in map(torch.tensor, rows)]
+        return self._pipe.find_people(image, boxes=boxes).to_tensors()
 
 
 @contextmanager
@@ -135,7 +133,7 @@ def predict_files(
     out.mkdir(parents=True, exist_ok=True)
     photos, results, num_done = _Photos(images, boxes), list[dict[str, Any]](), 0
     try:
-        for image_id, people in enumerate(cast(Iterator[People], pipe(photos))):
+        for image_id, people in enumerate(cast(Iterator[list[dict[str, Any]]], pipe(photos))):
             with whole_file(out / f"{images[image_id].stem}_pose.png") as picture:
                 draw_poses(photos.opened.popleft(), people, pipe.schema).save(picture)
             results += [_to_result(image_id, images[image_id], person) for person in people]

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
 from vitpose.processing.image_processing_vitpose import ViTPoseImageProcessor
-from vitpose.processing.keypoint_detection_pipeline import SURE_SCORE
+from vitpose.processing.people_vitpose import CONFIDENCE_THRESHOLD
+from vitpose.processing.prediction_vitpose import decode
 from vitpose.training.synthetic.people import SyntheticPeople
 
 from .runtimes import Runtime
@@ -88,8 +89,8 @@ def _difference(
     found = torch.from_numpy(runtime(crops.numpy()))
     if found.shape != expected.shape or not found.isfinite().all():
         return torch.tensor(torch.nan), torch.tensor(torch.nan)
-    points, scores = processor.decode(expected)  # (B, K, 2), (B, K)
-    moved = (processor.decode(found)[0] - points).norm(dim=-1)
+    points, scores = decode(expected, processor.settings)  # (B, K, 2), (B, K)
+    moved = (decode(found, processor.settings)[0] - points).norm(dim=-1)
     return (found - expected).abs().max(), moved.where(_are_clear(expected, points, scores), 0).max()
 
 
@@ -100,4 +101,4 @@ def _are_clear(heatmaps: Tensor, points: Tensor, scores: Tensor) -> Tensor:
     near_y = (rows - points[..., 1:]).abs() <= 2  # (B, K, h)
     near = near_y[..., :, None] & near_x[..., None, :]  # (B, K, h, w)
     rivals = heatmaps.masked_fill(near, -torch.inf).amax(dim=(-2, -1))  # (B, K)
-    return (scores > SURE_SCORE) & (rivals < (1 - CLEAR_LEAD) * scores)
+    return (scores > CONFIDENCE_THRESHOLD) & (rivals < (1 - CLEAR_LEAD) * scores)

@@ -51,7 +51,7 @@ class PeopleDetector:
     def __call__(self, frame: Frame) -> Found:
         pixels = torch.from_numpy(np.array(frame.image)).permute(2, 0, 1)  # (3, height, width)
         found = detect(self._detector, pixels, threshold=self.threshold, labels=self.labels)
-        return found["boxes"].tolist(), found["box_scores"].tolist()
+        return found.boxes_xywh.tolist(), found.scores.tolist()
 
 
 class BoxesFile:

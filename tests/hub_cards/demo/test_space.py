@@ -280,7 +280,7 @@ def test_without_gradio_the_command_says_what_to_install(monkeypatch, capsys):
 def test_the_space_has_what_the_hub_asks_for(checkout):
     from huggingface_hub import RepoCard, SpaceHardware
 
-    folder = checkout / "hub_cards" / "space"
+    folder = checkout / "hub_cards" / "demo" / "space"
     card = RepoCard.load(folder / "README.md").data.to_dict()
     assert (card["sdk"], card["app_file"]) == ("gradio", "app.py")
     assert (folder / card["app_file"]).is_file()

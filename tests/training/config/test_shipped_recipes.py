@@ -12,6 +12,7 @@ from PIL import Image
 
 from vitpose import get_keypoint_schema
 from vitpose.modeling.configuration_vitpose import PRESETS
+from vitpose.training.config.checks import check_recipe
 from vitpose.training.config.parsing import RECIPES, load_recipe_file
 from vitpose.training.config.recipe import DATASETS, Recipe
 from vitpose.training.data.registry import get_known_dataset
@@ -20,7 +21,7 @@ from vitpose.training.session import run_recipe
 
 NAMES = sorted(path.name for path in RECIPES.glob("*.yaml"))
 SHARED = ("coco.yaml", "multi.yaml", "plusplus.yaml", "mae.yaml")  # what others build on
-POSE = [name for name in NAMES if load_recipe_file(name).get("task", "pose") == "pose" and name not in SHARED]
+POSE = [name for name in NAMES if load_recipe_file(name).get("run.task", "pose") == "pose" and name not in SHARED]
 # One of each kind, run whole; what is left out differs from these in size alone.
 FAMILIES = [
     *("coco_small.yaml", "coco_base_simple.yaml", "coco_base_384x288.yaml", "coco_giant.yaml"),
@@ -46,10 +47,10 @@ def test_a_recipe_opens_with_its_command(name):
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "finetune.yaml"])  # its schema is the user's
 def test_a_recipe_names_splits_that_its_data_has(name):
-    for part in Recipe(**load_recipe_file(name)).parts:
-        known = get_known_dataset(part.data) if part.data in DATASETS else None
+    for part in Recipe.from_fields(**load_recipe_file(name)).parts:
+        known = get_known_dataset(part.dataset.data) if part.dataset.data in DATASETS else None
         if known is not None:
-            assert {part.train_split, part.eval_split} <= set(known.splits), part.data
+            assert {part.dataset.train_split, part.dataset.eval_split} <= set(known.splits), part.dataset.data
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -62,12 +63,12 @@ def test_a_recipe_stands_in_the_table(name):
 def test_a_recipe_describes_a_model(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("my_schema.json").write_text(json.dumps(get_keypoint_schema("lspet").to_dict()))  # what finetune.yaml names
-    recipe = Recipe(**load_recipe_file(name))
-    recipe.validate()
+    recipe = Recipe.from_fields(**load_recipe_file(name))
+    check_recipe(recipe)
     config = build_config(recipe)
     assert config.dataset_names == [schema.name for schema in recipe.keypoint_schemas]
-    if recipe.image_height:
-        assert config.image_size == (recipe.image_height, recipe.image_width)
+    if recipe.model.image_height:
+        assert config.image_size == (recipe.model.image_height, recipe.model.image_width)
 
 
 @pytest.fixture(scope="module")
@@ -96,9 +97,9 @@ def folder_of(tmp_path_factory):
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_recipe_runs_whole_at_the_size_of_a_test(name, folder_of, monkeypatch, make_recipe):
     fields = load_recipe_file(name)
-    given = Recipe(**fields)
-    preset = {**PRESETS[given.preset], **SMALL, "mlp_ratio": 2}
-    monkeypatch.setitem(PRESETS, given.preset, preset)
+    given = Recipe.from_fields(**fields)
+    preset = {**PRESETS[given.model.preset], **SMALL, "mlp_ratio": 2}
+    monkeypatch.setitem(PRESETS, given.model.preset, preset)
 
     def stand_in(part: Recipe) -> dict:
         schema = part.keypoint_schema.name
@@ -107,14 +108,14 @@ def test_a_recipe_runs_whole_at_the_size_of_a_test(name, folder_of, monkeypatch,
 
     small = {"image_height": 64, "image_width": 48, "num_attention_heads": None, "epochs": 1, "batch_size": 2}
     small |= {"mixed_precision": "no", "decay_epochs": [1], "init_from": "none", "train_people": None}
-    if given.window_size:
+    if given.model.window_size:
         small["window_size"] = 4
-    if given.mixture:
+    if given.dataset.mixture:
         small["mixture"] = [stand_in(part) for part in given.parts]
     else:
         small |= stand_in(given)
-    small |= {"eval_people": None, "num_workers": 0, "output_dir": make_recipe().output_dir}
-    output = run_recipe(make_recipe(**{**fields, **small}))
+    small |= {"eval_people": None, "num_workers": 0, "output_dir": make_recipe().run.output_dir}
+    output = run_recipe(make_recipe(**given.replace(**small).values()))
     metrics = json.loads((output / "metrics.json").read_text())
     assert len([value for value in metrics.values() if isinstance(value, float)]) >= len(given.parts)
     assert (output / "model.safetensors").exists()

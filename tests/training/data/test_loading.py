@@ -108,12 +108,12 @@ def test_a_round_trip_through_parquet_changes_nothing(sample, tmp_path):
 
 
 def test_ground_truth_holds_everyone(sample):
-    """COCO has two people without a labelled keypoint, CrowdPose one: nobody trains on them, detections meet them."""
+    """COCO has two people without a labeled keypoint, CrowdPose one: nobody trains on them, detections meet them."""
     name, root, split = sample
     truth = read_ground_truth(name, root, split=split)
-    unlabelled = {"coco": 2, "coco_wholebody": 2, "crowdpose": 1}.get(name, 0)
+    unlabeled = {"coco": 2, "coco_wholebody": 2, "crowdpose": 1}.get(name, 0)
     count, photos, _ = COUNTS[name]
-    assert (len(truth["annotations"]), len(truth["images"])) == (count + unlabelled, photos)
+    assert (len(truth["annotations"]), len(truth["images"])) == (count + unlabeled, photos)
 
 
 @pytest.mark.parametrize("name", ["aic", "crowdpose"])
@@ -170,7 +170,7 @@ def test_the_page_of_the_datasets_names_every_place(checkout):
             "cocoo",
             "val",
             r"dataset: expected one of coco, .*, got 'cocoo'\. Did you mean 'coco'\?",
-            id="a misspelt name",
+            id="a misspelled name",
         ),
         pytest.param("mpii", "dev", "MPII Human Pose has the splits train, val, trainval: .* got 'dev'", id="a split"),
         pytest.param("ochuman", "train", "has the splits val, test", id="nobody trains on OCHuman"),

@@ -18,8 +18,8 @@ from vitpose.training.data.columns import PEOPLE_FEATURES
 from vitpose.training.data.images import ImageReadError
 
 COCO, LSPET = get_keypoint_schema("coco"), get_keypoint_schema("lspet")
-LABELLED = [10.0, 20.0, 2] * 17
-UNLABELLED = [0, 0, 0] * 17
+LABELED = [10.0, 20.0, 2] * 17
+UNLABELED = [0, 0, 0] * 17
 NAN = float("nan")
 RESULT = {"image_id": 2, "category_id": 1, "bbox": [1, 2, 30, 40], "score": 0.75}
 
@@ -37,21 +37,21 @@ def annotation(number: int, *, image_id: int = 1, **changes) -> dict:
         "bbox": [5.0, 6.0, 20.0, 30.0],
         "area": 400.0,
         "iscrowd": 0,
-        "keypoints": LABELLED,
+        "keypoints": LABELED,
         **changes,
     }
 
 
 @pytest.fixture
 def coco_content() -> dict:
-    """Two photos, three people to train on, one crowd, one person without labelled keypoints."""
+    """Two photos, three people to train on, one crowd, one person without labeled keypoints."""
     photos = [{"id": number, "file_name": f"{number}.png", "width": 64, "height": 48} for number in (1, 2)]
     people = [
         annotation(11),
         annotation(12, image_id=2, bbox=[1, 2, 30, 40]),
         annotation(13, iscrowd=1),
-        annotation(14, keypoints=UNLABELLED),
-        annotation(15, keypoints=[NAN, 3, 0, *LABELLED[3:]]),
+        annotation(14, keypoints=UNLABELED),
+        annotation(15, keypoints=[NAN, 3, 0, *LABELED[3:]]),
     ]
     category = {"id": 1, "name": "person", "keypoints": list(COCO.keypoints)}
     return {"images": photos, "annotations": people, "categories": [category]}
@@ -80,14 +80,14 @@ def test_coco_people_keep_their_numbers_and_their_photos_stay_on_disk(folder, co
     assert (row["image_id"], row["width"], row["height"], row["iscrowd"]) == (2, 64, 48, 0)
     assert (row["bbox"], row["area"]) == ([1, 2, 30, 40], 400)
     assert row["keypoints"] == [[10, 20, 2]] * 17
-    assert people[2]["keypoints"][0] == [0, 0, 0]  # unlabelled, whatever stood there
+    assert people[2]["keypoints"][0] == [0, 0, 0]  # unlabeled, whatever stood there
 
 
 def test_who_is_left_out_is_counted_in_the_log(folder, coco_content, caplog):
     coco_content["annotations"].append(annotation(16, bbox=[64, 0, 10, 10]))
     with caplog.at_level(logging.INFO):
         assert len(read(folder, coco_content)) == 3
-    assert "3 people; left out 1 crowds and 1 people with fewer than 1 labelled keypoints" in caplog.text
+    assert "3 people; left out 1 crowds and 1 people with fewer than 1 labeled keypoints" in caplog.text
     assert "left out 1 people whose box covers no part of the image, person_id 16" in caplog.text
 
 
@@ -104,7 +104,7 @@ def test_an_absent_area_is_that_of_the_box(folder, coco_content):
 def test_keypoints_of_other_names_are_read_with_a_warning(folder, coco_content, caplog):
     coco_content["categories"][0]["keypoints"] = ["Nose", "Left Eye", "right-eye", *COCO.keypoints[3:-1], "toe"]
     assert len(read(folder, coco_content)) == 3
-    assert "be sure that they mean the same: toe / right_ankle." in caplog.text
+    assert "check that they mean the same: toe / right_ankle." in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -153,9 +153,9 @@ def category(**changes) -> Callable[[dict], None]:
         pytest.param(annotation_12(area=-1), "annotation 12 .* area that is negative", id="a negative area"),
         pytest.param(annotation_12(keypoints=[1, 2, 3] * 17), "visibility other than 0, 1 or 2", id="visibility 3"),
         pytest.param(
-            annotation_12(keypoints=[NAN, 2, 2] * 17), "labelled keypoint that is not finite", id="a NaN joint"
+            annotation_12(keypoints=[NAN, 2, 2] * 17), "labeled keypoint that is not finite", id="a NaN joint"
         ),
-        pytest.param(lambda c: c.update(annotations=[]), "nobody with at least 1 labelled keypoints", id="nobody"),
+        pytest.param(lambda c: c.update(annotations=[]), "nobody with at least 1 labeled keypoints", id="nobody"),
     ],
 )
 def test_bad_annotations_are_refused_by_name(folder, coco_content, spoil, message):

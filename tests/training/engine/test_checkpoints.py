@@ -27,7 +27,9 @@ def model(accelerator) -> nn.Module:
 
 
 def save(accelerator: Accelerator, folder: Path, step: int, **changes) -> Path:
-    return save_checkpoint(accelerator, folder, Progress(epoch=1, samples=8, step=step, seconds=2.5), Recipe(**changes))
+    return save_checkpoint(
+        accelerator, folder, Progress(epoch=1, samples=8, step=step, seconds=2.5), Recipe.from_fields(**changes)
+    )
 
 
 def names(folder: Path) -> list[str]:
@@ -80,7 +82,7 @@ def test_what_a_kill_left_half_written_is_passed_over(tmp_path, accelerator, mod
 @pytest.mark.parametrize("call", range(4))
 def test_a_kill_while_a_checkpoint_is_replaced_loses_nothing(tmp_path, accelerator, model, monkeypatch, call):
     """A step is saved before its evaluation and after it; the one checkpoint that is kept is then the only way back."""
-    save_checkpoint(accelerator, tmp_path, Progress(samples=8, step=2), Recipe(keep_checkpoints=1))
+    save_checkpoint(accelerator, tmp_path, Progress(samples=8, step=2), Recipe.from_fields(keep_checkpoints=1))
     calls = itertools.count()
 
     def dies(original):
@@ -95,8 +97,8 @@ def test_a_kill_while_a_checkpoint_is_replaced_loses_nothing(tmp_path, accelerat
         patch.setattr(Path, "rename", dies(Path.rename))
         patch.setattr(shutil, "rmtree", dies(shutil.rmtree))
         with pytest.raises(KeyboardInterrupt):
-            save_checkpoint(accelerator, tmp_path, Progress(epoch=1, step=2), Recipe(keep_checkpoints=1))
-    assert load_checkpoint(accelerator, tmp_path, Recipe(keep_checkpoints=1)).step == 2
+            save_checkpoint(accelerator, tmp_path, Progress(epoch=1, step=2), Recipe.from_fields(keep_checkpoints=1))
+    assert load_checkpoint(accelerator, tmp_path, Recipe.from_fields(keep_checkpoints=1)).step == 2
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000002"]
 
 
@@ -116,7 +118,7 @@ def test_nothing_to_resume_is_said(tmp_path, accelerator):
 )
 def test_a_resumed_run_may_change_what_leaves_the_weights_alone(tmp_path, accelerator, model, change):
     save(accelerator, tmp_path, 1)
-    assert load_checkpoint(accelerator, tmp_path, Recipe(**change)).step == 1
+    assert load_checkpoint(accelerator, tmp_path, Recipe.from_fields(**change)).step == 1
 
 
 def test_a_recipe_that_contradicts_the_checkpoint_is_refused_by_its_fields(tmp_path, accelerator, model):
@@ -124,9 +126,9 @@ def test_a_recipe_that_contradicts_the_checkpoint_is_refused_by_its_fields(tmp_p
     with torch.no_grad():
         before = model.weight.add_(1).clone()
     with pytest.raises(ValueError) as error:
-        load_checkpoint(accelerator, tmp_path, Recipe(learning_rate=1e-4, seed=1, num_workers=0))
+        load_checkpoint(accelerator, tmp_path, Recipe.from_fields(learning_rate=1e-4, seed=1, num_workers=0))
     message = str(error.value)
-    assert "learning_rate: 0.001 then, 0.0001 now; seed: 0 then, 1 now" in message
+    assert "run.seed: 0 then, 1 now; optimization.learning_rate: 0.001 then, 0.0001 now" in message
     assert "num_workers" not in message
     assert "Resume with the same values, or start a new run in another output_dir." in message
     assert torch.equal(model.weight, before)  # refused before anything was loaded

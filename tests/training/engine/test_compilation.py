@@ -36,9 +36,9 @@ def test_a_compiled_run_equals_a_plain_one(make_recipe, compiled_frames, read_lo
         assert not compiled_frames
         run_recipe(recipe)
     assert compiled_frames
-    losses = [[line["loss"] for line in read_log(recipe.output_dir) if "loss" in line] for recipe in recipes]
+    losses = [[line["loss"] for line in read_log(recipe.run.output_dir) if "loss" in line] for recipe in recipes]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
-    plain, compiled = (load_file(f"{recipe.output_dir}/model.safetensors") for recipe in recipes)
+    plain, compiled = (load_file(f"{recipe.run.output_dir}/model.safetensors") for recipe in recipes)
     assert plain.keys() == compiled.keys()
 
 

@@ -15,6 +15,7 @@ from vitpose.training import run
 from vitpose.training.engine.distillation import build_objective, load_teacher
 from vitpose.training.engine.model_building import build_model
 from vitpose.training.samples.loaders import build_training_loader
+from vitpose.training.samples.settings import training_settings
 from vitpose.training.session import run_recipe
 
 CPU = torch.device("cpu")
@@ -69,7 +70,7 @@ def test_the_losses_are_those_of_the_paper(make_recipe, teacher_with_token, batc
     recipe = make_recipe(distillation=distillation, teacher=teacher_with_token, drop_path_rate=0.0)
     model = load_teacher(recipe)
     student = build_model(recipe, model)
-    objective = build_objective(recipe, student.config, model, CPU)
+    objective = build_objective(recipe, student.config, training_settings(recipe, student.config), model, CPU)
     loss = objective(student, batch)
 
     student_maps, teacher_maps = student(batch["pixel_values"]).heatmaps, model(batch["pixel_values"]).heatmaps
@@ -88,7 +89,7 @@ def test_the_teacher_stands_still_and_the_student_learns(
     started = build_model(recipe, load_teacher(recipe)).state_dict()
     run_recipe(recipe)
     torch.testing.assert_close(read_weights(teacher_with_token), before, rtol=0, atol=0)
-    weights = read_weights(recipe.output_dir)
+    weights = read_weights(recipe.run.output_dir)
     unchanged = {name for name, value in weights.items() if torch.equal(value, started[name])}
     assert unchanged == ({TOKEN} if has_token else set())
     if has_token:
@@ -100,14 +101,14 @@ def test_the_students_token_is_the_teachers_and_goes_where_the_student_goes(
 ) -> None:
     student = make_recipe(distillation="token", teacher=teacher_with_token)
     run_recipe(student)
-    fine_tuned = make_recipe(init_from=student.output_dir, output_dir=str(tmp_path / "tuned"), learning_rate=0.01)
+    fine_tuned = make_recipe(init_from=student.run.output_dir, output_dir=str(tmp_path / "tuned"), learning_rate=0.01)
     run_recipe(fine_tuned)
-    weights, teacher = read_weights(fine_tuned.output_dir), read_weights(teacher_with_token)
+    weights, teacher = read_weights(fine_tuned.run.output_dir), read_weights(teacher_with_token)
     assert torch.equal(weights[TOKEN], teacher[TOKEN])
     projection = "backbone.embeddings.knowledge.projection.weight"
     assert weights[projection].shape == (32, 64)
-    assert not torch.equal(weights[projection], read_weights(student.output_dir)[projection])
-    assert ViTPoseForPoseEstimation.from_pretrained(fine_tuned.output_dir).backbone.embeddings.knowledge is not None
+    assert not torch.equal(weights[projection], read_weights(student.run.output_dir)[projection])
+    assert ViTPoseForPoseEstimation.from_pretrained(fine_tuned.run.output_dir).backbone.embeddings.knowledge is not None
 
 
 @pytest.mark.parametrize("decoder", ["simple", "classic"])  # the classic one has batch statistics
@@ -116,11 +117,11 @@ def test_the_token_stage_trains_the_token_alone(make_recipe, read_weights, read_
     fields = {"task": "knowledge_token", "init_from": before, "decoder": decoder, "learning_rate": 0.1}
     recipe = make_recipe(**fields, augment=False, train_people=8, batch_size=8, epochs=8)
     run_recipe(recipe)
-    weights, teacher = read_weights(recipe.output_dir), read_weights(before)
+    weights, teacher = read_weights(recipe.run.output_dir), read_weights(before)
     assert weights.keys() - teacher.keys() == {TOKEN}
     assert weights[TOKEN].shape == (1, 1, 32)
     assert all(torch.equal(weights[name], value) for name, value in teacher.items())
-    losses = [line["loss"] for line in read_log(recipe.output_dir) if "loss" in line]
+    losses = [line["loss"] for line in read_log(recipe.run.output_dir) if "loss" in line]
     assert losses[-1] < losses[0]
 
 
@@ -167,7 +168,11 @@ def test_a_teacher_in_half_precision_gives_nearly_the_same_loss(make_recipe, tea
         model = load_teacher(recipe)
         assert model.dtype == getattr(torch, dtype)
         student = build_model(recipe, model)
-        losses.append(build_objective(recipe, student.config, model, CPU)(student, batch))
+        losses.append(
+            build_objective(recipe, student.config, training_settings(recipe, student.config), model, CPU)(
+                student, batch
+            )
+        )
     torch.testing.assert_close(losses[1], losses[0], rtol=0.02, atol=0)
     assert losses[1].dtype == torch.float32
 
@@ -242,7 +247,7 @@ def test_a_token_is_never_lost_in_silence(make_recipe, teacher_with_token, tmp_p
     student = make_recipe(distillation="token", teacher=teacher_with_token)
     run_recipe(student)
     wider = save_teacher(tmp_path / "wider", hidden_size=96, knowledge_token_size=96)
-    again = make_recipe(distillation="token", teacher=wider, init_from=student.output_dir)
+    again = make_recipe(distillation="token", teacher=wider, init_from=student.run.output_dir)
     with pytest.raises(ValueError, match="knowledge_token_size 64 there, 96 in the recipe"):
         build_model(again, load_teacher(again))
 
@@ -280,8 +285,10 @@ def test_in_a_mixture_each_sample_learns_from_the_teachers_head_for_it(
     )
     teacher = load_teacher(recipe)
     student = build_model(recipe, teacher)
-    (batch,) = build_training_loader(recipe, Accelerator(), student.config)[0]
-    objective = build_objective(recipe, student.config, teacher, CPU)
+    (batch,) = build_training_loader(recipe, Accelerator(), student.config, training_settings(recipe, student.config))[
+        0
+    ]
+    objective = build_objective(recipe, student.config, training_settings(recipe, student.config), teacher, CPU)
     losses = objective(student, batch)
     for part, (theirs, count) in enumerate(((2, 17), (0, 14))):
         own = batch["part"] == part
@@ -304,12 +311,12 @@ def test_a_mixture_learns_a_token_and_hands_it_to_a_student(
     fields = {"mixture": mixture, "eval_every": 0}
     token = make_recipe(task="knowledge_token", init_from=source, output_dir=str(tmp_path / "token"), **fields)
     run_recipe(token)
-    student = make_recipe(distillation="both", teacher=token.output_dir, **fields)
+    student = make_recipe(distillation="both", teacher=token.run.output_dir, **fields)
     run_recipe(student)
-    weights, learned = read_weights(student.output_dir), read_weights(token.output_dir)
+    weights, learned = read_weights(student.run.output_dir), read_weights(token.run.output_dir)
     assert torch.equal(weights[TOKEN], learned[TOKEN])
     assert all(torch.equal(learned[name], value) for name, value in read_weights(source).items())
-    lines = [line for line in read_log(student.output_dir) if "loss" in line]
+    lines = [line for line in read_log(student.run.output_dir) if "loss" in line]
     assert {"loss/synthetic", "loss/people"} <= {name for line in lines for name in line}
 
 

@@ -121,5 +121,5 @@ def test_a_mixture_whose_loss_is_no_number_names_its_samples(make_recipe, mixtur
     with pytest.raises(NonFiniteLossError, match=r"nan at step 2, .* people \[\d+, \d+, \d+\] of images \[") as error:
         run_recipe(recipe)
     assert "go on from the last checkpoint with --resume" in str(error.value)
-    kept = [path.name for path in list_checkpoints(Path(recipe.output_dir, "checkpoints"))]
+    kept = [path.name for path in list_checkpoints(Path(recipe.run.output_dir, "checkpoints"))]
     assert kept == ["step-00000001", "step-00000002"]

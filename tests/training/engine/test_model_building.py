@@ -57,8 +57,8 @@ def test_a_frozen_part_stays_as_it_is(make_recipe, tmp_path: Path, caplog: pytes
     recipe = make_recipe(freeze="ffn", learning_rate=0.01, flip_test=False)
     before = build_model(recipe).state_dict()
     caplog.set_level("INFO", logger="vitpose")
-    Path(recipe.output_dir).mkdir()
-    trainer = assemble(recipe, Accelerator(), Path(recipe.output_dir))
+    Path(recipe.run.output_dir).mkdir()
+    trainer = assemble(recipe, Accelerator(), Path(recipe.run.output_dir))
     trainer.train()
     changed = {name for name, value in trainer.model.state_dict().items() if not torch.equal(value, before[name])}
     frozen = ("mlp.", "layernorm_after.", "position_embeddings", "patch_embeddings")

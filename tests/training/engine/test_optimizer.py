@@ -58,7 +58,7 @@ def test_the_group_of_a_parameter(model, name, layer, decays):
 
 
 def test_each_parameter_gets_its_layers_rate_and_decay(model):
-    recipe = Recipe(learning_rate=1e-3, layer_decay=0.5, weight_decay=0.1)
+    recipe = Recipe.from_fields(learning_rate=1e-3, layer_decay=0.5, weight_decay=0.1)
     groups = groups_by_name(model, recipe)
     assert set(groups) == {name for name, _ in model.named_parameters()}
     for name, group in groups.items():
@@ -114,12 +114,12 @@ def test_the_optimiser_is_that_of_the_paper(model):
     ],
 )
 def test_the_learning_rate_of_a_step(schedule, step, factor):
-    recipe = Recipe(epochs=4, warmup_steps=10, schedule=schedule, decay_epochs=[2, 3])
+    recipe = Recipe.from_fields(epochs=4, warmup_steps=10, schedule=schedule, decay_epochs=[2, 3])
     assert learning_rate_factor(recipe, 20)(step) == pytest.approx(factor, abs=1e-9)
 
 
 def test_without_warm_up_the_first_step_has_the_whole_rate():
-    assert learning_rate_factor(Recipe(warmup_steps=0, decay_epochs=[]), 20)(0) == 1.0
+    assert learning_rate_factor(Recipe.from_fields(warmup_steps=0, decay_epochs=[]), 20)(0) == 1.0
 
 
 def test_the_factor_keeps_the_ratio_of_the_layers():

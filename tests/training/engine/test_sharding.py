@@ -25,7 +25,7 @@ def run(name, *, sharded, **fields):
     PartialState._shared_state["distributed_type"] = DistributedType["MULTI_GPU" if sharded else "MULTI_CPU"]
     os.environ.update(ACCELERATE_USE_FSDP=str(sharded).lower(), FSDP_VERSION="2")
     os.environ["FSDP_RESHARD_AFTER_FORWARD"] = str("experts" not in name).lower()
-    run_recipe(Recipe(**{**given["same"], **fields}, output_dir=f"{folder}/{name}"))
+    run_recipe(Recipe.from_fields(**{**given["same"], **fields}, output_dir=f"{folder}/{name}"))
 
 for name, fields in given["runs"].items():
     run(f"{name}_whole", sharded=False, **fields)
@@ -132,7 +132,7 @@ def test_what_cannot_be_sharded_is_refused(monkeypatch, launched, fields, messag
     for name, value in launched.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match=message):
-        sharding_plugin(Recipe(**fields))
+        sharding_plugin(Recipe.from_fields(**fields))
 
 
 def test_without_gpus_the_launch_is_refused(monkeypatch, make_recipe):

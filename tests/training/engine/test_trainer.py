@@ -94,10 +94,10 @@ def test_an_interrupted_run_equals_an_unbroken_one(
 def test_a_finished_run_can_be_resumed(tmp_path, make_recipe, read_log, read_weights):
     recipe = make_recipe()
     run_recipe(recipe)
-    before, log = read_weights(recipe.output_dir), read_log(recipe.output_dir)
+    before, log = read_weights(recipe.run.output_dir), read_log(recipe.run.output_dir)
     run_recipe(make_recipe(resume=True))
-    assert all(torch.equal(value, before[name]) for name, value in read_weights(recipe.output_dir).items())
-    assert read_log(recipe.output_dir) == log
+    assert all(torch.equal(value, before[name]) for name, value in read_weights(recipe.run.output_dir).items())
+    assert read_log(recipe.run.output_dir) == log
 
 
 def test_two_processes_interrupted_equal_two_unbroken(two_process_runs, assert_same_weights, read_log):
@@ -117,7 +117,7 @@ def test_drop_path_differs_from_step_to_step_but_not_from_run_to_run(tmp_path, m
 
 def losses_of(recipe: Recipe, read_log: Callable) -> list[float]:
     run_recipe(recipe)
-    return [line["loss"] for line in training_lines(read_log(recipe.output_dir))]
+    return [line["loss"] for line in training_lines(read_log(recipe.run.output_dir))]
 
 
 def test_accumulated_batches_equal_a_big_one(tmp_path, make_recipe, read_log):
@@ -135,7 +135,7 @@ def test_samples_of_an_accumulated_step_count_alike(tmp_path, make_recipe, monke
     whole = make_recipe(train_people=9, batch_size=9, output_dir=str(tmp_path / "whole"))
     parts = {"train_people": 9, "batch_size": 4, "gradient_accumulation_steps": 3}
     for recipe in (whole, make_recipe(**parts, output_dir=str(tmp_path / "parts"))):
-        run_recipe(replace(recipe, learning_rate=1e-3, drop_path_rate=0.0))
+        run_recipe(recipe.replace(learning_rate=1e-3, drop_path_rate=0.0))
     assert shares == pytest.approx([1, 4 / 9, 4 / 9, 1 / 9])
     one, other = (read_weights(tmp_path / name) for name in ("whole", "parts"))
     for name, values in one.items():
@@ -170,7 +170,7 @@ def test_a_notice_in_the_last_step_or_in_an_evaluation_loses_nothing(
 ):
     recipe = make_recipe(epochs=2, output_dir=str(tmp_path / "unbroken"))
     run_recipe(recipe)
-    noticed = replace(recipe, output_dir=str(tmp_path / "noticed"))
+    noticed = recipe.replace(output_dir=str(tmp_path / "noticed"))
     original, steps = getattr(Trainer, method), itertools.count(1)
 
     def with_notice(self, *arguments):
@@ -201,7 +201,7 @@ def test_bf16_stays_close_to_fp32(tmp_path, make_recipe, read_log, read_weights)
     AcceleratorState._reset_state()
     half = make_recipe(mixed_precision="bf16", output_dir=str(tmp_path / "half"))
     assert losses_of(half, read_log) == pytest.approx(full, rel=0.02)
-    assert {value.dtype for value in read_weights(half.output_dir).values()} == {torch.float32}
+    assert {value.dtype for value in read_weights(half.run.output_dir).values()} == {torch.float32}
 
 
 def test_it_learns_eight_people(make_recipe, read_log, monkeypatch):
@@ -219,7 +219,7 @@ def test_it_learns_eight_people(make_recipe, read_log, monkeypatch):
 def test_the_log_says_what_a_step_was(make_recipe, read_log):
     recipe = make_recipe(train_people=10, epochs=2, warmup_steps=2, schedule="step", learning_rate=1e-3, log_every=2)
     run_recipe(recipe)
-    log = read_log(recipe.output_dir)
+    log = read_log(recipe.run.output_dir)
     lines = training_lines(log)
     # three steps an epoch: every second, and the last of each epoch
     assert [line["step"] for line in lines] == [2, 3, 4, 6]
@@ -235,7 +235,7 @@ def test_the_log_says_what_a_step_was(make_recipe, read_log):
 def test_the_last_epoch_is_always_evaluated(make_recipe, read_log, eval_every, evaluated):
     recipe = make_recipe(epochs=3, eval_every=eval_every)
     run_recipe(recipe)
-    assert [line["step"] for line in read_log(recipe.output_dir) if "eval" in line] == evaluated
+    assert [line["step"] for line in read_log(recipe.run.output_dir) if "eval" in line] == evaluated
 
 
 def test_a_tracker_that_is_not_installed_is_named(make_recipe):
@@ -247,7 +247,7 @@ def test_tensorboard_gets_the_figures(make_recipe):
     pytest.importorskip("tensorboard")
     recipe = make_recipe(report_to="tensorboard")
     run_recipe(recipe)
-    assert list(Path(recipe.output_dir).rglob("events.out.tfevents.*"))
+    assert list(Path(recipe.run.output_dir).rglob("events.out.tfevents.*"))
 
 
 def test_a_warm_up_longer_than_the_run_is_pointed_out(make_recipe, caplog):
@@ -270,8 +270,8 @@ def test_a_loss_that_is_not_finite_stops_the_run(make_recipe, monkeypatch):
     message = str(error.value)
     assert "The loss is nan at step 2, learning rate 0.0003, people [" in message
     people = re.search(r"people \[(.*?)\] of images \[(.*?)\]", message)
-    assert len(people[1].split(",")) == len(people[2].split(",")) == recipe.batch_size
-    kept = [path.name for path in list_checkpoints(Path(recipe.output_dir, "checkpoints"))]
+    assert len(people[1].split(",")) == len(people[2].split(",")) == recipe.optimization.batch_size
+    kept = [path.name for path in list_checkpoints(Path(recipe.run.output_dir, "checkpoints"))]
     assert kept == ["step-00000001", "step-00000002"]
 
 

@@ -14,7 +14,7 @@ from vitpose.training.session import run_recipe
 
 SMALL = {**PRESETS["tiny"], "image_size": (64, 48), "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 SCRIPT = """
-run_recipe(Recipe(**given["fields"], batch_size=2, output_dir=str(folder / "two")))
+run_recipe(Recipe.from_fields(**given["fields"], batch_size=2, output_dir=str(folder / "two")))
 
 train_batch = Trainer._train_batch
 def dies(self, *arguments):
@@ -23,7 +23,7 @@ def dies(self, *arguments):
         os._exit(3)
     return train_batch(self, *arguments)
 Trainer._train_batch = dies
-run_recipe(Recipe(**given["fields"], batch_size=2, output_dir=str(folder / "dying")))
+run_recipe(Recipe.from_fields(**given["fields"], batch_size=2, output_dir=str(folder / "dying")))
 """
 
 
@@ -60,7 +60,7 @@ def runs(tmp_path_factory, fields, launch_two) -> Runs:
 def test_the_losses_are_those_of_one_process(runs, fields, tmp_path, monkeypatch, read_log):
     monkeypatch.setitem(PRESETS, "tiny", SMALL)
     monkeypatch.setattr(outputs, "draw_predictions", lambda evaluator, evaluation, path: path.touch())
-    run_recipe(Recipe(**fields, batch_size=4, output_dir=str(tmp_path / "one")))
+    run_recipe(Recipe.from_fields(**fields, batch_size=4, output_dir=str(tmp_path / "one")))
     AcceleratorState._reset_state()
     PartialState._reset_state()
     one, two = (

@@ -38,20 +38,22 @@ def test_a_run_evaluates_and_saves_the_average(make_recipe, read_weights, read_l
     for recipe in (plain, averaged):
         run_recipe(recipe)
     training = [
-        [line["loss"] for line in read_log(recipe.output_dir) if "loss" in line] for recipe in (plain, averaged)
+        [line["loss"] for line in read_log(recipe.run.output_dir) if "loss" in line] for recipe in (plain, averaged)
     ]
     assert training[0] == training[1]  # watching changes nothing
-    checkpoint = max(Path(averaged.output_dir, "checkpoints").iterdir())
+    checkpoint = max(Path(averaged.run.output_dir, "checkpoints").iterdir())
     last, average = load_file(checkpoint / "model.safetensors"), load_file(checkpoint / AVERAGE_FILE)
-    saved = read_weights(averaged.output_dir)
+    saved = read_weights(averaged.run.output_dir)
     assert [name for name in saved if not torch.equal(saved[name], average[name])] == []
     assert [name for name in saved if torch.equal(saved[name], last[name]) and saved[name].is_floating_point()] == []
-    assert not [name for name, value in read_weights(plain.output_dir).items() if not torch.equal(value, last[name])]
-    predictions = [json.loads(Path(recipe.output_dir, "results.json").read_text()) for recipe in (plain, averaged)]
+    assert not [
+        name for name, value in read_weights(plain.run.output_dir).items() if not torch.equal(value, last[name])
+    ]
+    predictions = [json.loads(Path(recipe.run.output_dir, "results.json").read_text()) for recipe in (plain, averaged)]
     assert len(predictions[0]) == len(predictions[1]) and predictions[0] != predictions[1]
 
 
 @pytest.mark.parametrize("decay", [1.0, -0.1, 2])
 def test_a_decay_outside_its_range_is_refused(make_recipe, decay):
-    with pytest.raises(ValueError, match="Recipe field ema_decay: expected 0 or more and less than 1, got"):
+    with pytest.raises(ValueError, match="optimization.ema_decay: expected 0 or more and less than 1, got"):
         make_recipe(ema_decay=decay)

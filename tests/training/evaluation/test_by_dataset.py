@@ -7,10 +7,11 @@ import pytest
 
 from vitpose import get_keypoint_schema
 from vitpose.data import to_coco_annotations
+from vitpose.processing.people_vitpose import People
+from vitpose.processing.processor_settings_vitpose import ProcessorSettings
 from vitpose.training.config.recipe import Recipe
 from vitpose.training.data.registry import get_known_dataset, list_known_datasets
 from vitpose.training.evaluation.by_dataset import check_columns, chosen_metrics
-from vitpose.training.evaluation.predict import Predictions
 from vitpose.training.evaluation.score import score
 from vitpose.training.evaluation.submission import mpii_predictions, submission
 
@@ -20,7 +21,7 @@ def people_of(schema_name: str, **extra) -> list[dict]:
     schema, random = get_keypoint_schema(schema_name), np.random.default_rng(0)
     people = []
     for number in range(3):
-        points = random.uniform(10, 190, (schema.num_keypoints, 2))
+        points = random.integers(80, 1520, (schema.num_keypoints, 2)) / 8  # float32 has them
         keypoints = np.column_stack([points, np.full(len(points), 2.0)]).tolist()
         people.append(
             {
@@ -35,9 +36,9 @@ def evaluated(dataset: str, people: list[dict], off: float = 0.0):
     """The evaluation of poses that are so many pixels off."""
     schema = get_keypoint_schema(get_known_dataset(dataset).schema)
     points = np.array([person["keypoints"] for person in people])[..., :2] + [off, 0.0]
-    found = Predictions(keypoints=points, scores=np.ones(points.shape[:2]))
+    found = People.annotated(np.concatenate([points, np.ones((*points.shape[:2], 1))], axis=2), schema)
     metrics = chosen_metrics(dataset, schema, annotated_boxes=True)
-    return score(found, people, to_coco_annotations(people, schema), schema=schema, metrics=metrics)
+    return score(found, people, to_coco_annotations(people, schema), settings=ProcessorSettings(), metrics=metrics)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,7 @@ def evaluated(dataset: str, people: list[dict], off: float = 0.0):
 )
 def test_perfect_predictions_score_one_in_the_datasets_own_figure(dataset, extra, main, others):
     evaluation = evaluated(dataset, people_of(get_known_dataset(dataset).schema, **extra))
-    assert evaluation.main == (main, pytest.approx(1.0))
+    assert evaluation.primary == (main, pytest.approx(1.0))
     assert others <= set(evaluation.metrics)
 
 
@@ -103,7 +104,7 @@ def test_mpii_without_head_sizes_is_refused():
 
 
 def test_boxes_are_padded_as_the_dataset_is():
-    named = {name: Recipe(data=name, data_dir="x").box_padding for name in ("coco", "interhand2d")}
+    named = {name: Recipe.from_fields(data=name, data_dir="x").box_padding for name in ("coco", "interhand2d")}
     assert named == {"coco": 1.25, "interhand2d": 1.5}
     assert Recipe().box_padding == 1.25
 

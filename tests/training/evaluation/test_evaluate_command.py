@@ -19,7 +19,10 @@ from vitpose import ViTPoseConfig, ViTPoseForPoseEstimation, get_keypoint_schema
 from vitpose.cli import main as cli
 from vitpose.cli.evaluate import evaluation_recipe
 from vitpose.data import to_coco_annotations
-from vitpose.training.config.recipe import Recipe
+from vitpose.processing.image_processing_vitpose import ViTPoseImageProcessor
+from vitpose.processing.prediction_vitpose import PosePredictor
+from vitpose.processing.processor_settings_vitpose import ProcessorSettings
+from vitpose.training.config.recipe import FIELDS, Recipe
 from vitpose.training.evaluation.evaluator import head_index
 from vitpose.training.evaluation.predict import _in_order, predict_people
 from vitpose.training.evaluation.saved import evaluate_model
@@ -54,6 +57,8 @@ def models(tmp_path_factory) -> dict[str, str]:
     }
     for name, model in made.items():
         model.save_pretrained(folder / name)
+        height, width = model.config.image_size
+        ViTPoseImageProcessor(size={"height": height, "width": width}).save_pretrained(folder / name)
     return {name: str(folder / name) for name in made}
 
 
@@ -107,7 +112,7 @@ def recipe_of(*arguments: str) -> Recipe:
 )
 def test_flags_are_fields_of_a_recipe(arguments, fields):
     recipe = recipe_of(*arguments.split())
-    assert {name: getattr(recipe, name) for name in fields} == fields
+    assert {name: recipe.value_of(FIELDS.find(name, "The test")) for name in fields} == fields
 
 
 @pytest.fixture(scope="module")
@@ -171,9 +176,9 @@ def test_a_model_of_several_datasets_takes_the_head_of_the_dataset(models):
     several = ViTPoseForPoseEstimation.from_pretrained(models["several"])
     assert head_index(several.config, COCO) == 1
     assert head_index(several.config, get_keypoint_schema("ochuman")) == 1  # COCO's keypoints by another name
-    recipe = Recipe(eval_people=3, num_workers=0)
+    recipe = Recipe.from_fields(eval_people=3, num_workers=0)
     whole = evaluate_model(models["several"], recipe)
-    assert whole.predictions.keypoints.shape == (3, 17, 2)
+    assert whole.people.keypoints_xy.shape == (3, 17, 2)
 
 
 def test_an_ensemble_is_the_mean_of_its_heatmaps(models):
@@ -184,20 +189,21 @@ def test_an_ensemble_is_the_mean_of_its_heatmaps(models):
             return type("Output", (), {"heatmaps": (first(crops).heatmaps + second(crops).heatmaps) / 2})
 
     people = SyntheticPeople(num_people=3, seed=20_000_003, style="studio")  # those of the evaluation
-    loader = DataLoader(PoseDataset(people, schema=COCO, crop_size=(64, 48), augmentation=None), batch_size=3)
-    choices = {"accelerator": Accelerator(cpu=True), "schema": COCO, "flip_test": False, "dark_sigma": 0.8}
-    by_hand = predict_people(Mean(), loader, **choices)
-    recipe = Recipe(eval_people=3, num_workers=0, flip_test=False)
-    found = evaluate_model(models["one"], recipe, ensemble=[models["two"]]).predictions
+    settings = ProcessorSettings(crop_size=(64, 48))
+    loader = DataLoader(PoseDataset(people, schema=COCO, settings=settings, augmentation=None), batch_size=3)
+    predictor = PosePredictor(models=Mean(), settings=settings, schema=COCO)
+    by_hand = predict_people(predictor, loader, accelerator=Accelerator(cpu=True), detected=False)
+    recipe = Recipe.from_fields(eval_people=3, num_workers=0, flip_test=False)
+    found = evaluate_model(models["one"], recipe, ensemble=[models["two"]]).people
     np.testing.assert_allclose(found.scores, by_hand.scores, atol=1e-5)
-    np.testing.assert_allclose(found.keypoints, by_hand.keypoints, atol=0.05)
-    assert not np.allclose(found.scores, evaluate_model(models["one"], recipe).predictions.scores, atol=1e-3)
+    np.testing.assert_allclose(found.keypoints_xy, by_hand.keypoints_xy, atol=0.05)
+    assert not np.allclose(found.scores, evaluate_model(models["one"], recipe).people.scores, atol=1e-3)
 
 
 def test_models_of_an_ensemble_may_hold_the_keypoints_in_different_heads(models):
-    recipe = Recipe(eval_people=2, num_workers=0)
+    recipe = Recipe.from_fields(eval_people=2, num_workers=0)
     evaluation = evaluate_model(models["one"], recipe, ensemble=[models["several"]])
-    assert evaluation.predictions.keypoints.shape == (2, 17, 2)
+    assert evaluation.people.keypoints_xy.shape == (2, 17, 2)
 
 
 @pytest.mark.parametrize(
@@ -219,7 +225,7 @@ def test_shares_of_processes_are_put_back_in_order():
         (np.array(own), np.array(own)[:, None, None] * np.ones((1, 17, 2)), np.ones((len(own), 17)))
         for own in ([0, 1], [4], [2, 3])
     ]
-    assert _in_order(batches, count=5).keypoints[:, 0, 0].tolist() == [0, 1, 2, 3, 4]
+    assert _in_order(batches, count=5)[0][:, 0, 0].tolist() == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(
@@ -233,8 +239,8 @@ def test_shares_of_processes_are_put_back_in_order():
         ("--model {mpii}", "error: The model predicts 16 keypoints (mpii), the data has 17 (coco)"),
         ("--model {several} --dataset mpii --data {coco}", "14 keypoints (aic), 17 keypoints (coco), the data has 16"),
         ("--ensemble {larger}", "Models of an ensemble must have crops and heatmaps of one size"),
-        ("--batch-size many", "error: The command line: argument --eval_batch_size"),
-        ("--boxes b.json", "error: Recipe field eval_boxes: expected none, or a named dataset"),
+        ("--batch-size many", "error: evaluation.eval_batch_size: expected int, got 'many'"),
+        ("--boxes b.json", "error: dataset.eval_boxes: expected null, or a named dataset"),
         ("--model {mpii} --dataset mpii --data {coco} --boxes {coco}/boxes.json", "Evaluate with the annotated boxes"),
         ("multi_base.yaml", "error: The recipe mixes coco, aic, mpii: evaluate one dataset at a time, --dataset NAME"),
     ],

@@ -49,7 +49,7 @@ def test_a_run_launched_with_fsdp2_shards(monkeypatch):
     launched, _, _ = _validate_launch_command(given)
     for name, value in prepare_multi_gpu_env(launched).items():
         monkeypatch.setenv(name, value)
-    plugin = sharding_plugin(Recipe(mixed_precision="bf16"))
+    plugin = sharding_plugin(Recipe.from_fields(mixed_precision="bf16"))
     assert (plugin.fsdp_version, plugin.reshard_after_forward) == (2, True)
     assert not plugin.cpu_ram_efficient_loading
 

@@ -26,7 +26,7 @@ FIELDS = ("keypoints", "foot_kpts", "face_kpts", "lefthand_kpts", "righthand_kpt
 
 
 def perturbed(keypoints, rng, noise):
-    """Labelled points moved by Gaussian noise in pixels, with scores in [0, 1) for visibilities."""
+    """Labeled points moved by Gaussian noise in pixels, with scores in [0, 1) for visibilities."""
     table = np.reshape(keypoints, (-1, 3)).astype(float)
     table[:, :2] += rng.normal(0, noise, table[:, :2].shape)
     table[:, 2] = rng.uniform(size=len(table))
@@ -34,7 +34,7 @@ def perturbed(keypoints, rng, noise):
 
 
 def make_crowd(crowding):
-    """One person an image, one labelled shoulder each, in a box of 100 x 50 pixels."""
+    """One person an image, one labeled shoulder each, in a box of 100 x 50 pixels."""
     images = [{"id": number, "crowdIndex": index} for number, index in enumerate(crowding, start=1)]
     person = {"category_id": 1, "iscrowd": 0, "num_keypoints": 1, "bbox": [0, 0, 100, 50], "area": 1e9}
     people = [person | {"id": n, "image_id": n, "keypoints": [50, 20, 2] + [0] * 39} for n in range(1, len(images) + 1)]

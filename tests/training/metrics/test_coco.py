@@ -18,7 +18,7 @@ from vitpose.modeling.keypoint_schemas import get_keypoint_schema
 
 
 def make_ground_truth(num_keypoints=17, *, num_images=6, seed=0):
-    """Small COCO ground truth: medium and large people, one crowd, one person without labelled keypoints."""
+    """Small COCO ground truth: medium and large people, one crowd, one person without labeled keypoints."""
     rng = np.random.default_rng(seed)
     people = []
     for number in range(3 * num_images):
@@ -36,7 +36,7 @@ def make_ground_truth(num_keypoints=17, *, num_images=6, seed=0):
 
 
 def make_results(truth, *, noise, seed=1):
-    """One result for each annotated person, the labelled points moved by Gaussian noise in pixels."""
+    """One result for each annotated person, the labeled points moved by Gaussian noise in pixels."""
     rng = np.random.default_rng(seed)
     results = []
     for person in truth["annotations"]:
@@ -229,7 +229,7 @@ def test_errors_name_the_file(tmp_path):
 
 CONVENTIONS = [
     ("a pose on a crowd costs nothing", 4, 1.0),
-    ("a pose on a person without labelled keypoints costs nothing", 5, 1.0),
+    ("a pose on a person without labeled keypoints costs nothing", 5, 1.0),
     ("a pose where nobody is costs precision", None, 0.5),
 ]
 
@@ -237,7 +237,7 @@ CONVENTIONS = [
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(("sentence", "person", "expected"), CONVENTIONS, ids=[row[0] for row in CONVENTIONS])
 def test_who_is_ignored(sentence, person, expected, backend):
-    """One labelled person who is found, and a better scored second pose, in the image of persons 4 and 5."""
+    """One labeled person who is found, and a better scored second pose, in the image of persons 4 and 5."""
     people = make_ground_truth(num_images=1)["annotations"]
     found = people[0] | {"image_id": 0}
     others = [] if person is None else [make_ground_truth()["annotations"][person] | {"image_id": 0}]
@@ -253,9 +253,9 @@ def test_twenty_poses_an_image_count_and_people_not_found_cost_recall():
     poses = make_results(truth, noise=0)
     best = [pose | {"score": 2.0, "keypoints": [5_000.0, 5_000.0, 1.0] * 17} for pose in poses[:1] * 20]
     assert coco_keypoint_metrics(poses + best, truth)["AR"] == 0.0
-    labelled = [person["num_keypoints"] > 0 for person in truth["annotations"]]
-    half = [pose for pose, counts in zip(poses, labelled, strict=True) if counts][:1]
-    assert coco_keypoint_metrics(half, truth)["AR"] == pytest.approx(1 / sum(labelled))
+    labeled = [person["num_keypoints"] > 0 for person in truth["annotations"]]
+    half = [pose for pose, counts in zip(poses, labeled, strict=True) if counts][:1]
+    assert coco_keypoint_metrics(half, truth)["AR"] == pytest.approx(1 / sum(labeled))
 
 
 def test_a_missing_backend_says_what_to_install(monkeypatch):

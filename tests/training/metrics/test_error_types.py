@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vitpose import coco_keypoint_metrics, get_keypoint_schema
-from vitpose.training.metrics.error_types import ERROR_TYPES, UNLABELLED, classify_keypoints, count_errors
+from vitpose.training.metrics.error_types import ERROR_TYPES, UNLABELED, classify_keypoints, count_errors
 from vitpose.training.metrics.oks_analysis import analyze_oks, precision_by_keypoint
 
 COCO = get_keypoint_schema("coco")
@@ -35,9 +35,9 @@ CASES = [
     ("just too far", LEFT, OWN[LEFT, :2] - off(LEFT, 0.4999), "miss"),
     ("on the other wrist", LEFT, OWN[RIGHT, :2], "inversion"),
     ("near the other wrist", RIGHT, OWN[LEFT, :2] + off(RIGHT, 0.51), "inversion"),
-    ("on the same wrist of the neighbour", LEFT, OTHER[LEFT, :2], "swap"),
-    ("on the other wrist of the neighbour", LEFT, OTHER[RIGHT, :2], "swap"),
-    ("on the neighbour's nose, which has no partner", NOSE, OTHER[NOSE, :2], "swap"),
+    ("on the same wrist of the neighbor", LEFT, OTHER[LEFT, :2], "swap"),
+    ("on the other wrist of the neighbor", LEFT, OTHER[RIGHT, :2], "swap"),
+    ("on the neighbor's nose, which has no partner", NOSE, OTHER[NOSE, :2], "swap"),
     ("on another joint of one's own", LEFT, OWN[NOSE, :2], "miss"),
     ("in the middle of nowhere", LEFT, np.array([500.0, 900.0]), "miss"),
 ]
@@ -57,9 +57,9 @@ def test_labels_that_are_missing_draw_nothing():
     own = OWN.copy()
     own[[RIGHT, NOSE]] = 0
     points = OWN[:, :2].copy()
-    points[LEFT] = OWN[RIGHT, :2]  # where nothing is labelled
+    points[LEFT] = OWN[RIGHT, :2]  # where nothing is labeled
     types = classify_keypoints(points, own[None], np.array([SIDE**2]), own=0, schema=COCO)
-    assert types[[RIGHT, NOSE]].tolist() == [UNLABELLED] * 2
+    assert types[[RIGHT, NOSE]].tolist() == [UNLABELED] * 2
     assert ERROR_TYPES[types[LEFT]] == "miss"
 
 
@@ -123,7 +123,7 @@ def test_each_keypoint_is_scored_as_if_there_were_no_other():
         annotation["keypoints"][3 * NOSE : 3 * NOSE + 3] = [0, 0, 0]
     figures = precision_by_keypoint(results, truth, schema=COCO)
     assert list(figures) == list(COCO.keypoints)
-    assert figures["nose"] == -1  # labelled for nobody
+    assert figures["nose"] == -1  # labeled for nobody
     assert figures["left_wrist"] < 0.6
     others = [value for name, value in figures.items() if name not in ("nose", "left_wrist")]
     assert others == pytest.approx([1.0] * 15)

@@ -36,7 +36,7 @@ def _own_cache(tmp_path, monkeypatch):
 
 
 def make_points(num_keypoints, *, people=5, seed=0):
-    """Labelled people within 200 pixels and predictions a few pixels away."""
+    """Labeled people within 200 pixels and predictions a few pixels away."""
     rng = np.random.default_rng(seed)
     targets = rng.uniform(0, 200, (people, num_keypoints, 3))
     targets[..., 2] = rng.integers(0, 3, (people, num_keypoints))

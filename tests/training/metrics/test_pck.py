@@ -16,7 +16,7 @@ def test_pck_by_hand():
     predictions = np.zeros((3, 2, 2))
     predictions[0, 0] = 6, 8  # 10 px away, on the edge of 0.2 x 50: right
     predictions[0, 1] = 0, 10.5  # wrong
-    predictions[1, 1] = 500, 0  # not labelled, does not count
+    predictions[1, 1] = 500, 0  # not labeled, does not count
     predictions[2] = 1e6  # the third person has no length to judge by
     measured = pck(predictions, targets, normalizers=[50, 50, math.nan])
     shares = {"PCK": 2 / 3, "PCK_keypoint_mean": 0.5, "PCK_per_keypoint": [1.0, 0.0]}
@@ -40,7 +40,7 @@ MPII = get_keypoint_schema("mpii").keypoints
 
 
 def make_mpii_people(count):
-    """People with every keypoint labelled at the origin, predicted there, with heads of 100 pixels."""
+    """People with every keypoint labeled at the origin, predicted there, with heads of 100 pixels."""
     targets = np.zeros((count, 16, 3))
     targets[..., 2] = 1
     return np.zeros((count, 16, 2)), targets, np.full(count, 100.0)
@@ -54,7 +54,7 @@ def test_pckh_by_hand():
     predictions[:, MPII.index("upper_neck")] = 500, 0  # in the mean, in no group
     predictions[:, MPII.index("pelvis")] = 500, 0  # in neither
     targets[1, MPII.index("left_knee"), 2] = 0
-    predictions[1, MPII.index("left_knee")] = 500, 0  # not labelled, does not count
+    predictions[1, MPII.index("left_knee")] = 500, 0  # not labeled, does not count
     measured = pckh(predictions, targets, head_sizes=sizes)
     right = dict.fromkeys(("Head", "Shoulder", "Wrist", "Hip", "Knee", "Ankle"), 1.0) | {"Elbow": (0.5 + 1.0) / 2}
     labels = 2 * 14 - 1
@@ -73,7 +73,7 @@ def test_each_side_is_half_of_its_group_in_pckh(side, joint):
 
 
 def plain_pckh(predictions, targets, sizes, threshold):
-    """The mean as MPII's toolkit weighs it: each keypoint's share by how many have it labelled."""
+    """The mean as MPII's toolkit weighs it: each keypoint's share by how many have it labeled."""
     shares, counts = [], []
     for k, name in enumerate(MPII):
         if name in ("pelvis", "thorax"):
@@ -118,7 +118,7 @@ def test_auc_by_hand():
     predictions[0, 0] = 3, 4  # 5 px: right at the thresholds 6, 12, 18 and 24 of five up to 30
     predictions[1, 0] = 0, 18  # on a threshold: right at 18 and 24
     predictions[0, 1] = 0, 30  # at the end of the curve: never right
-    predictions[1, 1] = 0, 0  # not labelled, does not count
+    predictions[1, 1] = 0, 0  # not labeled, does not count
     measured = keypoint_auc(predictions, targets, steps=5)
     assert measured == {"AUC": pytest.approx((0.6 + 0.0) / 2), "AUC_per_keypoint": pytest.approx([0.6, 0.0])}
 
@@ -128,8 +128,8 @@ def test_auc_is_the_mean_of_pck_over_its_thresholds(shared_data):
     frames = json.loads((shared_data / "samples/interhand2.6m/test_interhand2.6m_joint_3d.json").read_text())
     joints = [frame for capture in frames.values() for frame in capture.values()]
     hands = np.array([np.array(joint["world_coord"])[:21, :2] for joint in joints])
-    labelled = np.array([np.ravel(joint["joint_valid"])[:21] for joint in joints])
-    targets = np.dstack([hands, labelled])
+    labeled = np.array([np.ravel(joint["joint_valid"])[:21] for joint in joints])
+    targets = np.dstack([hands, labeled])
     moved = hands + np.random.default_rng(1).normal(0, 8, hands.shape)
     lengths = np.full(len(hands), 30.0)
     curve = [
@@ -139,7 +139,7 @@ def test_auc_is_the_mean_of_pck_over_its_thresholds(shared_data):
     assert measured["AUC"] == pytest.approx(sum(curve) / 20)
     assert 0.3 < measured["AUC"] < 0.8
     assert keypoint_auc(hands, targets)["AUC"] == 1.0
-    errors = [math.dist(moved[i, k], hands[i, k]) for i, k in np.argwhere(labelled > 0)]
+    errors = [math.dist(moved[i, k], hands[i, k]) for i, k in np.argwhere(labeled > 0)]
     assert end_point_error(moved, targets)["EPE"] == pytest.approx(sum(errors) / len(errors))
     assert end_point_error(hands, targets)["EPE"] == 0.0
 
@@ -177,7 +177,7 @@ def test_bad_pck_input_is_named(sentence, arguments, message):
         pck(predictions, targets, normalizers=normalizers)
 
 
-def test_torso_size_takes_the_other_diagonal_where_one_end_is_not_labelled():
+def test_torso_size_takes_the_other_diagonal_where_one_end_is_not_labeled():
     schema = get_keypoint_schema("lspet")
     index = schema.keypoints.index
     targets = np.zeros((3, schema.num_keypoints, 3))

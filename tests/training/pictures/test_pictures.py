@@ -2,13 +2,16 @@
 
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from skimage import data
 
 from vitpose.modeling.keypoint_schemas import get_keypoint_schema
+from vitpose.processing.people_vitpose import People
 from vitpose.training.pictures import sheets
 from vitpose.training.pictures.curves import draw_curves, read_log, save_curves, smooth
 from vitpose.training.pictures.sheets import predictions_sheet
@@ -178,17 +181,18 @@ def spotted_photo(*spots):
     return Image.fromarray(pixels)
 
 
-def person_at(*spots, **fields):
-    """A person whose first keypoints lie at the points; the others are not found."""
-    keypoints, scores = np.zeros((17, 2)), np.zeros(17)
-    keypoints[: len(spots)], scores[: len(spots)] = spots, 0.9
-    return {"keypoints": keypoints, "scores": scores, **fields}
-
-
 def labeled_at(*spots):
+    """One annotated person whose first keypoints lie at the points; the others are not labeled."""
     target = np.zeros((1, 17, 3))
     target[0, : len(spots)] = [(x, y, 2) for x, y in spots]
-    return target
+    return People.annotated(target, COCO)
+
+
+def person_at(*spots, box=None):
+    """One person whose first keypoints lie at the points; the others are not found."""
+    person = labeled_at(*spots)
+    boxes = person.boxes_xywh if box is None else torch.tensor([box], dtype=torch.float64)
+    return replace(person, scores=0.9 * person.scores, boxes_xywh=boxes)
 
 
 @pytest.fixture
@@ -196,8 +200,8 @@ def drawn(monkeypatch):
     """What is handed to the drawing of tiles and to the sheet, which are tested where they are."""
     record = {"tiles": []}
 
-    def draw(picture, people, schema, *, min_score):
-        record["tiles"].append((picture, people, schema, min_score))
+    def draw(picture, people, *, min_score):
+        record["tiles"].append((picture, people, min_score))
         return picture
 
     def arrange(tiles, **layout):
@@ -211,10 +215,10 @@ def drawn(monkeypatch):
 
 def test_keypoints_are_drawn_on_the_pixels_where_they_lie_in_the_photo(drawn):
     spots = [(150, 100), (180, 190)]
-    predictions_sheet([spotted_photo(*spots)], [[person_at(*spots)]], COCO, tile=(160, 120))
-    ((picture, (person,), schema, min_score),) = drawn["tiles"]
-    assert picture.size == (120, 160) and schema is COCO and min_score == 0.2
-    for x, y in person["keypoints"][:2].round().astype(int):
+    predictions_sheet([spotted_photo(*spots)], [person_at(*spots)], tile=(160, 120))
+    ((picture, person, min_score),) = drawn["tiles"]
+    assert picture.size == (120, 160) and min_score == 0.2
+    for x, y in person.keypoints_xy[0, :2].round().int().tolist():
         assert picture.getpixel((int(x), int(y)))[0] > 200
 
 
@@ -223,8 +227,7 @@ def test_annotated_people_stand_left_of_the_predicted_ones_in_the_same_window(dr
     photo = spotted_photo(there, (200, 220))
     predictions_sheet(
         [photo, photo],
-        [[person_at(found)], [person_at(found)]],
-        COCO,
+        [person_at(found), person_at(found)],
         [labeled_at(there, (200, 220))] * 2,
         captions=["OKS 0.93", "OKS 0.95"],
         columns=3,
@@ -237,25 +240,25 @@ def test_annotated_people_stand_left_of_the_predicted_ones_in_the_same_window(dr
         "tile": (160, 120),
     }
     assert len(tiles) == 4
-    (left, (truth,), *_), (right, (person,), *_) = drawn["tiles"][:2]
+    (left, truth, _), (right, person, _) = drawn["tiles"][:2]
     np.testing.assert_array_equal(np.asarray(left), np.asarray(right))
-    assert truth["scores"][:3].tolist() == [1, 1, 0]
-    shift = person["keypoints"][0] - truth["keypoints"][0]
-    scale = (truth["keypoints"][1] - truth["keypoints"][0]) / (50, 120)
-    np.testing.assert_allclose(shift, scale * (8, 4))
+    assert truth.scores[0, :3].tolist() == [1, 1, 0]
+    places, annotated = person.keypoints_xy[0].numpy(), truth.keypoints_xy[0].numpy()
+    scale = (annotated[1] - annotated[0]) / (50, 120)
+    np.testing.assert_allclose(places[0] - annotated[0], scale * (8, 4), rtol=1e-4)
 
 
 @pytest.mark.parametrize(
     ("sentence", "person", "sides"),
     [
-        ("a quarter larger than the box", person_at((200, 150), bbox=[150, 90, 230, 210]), (112.5, 150)),
-        ("a quarter larger than what the keypoints span", person_at((150, 90), (210, 210)), (112.5, 150)),
+        ("a quarter larger than the box", person_at((200, 150), box=[150, 90, 80, 120]), (112.5, 150)),
+        ("a quarter larger than what annotated keypoints span", labeled_at((150, 90), (210, 210)), (112.5, 150)),
         ("the whole photo where nobody is", None, (400, 533)),
     ],
 )
 def test_the_window_is(sentence, person, sides, drawn):
     photo = spotted_photo((195, 150), (205, 150))  # spots 10 pixels apart show the scale
-    predictions_sheet([photo], [[] if person is None else [person]], COCO, tile=(160, 120))
+    predictions_sheet([photo], [People.nobody(COCO) if person is None else person], tile=(160, 120))
     ((picture, *_),) = drawn["tiles"]
     red, green, _ = np.moveaxis(np.asarray(picture, dtype=float), -1, 0)
     red = (red - green).sum(axis=0)  # there is none on the margin of the sheet
@@ -267,9 +270,9 @@ def test_the_window_is(sentence, person, sides, drawn):
 
 def test_people_at_the_edge_are_shown_with_the_window_moved_into_the_photo(drawn):
     photo = spotted_photo((5, 150))
-    predictions_sheet([photo], [[person_at((5, 150), bbox=[-50, 100, 40, 200])]], COCO, tile=(80, 60))
-    ((picture, (person,), *_),) = drawn["tiles"]
-    x, y = person["keypoints"][0].round().astype(int).tolist()
+    predictions_sheet([photo], [person_at((5, 150), box=[-50, 100, 90, 100])], tile=(80, 60))
+    ((picture, person, _),) = drawn["tiles"]
+    x, y = person.keypoints_xy[0, 0].round().int().tolist()
     assert picture.getpixel((x, y))[0] > 200
     assert np.asarray(picture)[..., 1].max() == 0  # nothing but the photo, which has no green
 
@@ -277,15 +280,13 @@ def test_people_at_the_edge_are_shown_with_the_window_moved_into_the_photo(drawn
 def test_a_sheet_has_a_tile_for_each_picture():
     photo = Image.fromarray(data.astronaut())
     person = person_at((200, 100), (220, 300))
-    alone = predictions_sheet([photo] * 3, [[person]] * 3, COCO, columns=3, tile=(80, 60))
+    alone = predictions_sheet([photo] * 3, [person] * 3, columns=3, tile=(80, 60))
     targets = [labeled_at((200, 100), (220, 300))] * 3
-    both = predictions_sheet([photo] * 3, [[person]] * 3, COCO, targets, columns=3, tile=(80, 60))
+    both = predictions_sheet([photo] * 3, [person] * 3, targets, columns=3, tile=(80, 60))
     assert both.height == alone.height and both.width == 2 * alone.width - 8
 
 
 def test_counts_that_differ_are_named():
     photo = Image.fromarray(data.astronaut())
     with pytest.raises(ValueError, match="one entry of captions an image, got 2 for 1"):
-        predictions_sheet([photo], [[]], COCO, captions=["a", "b"])
-    with pytest.raises(ValueError, match=r"shape \(M, 17, 3\), got \(17, 3\)"):
-        predictions_sheet([photo], [[]], COCO, np.zeros((1, 17, 3)))
+        predictions_sheet([photo], [People.nobody(COCO)], captions=["a", "b"])

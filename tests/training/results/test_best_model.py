@@ -22,8 +22,10 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[float]], None
     def install(figures: Sequence[float]) -> None:
         def evaluate(self: Trainer) -> dict[str, Evaluation]:
             figure = figures[self.progress.epoch - 1]
+            measured = {name: evaluator.measured() for name, evaluator in self.evaluators.items()}
             evaluations = {
-                "synthetic": Evaluation(metrics={"AP": figure}, results=[], predictions=None, similarity=None)
+                name: Evaluation(metrics={"AP": figure}, results=[], people=None, similarity=None, measured=own)
+                for name, own in measured.items()
             }
             self.on_evaluation and self.on_evaluation(self, evaluations)
             return evaluations
@@ -35,7 +37,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[float]], None
 
 
 def kept(recipe) -> dict:
-    return json.loads(Path(recipe.output_dir, "best", "metrics.json").read_text())
+    return json.loads(Path(recipe.run.output_dir, "best", "metrics.json").read_text())
 
 
 @pytest.mark.parametrize(
@@ -71,7 +73,7 @@ def test_a_figure_measured_otherwise_is_no_rival(make_recipe, pretend, monkeypat
     recipe = make_recipe(epochs=2, resume=True, **change)
     run_recipe(recipe)
     assert (kept(recipe)["epoch"], kept(recipe)["main"]) == (2, 0.1)
-    aside = json.loads(Path(recipe.output_dir, "best-until-step-3", "metrics.json").read_text())
+    aside = json.loads(Path(recipe.run.output_dir, "best-until-step-3", "metrics.json").read_text())
     assert aside["main"] == 0.3 and "was measured otherwise" in caplog.text
 
 
@@ -81,12 +83,12 @@ def test_the_folder_is_a_model_of_its_epoch(make_recipe, pretend, tmp_path, asse
     long, short = (make_recipe(**same, epochs=n, output_dir=str(tmp_path / str(n))) for n in (2, 1))
     run_recipe(long)
     run_recipe(short)
-    best = Path(long.output_dir, "best")
-    assert_same_weights(best, Path(short.output_dir, "best"))
+    best = Path(long.run.output_dir, "best")
+    assert_same_weights(best, Path(short.run.output_dir, "best"))
     assert ViTPoseForPoseEstimation.from_pretrained(best).config.image_size == (64, 48)
     assert ViTPoseImageProcessor.from_pretrained(best).size == {"height": 64, "width": 48}
     assert {"settings", "AP", "main", "step", "epoch"} <= kept(long).keys()
-    assert not list(Path(long.output_dir).glob(".best*"))
+    assert not list(Path(long.run.output_dir).glob(".best*"))
 
 
 @pytest.mark.parametrize("method", ["_save", "_train_batch"])
@@ -111,7 +113,7 @@ def test_a_resumed_run_keeps_what_an_unbroken_one_keeps(
     monkeypatch.setattr(Trainer, method, original)
     assert kept(resumed)["epoch"] == 2
     run_recipe(make_recipe(epochs=3, output_dir=str(tmp_path / "resumed"), resume=True))
-    assert_same_weights(Path(unbroken.output_dir, "best"), Path(resumed.output_dir, "best"))
+    assert_same_weights(Path(unbroken.run.output_dir, "best"), Path(resumed.run.output_dir, "best"))
     assert kept(resumed) == kept(unbroken)
 
 
@@ -129,7 +131,7 @@ def test_a_better_model_that_cannot_be_written_leaves_the_earlier(make_recipe, p
     with pytest.raises(OSError, match="No space left"):
         run_recipe(recipe)
     assert kept(recipe)["epoch"] == 1
-    ViTPoseForPoseEstimation.from_pretrained(Path(recipe.output_dir, "best"))
+    ViTPoseForPoseEstimation.from_pretrained(Path(recipe.run.output_dir, "best"))
     monkeypatch.setattr(best_model, "save_model", save_model)
     run_recipe(make_recipe(epochs=2, resume=True))
     assert kept(recipe)["epoch"] == 2
@@ -138,7 +140,7 @@ def test_a_better_model_that_cannot_be_written_leaves_the_earlier(make_recipe, p
 def test_a_kill_between_two_renames_loses_nothing(make_recipe, pretend):
     pretend([0.5, 0.1])
     recipe = make_recipe(epochs=2)
-    best = Path(recipe.output_dir, "best")
+    best = Path(recipe.run.output_dir, "best")
     run_recipe(make_recipe(epochs=2))
     best.rename(best.with_name(".best.old"))
     run_recipe(make_recipe(epochs=2, resume=True))
@@ -147,7 +149,7 @@ def test_a_kill_between_two_renames_loses_nothing(make_recipe, pretend):
 
 def test_a_mixture_is_judged_by_the_mean():
     evaluations = {
-        name: Evaluation(metrics=metrics, results=[], predictions=None, similarity=None)
+        name: Evaluation(metrics=metrics, results=[], people=None, similarity=None)
         for name, metrics in (("coco", {"AP": 0.7, "AP50": 0.9}), ("mpii", {"PCKh": 0.9, "PCKh_head": 1.0}))
     }
     assert main_figure(evaluations) == pytest.approx(0.8)
@@ -157,7 +159,7 @@ def test_the_summary_names_the_folder_and_the_command(make_recipe, caplog):
     recipe = make_recipe()
     with caplog.at_level("INFO", logger="vitpose"):
         run_recipe(recipe)
-    best = Path(recipe.output_dir, "best")
+    best = Path(recipe.run.output_dir, "best")
     assert f"best     {best}, {best_figure(best):.4f} after epoch 1, step 3" in caplog.text
     assert f"publish  vitpose publish {best.parent} --repo YOUR_NAME/run" in caplog.text
 
@@ -165,7 +167,7 @@ def test_the_summary_names_the_folder_and_the_command(make_recipe, caplog):
 def test_a_run_may_keep_none_and_a_left_one_is_no_start(make_recipe, tmp_path):
     recipe = make_recipe(keep_best=False)
     run_recipe(recipe)
-    assert not Path(recipe.output_dir, "best").exists()
+    assert not Path(recipe.run.output_dir, "best").exists()
     (tmp_path / "other" / "best").mkdir(parents=True)
     with pytest.raises(FileExistsError, match="already holds a run"):
         run_recipe(make_recipe(output_dir=str(tmp_path / "other")))
@@ -175,5 +177,5 @@ def test_the_kept_weights_are_those_evaluated(make_recipe, read_weights):
     """With one evaluation, the last, the best model is the final one."""
     recipe = make_recipe(eval_every=0, epochs=2)
     run_recipe(recipe)
-    ours, theirs = read_weights(Path(recipe.output_dir, "best")), read_weights(recipe.output_dir)
+    ours, theirs = read_weights(Path(recipe.run.output_dir, "best")), read_weights(recipe.run.output_dir)
     assert all(torch.equal(value, ours[name]) for name, value in theirs.items())

@@ -17,7 +17,9 @@ from vitpose import (
     get_keypoint_schema,
     write_pretraining_card,
 )
+from vitpose.processing.processor_settings_vitpose import ProcessorSettings
 from vitpose.training import run
+from vitpose.training.config.checks import check_recipe
 from vitpose.training.config.parsing import parse_recipe
 from vitpose.training.config.recipe import Recipe
 from vitpose.training.engine.model_building import build_model
@@ -28,6 +30,8 @@ from vitpose.training.samples.picture import PictureDataset, one_row_an_image, r
 from vitpose.training.samples.pose import PoseDataset
 from vitpose.training.session import run_recipe
 from vitpose.training.synthetic.people import SyntheticPeople
+
+SETTINGS = ProcessorSettings(crop_size=(64, 48))
 
 
 @pytest.fixture
@@ -87,7 +91,7 @@ def test_a_pre_training_stopped_in_mid_epoch_and_resumed_equals_an_unbroken_one(
 def test_it_learns_to_paint(make_mae_recipe, read_log) -> None:
     recipe = make_mae_recipe(train_people=8, batch_size=8, epochs=60, learning_rate=3e-3, eval_every=0, augment=False)
     run_recipe(recipe)
-    losses = [line["loss"] for line in read_log(recipe.output_dir) if "loss" in line]
+    losses = [line["loss"] for line in read_log(recipe.run.output_dir) if "loss" in line]
     assert losses[-1] < 0.8 * losses[0]
 
 
@@ -148,7 +152,7 @@ ROWS = [
 
 
 def pictures(**changes) -> PictureDataset:
-    fields = {"crops": "people", "crop_size": (64, 48), "num_patches": 48, "augment": True, "seed": 1}
+    fields = {"crops": "people", "settings": SETTINGS, "num_patches": 48, "augment": True, "seed": 1}
     return PictureDataset(ROWS, **{**fields, **changes})
 
 
@@ -169,8 +173,8 @@ def test_a_sample_is_a_function_of_seed_epoch_and_index() -> None:
 
 def test_without_augmentation_a_person_is_cropped_as_for_pose() -> None:
     people = [SyntheticPeople(num_people=3, seed=3)[index] for index in range(3)]
-    ours = PictureDataset(people, crops="people", crop_size=(64, 48), num_patches=48, augment=False)
-    pose = PoseDataset(people, schema=get_keypoint_schema("coco"), crop_size=(64, 48), augmentation=None)
+    ours = PictureDataset(people, crops="people", settings=SETTINGS, num_patches=48, augment=False)
+    pose = PoseDataset(people, schema=get_keypoint_schema("coco"), settings=ours.settings, augmentation=None)
     for index in range(3):
         torch.testing.assert_close(ours[index]["pixel_values"], pose[index]["pixel_values"])
     restored = ours.pictures(ours[0]["pixel_values"][None])
@@ -196,15 +200,15 @@ def test_random_resized_crops_stay_inside_and_cover_the_papers_range() -> None:
 
 
 MISTAKES = [
-    ({"init_from": "tiny"}, "Recipe field init_from: expected 'none', as pre-training starts from random weights"),
-    ({"decoder": "classic"}, "Recipe field decoder: expected 'simple', as no keypoint is learned, got 'classic'"),
-    ({"freeze": "ffn"}, "Recipe field freeze: expected 'none', as no keypoint is learned, got 'ffn'"),
-    ({"rotation_deviation": 40.0}, "Recipe field rotation_deviation: expected 10.0, as no keypoint is learned"),
-    ({"experts": "none"}, "Recipe field experts: expected 'partially_shared', as no keypoint is learned, got 'none'"),
-    ({"adam_beta2": 1.0}, "Recipe field adam_beta2: expected 0 or more and less than 1, got 1.0"),
+    ({"init_from": "tiny"}, "transfer.init_from: expected 'none', as pre-training starts from random weights"),
+    ({"decoder": "classic"}, "model.decoder: expected 'simple', as no keypoint is learned, got 'classic'"),
+    ({"freeze": "ffn"}, "transfer.freeze: expected 'none', as no keypoint is learned, got 'ffn'"),
+    ({"rotation_deviation": 40.0}, "augmentation.rotation_deviation: expected 10.0, as no keypoint is learned"),
+    ({"experts": "none"}, "model.experts: expected 'partially_shared', as no keypoint is learned, got 'none'"),
+    ({"adam_beta2": 1.0}, "optimization.adam_beta2: expected 0 or more and less than 1, got 1.0"),
     (
         {"task": "pose", "crops": "images"},
-        "Recipe field crops: expected 'people', as images are for masked_image_modeling",
+        "dataset.crops: expected 'people', as images are for masked_image_modeling",
     ),
 ]
 
@@ -212,7 +216,7 @@ MISTAKES = [
 @pytest.mark.parametrize(("changes", "message"), MISTAKES)
 def test_a_contradiction_is_named(changes, message) -> None:
     with pytest.raises(ValueError) as error:
-        Recipe(**{"task": "masked_image_modeling", "init_from": "none", **changes}).validate()
+        check_recipe(Recipe.from_fields(**{"task": "masked_image_modeling", "init_from": "none", **changes}))
     assert message in str(error.value)
 
 
@@ -220,6 +224,6 @@ def test_a_pre_trained_folder_is_no_pose_model(make_mae_recipe, make_recipe) -> 
     recipe = make_mae_recipe()
     run_recipe(recipe)
     with pytest.raises(ValueError, match="does not fit the model's backbone. Missing keys"):
-        build_model(make_recipe(init_from=recipe.output_dir, num_hidden_layers=3))
+        build_model(make_recipe(init_from=recipe.run.output_dir, num_hidden_layers=3))
     with pytest.raises(ValueError, match="expected a trained pose model, the teacher, got a backbone alone"):
-        build_model(make_recipe(task="knowledge_token", init_from=recipe.output_dir, output_dir=str(Path("other"))))
+        build_model(make_recipe(task="knowledge_token", init_from=recipe.run.output_dir, output_dir=str(Path("other"))))

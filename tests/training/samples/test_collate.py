@@ -7,11 +7,11 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from vitpose.modeling.keypoint_schemas import get_keypoint_schema
-from vitpose.processing.geometry_vitpose import crop_to_image_matrices, sample_crops
-from vitpose.training.samples import collate as region_batches
-from vitpose.training.samples import loaders as assembly
+from vitpose.processing.geometry_vitpose import crop_to_image_matrices, sample_crops, sample_ragged
+from vitpose.processing.processor_settings_vitpose import ProcessorSettings
+from vitpose.training.samples import collate, loaders
 from vitpose.training.samples.augmentation import Augmentation
-from vitpose.training.samples.collate import RegionCollator, crops_of, sample_packed
+from vitpose.training.samples.collate import CropCollator, materialize_crops
 from vitpose.training.samples.pose import PoseDataset
 from vitpose.training.session import run_recipe
 
@@ -30,17 +30,19 @@ def make_dataset(cut: bool, *, scale: float = 1.0, shift: float = 0.0) -> PoseDa
         points = np.tile([40.0, 50.0, 2.0], (17, 1))
         people.append({**row, "bbox": [30 + shift, 40 + shift, 24 * scale, 36 * scale], "keypoints": points})
     augmentation = Augmentation(scale=0.2, rotation_probability=0.7)
-    return PoseDataset(people, schema=COCO, crop_size=CROP_SIZE, augmentation=augmentation, cut=cut)
+    return PoseDataset(
+        people, schema=COCO, settings=ProcessorSettings(crop_size=CROP_SIZE), augmentation=augmentation, cut=cut
+    )
 
 
-def collator(dataset: PoseDataset, *, on_device: bool) -> RegionCollator:
-    return RegionCollator(reader=dataset.read_crops, on_device=on_device)
+def collator(dataset: PoseDataset, *, on_device: bool) -> CropCollator:
+    return CropCollator(reader=dataset.read_crops, on_device=on_device)
 
 
 def crops_cut_on_device(dataset: PoseDataset) -> torch.Tensor:
     batch = collator(dataset, on_device=True)(dataset.__getitems__(KEYS))
     assert "pixel_values" not in batch
-    return crops_of(batch, dataset.read_crops)["pixel_values"]
+    return materialize_crops(batch, dataset.settings)["pixel_values"]
 
 
 @pytest.mark.parametrize(
@@ -69,7 +71,7 @@ def test_workers_cut_for_a_cpu():
     dataset = make_dataset(cut=False)
     (batch,) = DataLoader(dataset, batch_sampler=[KEYS], num_workers=1, collate_fn=collator(dataset, on_device=False))
     assert batch["pixel_values"].equal(expected)
-    assert crops_of(batch, dataset.read_crops) is batch
+    assert materialize_crops(batch, dataset.settings) is batch
 
 
 @pytest.mark.parametrize(
@@ -93,7 +95,7 @@ def test_a_sample_on_the_border_belongs_to_the_photo_and_one_outside_is_black(de
         rotations=torch.tensor([degrees], dtype=torch.float64),
     )
     pixels, sizes = photo.permute(1, 2, 0).reshape(-1, 3), torch.tensor([photo.shape[1:]])
-    found = sample_packed(pixels, sizes, matrices.float(), crop_size=(157, 117))
+    found = sample_ragged(pixels, sizes, matrices.float(), crop_size=(157, 117))
     torch.testing.assert_close(found, sample_crops(photo, matrices, crop_size=(157, 117)), atol=1e-3, rtol=0)
     assert found.unique().tolist() == pytest.approx([0, 200])
     if not degrees:
@@ -117,16 +119,16 @@ def test_a_run_is_the_same_wherever_its_crops_are_cut(make_recipe, read_log, wri
     run_recipe(make_recipe(**recipe, output_dir=str(tmp_path / "workers")))
     cut = []
 
-    def on_device(**choices) -> RegionCollator:
-        return RegionCollator(**{**choices, "on_device": True})
+    def on_device(**choices) -> CropCollator:
+        return CropCollator(**{**choices, "on_device": True})
 
     def counted(*arguments, **choices) -> torch.Tensor:
         cut.append(len(arguments[2]))
-        return sample_packed(*arguments, **choices)
+        return sample_ragged(*arguments, **choices)
 
-    monkeypatch.setattr(assembly, "RegionCollator", on_device)
-    monkeypatch.setattr(RegionCollator, "_saves_memory", lambda self, regions: True)  # people fill these photos
-    monkeypatch.setattr(region_batches, "sample_packed", counted)
+    monkeypatch.setattr(loaders, "CropCollator", on_device)
+    monkeypatch.setattr(CropCollator, "_saves_memory", lambda self, regions: True)  # people fill these photos
+    monkeypatch.setattr(collate, "sample_ragged", counted)
     run_recipe(make_recipe(**recipe, output_dir=str(tmp_path / "device")))
     workers, device = (
         [line["loss"] for line in read_log(tmp_path / where) if "loss" in line] for where in ("workers", "device")

@@ -19,6 +19,7 @@ from vitpose.training.pictures.curves import read_log as read_training_lines
 from vitpose.training.samples.loaders import build_training_loader
 from vitpose.training.samples.mixture import collate_mixed
 from vitpose.training.samples.sampler import MixtureSampler
+from vitpose.training.samples.settings import training_settings
 from vitpose.training.session import run_recipe
 
 
@@ -75,7 +76,8 @@ def test_a_batch_is_as_wide_as_its_largest_schema():
 
 def test_a_person_drawn_twice_is_augmented_twice(make_recipe, mixture):
     recipe = make_recipe(mixture=[mixture[0], {**mixture[1], "rate": 2.0}])
-    loader, _ = build_training_loader(recipe, Accelerator(), build_model(recipe).config)
+    config = build_model(recipe).config
+    loader, _ = build_training_loader(recipe, Accelerator(), config, training_settings(recipe, config))
     first, again = loader.dataset[0, (1, 3)], loader.dataset[0, (1, 13)]
     assert first["person_id"] == again["person_id"]
     assert not torch.equal(first["matrix"], again["matrix"])
@@ -84,7 +86,8 @@ def test_a_person_drawn_twice_is_augmented_twice(make_recipe, mixture):
 
 def test_samples_come_in_the_order_asked_for(make_recipe, mixture):
     recipe = make_recipe(mixture=mixture)
-    dataset = build_training_loader(recipe, Accelerator(), build_model(recipe).config)[0].dataset
+    config = build_model(recipe).config
+    dataset = build_training_loader(recipe, Accelerator(), config, training_settings(recipe, config))[0].dataset
     keys = [(0, (1, 2)), (0, (0, 5)), (1, (1, 2)), (0, (1, 0))]
     for key, together in zip(keys, dataset.__getitems__(keys), strict=True):
         alone = dataset[key]
@@ -96,9 +99,13 @@ def test_samples_come_in_the_order_asked_for(make_recipe, mixture):
 def test_the_loss_of_a_mixed_batch_is_that_of_its_parts(make_recipe, mixture, weights):
     recipe = make_recipe(mixture=mixture, use_joint_weights=weights, batch_size=27)
     model = build_model(recipe).eval()
-    loader, _ = build_training_loader(recipe, Accelerator(), model.config)
+    settings = training_settings(recipe, model.config)
+    loader, _ = build_training_loader(recipe, Accelerator(), model.config, settings)
     (batch,) = loader
-    objective, indices = PoseObjective(recipe=recipe, config=model.config), batch["dataset_index"]
+    objective, indices = (
+        PoseObjective(recipe=recipe, config=model.config, settings=settings),
+        batch["dataset_index"],
+    )
     assert sorted(Counter(indices.tolist()).values()) == [12, 15]
     whole = objective(model, batch)
     for index, count in ((0, 17), (1, 14)):
@@ -112,8 +119,9 @@ def test_the_log_has_the_loss_of_each_dataset(make_recipe, mixture, read_log):
     recipe = make_recipe(mixture=mixture, batch_size=27, drop_path_rate=0.0)
     (line,) = (line for line in read_log(run_recipe(recipe)) if "loss" in line)
     model = build_model(recipe)
-    (batch,) = build_training_loader(recipe, Accelerator(), model.config)[0]
-    losses = PoseObjective(recipe=recipe, config=model.config)(model, batch)
+    settings = training_settings(recipe, model.config)
+    (batch,) = build_training_loader(recipe, Accelerator(), model.config, settings)[0]
+    losses = PoseObjective(recipe=recipe, config=model.config, settings=settings)(model, batch)
     assert line["loss"] == pytest.approx(losses.mean().item(), rel=1e-4)
     for part, name in enumerate(("synthetic", "people")):
         assert line[f"loss/{name}"] == pytest.approx(losses[batch["part"] == part].mean().item(), rel=1e-4)
@@ -154,10 +162,11 @@ def test_datasets_of_the_same_keypoints_share_a_head(make_recipe, mixture):
 def test_every_kind_of_experts_trains_all_its_parts(make_recipe, mixture, experts):
     recipe = make_recipe(mixture=mixture, experts=experts, batch_size=8)
     model = build_model(recipe)
-    loader, _ = build_training_loader(recipe, Accelerator(), model.config)
+    settings = training_settings(recipe, model.config)
+    loader, _ = build_training_loader(recipe, Accelerator(), model.config, settings)
     batch = next(iter(loader))
     assert len(batch["dataset_index"].unique()) == 2
-    PoseObjective(recipe=recipe, config=model.config)(model, batch).mean().backward()
+    PoseObjective(recipe=recipe, config=model.config, settings=settings)(model, batch).mean().backward()
     assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
 
 
@@ -194,13 +203,13 @@ def test_experts_start_from_a_model_of_one_dataset(make_recipe, mixture, tmp_pat
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        pytest.param({"data": "cocoo"}, r"entry 1: Recipe field data: expected one of", id="an unknown dataset"),
-        pytest.param({"dat": "coco"}, r"entry 1, has an unknown field 'dat'. Did you mean 'data'", id="a typo"),
-        pytest.param({"data": "coco"}, r"entry 1: Recipe field data_dir: expected where the data is", id="no folder"),
-        pytest.param({"learning_rate": 1.0}, r"entry 1, has an unknown field 'learning_rate'", id="not of the data"),
+        pytest.param({"data": "cocoo"}, r"entry 1: dataset.data: expected one of", id="an unknown dataset"),
+        pytest.param({"dat": "coco"}, r"entry 1: expected one of .*, got 'dat'. Did you mean 'data'", id="a typo"),
+        pytest.param({"data": "coco"}, r"entry 1: dataset.data_dir: expected where the data is", id="no folder"),
+        pytest.param({"learning_rate": 1.0}, r"entry 1: expected one of .*, got 'learning_rate'", id="not of the data"),
         pytest.param({"rate": 0}, "entry 1: expected a rate above 0, got 0", id="a rate of 0"),
         pytest.param({"rate": "2"}, "entry 1: expected a rate above 0, got '2'", id="a rate in quotes"),
-        pytest.param({"data": 7}, r"entry 1: Recipe field data: expected str, got 7", id="a number"),
+        pytest.param({"data": 7}, r"entry 1: dataset.data: expected str, got 7", id="a number"),
     ],
 )
 def test_mistakes_in_a_mixture_are_named(make_recipe, mixture, entry, message):
@@ -211,4 +220,4 @@ def test_mistakes_in_a_mixture_are_named(make_recipe, mixture, entry, message):
 def test_a_mixture_comes_from_a_recipe_file(tmp_path):
     file = tmp_path / "two.yaml"
     file.write_text("mixture:\n- {data: synthetic}\n- {data: mpii, data_dir: data/mpii, rate: 0.5}\n")
-    assert load_recipe_file(file)["mixture"][1] == {"data": "mpii", "data_dir": "data/mpii", "rate": 0.5}
+    assert load_recipe_file(file)["dataset.mixture"][1] == {"data": "mpii", "data_dir": "data/mpii", "rate": 0.5}

@@ -15,6 +15,7 @@ from vitpose.modeling.keypoint_schemas import get_keypoint_schema
 from vitpose.processing.geometry_vitpose import sample_crops, transform_points
 from vitpose.processing.image_processing_vitpose import ViTPoseImageProcessor
 from vitpose.processing.images_vitpose import to_rgb_tensor
+from vitpose.processing.processor_settings_vitpose import ProcessorSettings
 from vitpose.training.data.images import ImageReadError, read_image, read_image_size
 from vitpose.training.samples.augmentation import Augmentation
 from vitpose.training.samples.pose import PoseDataset
@@ -44,7 +45,8 @@ def photos(count: int) -> list[dict]:
 
 
 def make_dataset(people: list[dict], augmentation: Augmentation | None = None, **choices) -> PoseDataset:
-    return PoseDataset(people, schema=COCO, crop_size=CROP_SIZE, augmentation=augmentation, **choices)
+    settings = ProcessorSettings(crop_size=CROP_SIZE, **{n: choices.pop(n) for n in list(choices) if n != "seed"})
+    return PoseDataset(people, schema=COCO, settings=settings, augmentation=augmentation, **choices)
 
 
 def dots(places: dict[tuple[float, float], int]) -> Image.Image:

@@ -1,13 +1,16 @@
 """A recipe's data by name: who is trained on, whose boxes are evaluated, and what perfect predictions score."""
 
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
+import torch
 
+from vitpose.processing.people_vitpose import People
+from vitpose.processing.processor_settings_vitpose import ProcessorSettings
+from vitpose.training.config.checks import check_recipe
 from vitpose.training.config.recipe import Recipe
 from vitpose.training.data.registry import get_known_dataset
-from vitpose.training.evaluation.predict import Predictions
 from vitpose.training.evaluation.score import score
 from vitpose.training.samples.sources import evaluation_people, training_people
 
@@ -34,8 +37,8 @@ def recipe_of(name: str, root: Path, samples: Path, **fields) -> Recipe:
     for file, link in links:
         (root / link).parent.mkdir(parents=True, exist_ok=True)
         (root / link).symlink_to(file)
-    recipe = Recipe(data=name, data_dir=str(root), train_split=split, eval_split=split, **fields)
-    recipe.validate()
+    recipe = Recipe.from_fields(data=name, data_dir=str(root), train_split=split, eval_split=split, **fields)
+    check_recipe(recipe)
     return recipe
 
 
@@ -44,9 +47,9 @@ def test_perfect_predictions_of_real_people_score_one(shared_data, tmp_path, nam
     """Of animals too, whose figure is a mean over species: each prediction has its animal's species."""
     recipe = recipe_of(name, tmp_path, shared_data / "samples")
     source = evaluation_people(recipe)
-    points = np.array([person["keypoints"] for person in source.people], dtype=np.float32)
-    predictions = Predictions(keypoints=points[..., :2], scores=np.ones(points.shape[:2], dtype=np.float32))
-    evaluation = score(predictions, source.people, source.annotations, schema=recipe.keypoint_schema)
+    found = People.annotated([person["keypoints"] for person in source.people], recipe.keypoint_schema)
+    found = replace(found, scores=torch.ones_like(found.scores))
+    evaluation = score(found, source.people, source.annotations, settings=ProcessorSettings())
     assert evaluation.metrics["AP"] == pytest.approx(1)
     assert len(training_people(recipe)) == len(source.people)
 

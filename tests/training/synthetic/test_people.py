@@ -234,17 +234,17 @@ def test_the_drawn_nose_is_where_its_keypoint_is():
 
 
 @pytest.mark.parametrize(
-    ("yaw", "labelled"),
+    ("yaw", "labeled"),
     [
         (0, {"nose", "left_eye", "right_eye", "left_ear", "right_ear"}),
         (90, {"nose", "left_eye", "left_ear"}),  # the right half of the face is behind the head
         (180, {"left_ear", "right_ear"}),
     ],
 )
-def test_what_a_head_turns_away_is_not_labelled(yaw, labelled):
+def test_what_a_head_turns_away_is_not_labeled(yaw, labeled):
     canvas, skeleton = painted(standing(), yaw=yaw)
     flags = {name: _keypoint(canvas.owner, skeleton, name)[2] for name in NAMES[:5]}
-    assert {name for name, flag in flags.items() if flag > 0} == labelled
+    assert {name for name, flag in flags.items() if flag > 0} == labeled
 
 
 def test_both_sides_wear_the_same_colors():

@@ -22,7 +22,7 @@ _FLAGS = {1: 2, 2: 1, 3: 0}  # visible, hidden, absent there: 2, 1, 0 here
 def read_aic(
     annotation_file: Path, image_dir: Path, *, schema: KeypointSchema, min_keypoints: int, everyone: bool
 ) -> Dataset:
-    """AI Challenger, 14 keypoints, from either kind of file.
+    """Read AI Challenger, 14 keypoints, from either kind of file.
 
     In its own list photos have names instead of numbers and no size: they are numbered in the order of the file, from
     1, and the sizes come from the photos' headers.
@@ -31,8 +31,8 @@ def read_aic(
         annotation_file: Such as `keypoint_train_annotations_20170909.json` or, in COCO's layout, `aic_train.json`.
         image_dir: Folder of the photos.
         schema: The 14 keypoints.
-        min_keypoints: People with fewer labelled keypoints are left out.
-        everyone: Leave nobody out.
+        min_keypoints: People with fewer labeled keypoints are left out.
+        everyone: Keep everyone.
     """
     content = read_slim_json(annotation_file)
     if isinstance(content, dict):
@@ -61,7 +61,7 @@ def read_aic(
 
 
 def _people(photos: list[Any], path: Path) -> Iterator[Item]:
-    """The people of each photo, `human1` and so on, in the common terms."""
+    """Convert the people of each photo, `human1` and so on, to the common fields."""
     seen: set[str] = set()
     for number, photo in enumerate(photos, start=1):
         check_fields(photo, "image", _FIELDS, path, number - 1)

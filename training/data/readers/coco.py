@@ -35,19 +35,19 @@ def read_coco(
     dataset: str | None = None,
     box_share: float | None = None,
 ) -> Dataset:
-    """Read a COCO keypoint annotation file. The photos stay on disk; every one is known to exist.
+    """Read a COCO keypoint annotation file. The photos stay on disk, and are checked to exist.
 
-    Crowds, people with fewer than `min_keypoints` labelled keypoints and people with a box outside the image are left
-    out, with their number in the log. To evaluate as COCO does, give the annotation file itself to the metric.
+    Crowds, people with fewer than `min_keypoints` labeled keypoints and people with a box outside the image are left
+    out, with their number in the log. To evaluate as COCO does, pass the annotation file itself to the metric.
 
     Args:
         annotation_file: JSON in COCO layout, such as `person_keypoints_train2017.json`.
         image_dir: Folder of the photos; each `file_name` is relative to it.
         schema: The keypoints of the file.
-        min_keypoints: People with fewer labelled keypoints are left out.
-        everyone: Leave nobody out.
-        dataset: Name of the dataset; the schema's if not given.
-        box_share: Take this share of the box for the area, whatever the file says; None takes the file's area.
+        min_keypoints: People with fewer labeled keypoints are left out.
+        everyone: Keep everyone.
+        dataset: Name of the dataset; the schema's if None.
+        box_share: Share of the box to take for the area; None takes the file's area.
 
     Raises:
         ValueError: A file or folder is missing, the JSON is damaged, or an annotation is unusable; the message names
@@ -78,11 +78,11 @@ def coco_people(
     required: Sequence[str] = (),
     keypoints_of: Callable[[Item], Any] = itemgetter("keypoints"),
 ) -> Dataset:
-    """The people of a parsed file; the arguments that [`read_coco`] has mean the same.
+    """Convert the people of a parsed file; arguments as [`read_coco`], and two more.
 
     Args:
         required: Fields that its annotations have beyond COCO's.
-        keypoints_of: Gives the K x [x, y, v] of an annotation.
+        keypoints_of: Returns the K x [x, y, v] of an annotation.
     """
     people = list(by_id(file.annotations, "annotation", (*_ANNOTATION_FIELDS, *required), file.path).values())
     for person in people:
@@ -108,12 +108,12 @@ def coco_people(
 
 
 def _share(box: Any, share: float) -> float | None:
-    """That share of a box's area; None for what is no box, which is refused by name later."""
+    """Share of a box's area; None for an invalid box, which is refused by name later."""
     return share * box[2] * box[3] if isinstance(box, list) and len(box) == 4 else None
 
 
 def _columns(items: list[Item], file: CocoFile, image_dir: Path) -> tuple[dict[str, Any], list[str]]:
-    """The columns that annotations and results share, and the photo of each."""
+    """Columns that annotations and results share, and the photo of each."""
     photos = [file.images[item["image_id"]] for item in items]
     paths = file.photo_files(image_dir)
     columns: dict[str, Any] = {
@@ -135,7 +135,7 @@ def _columns(items: list[Item], file: CocoFile, image_dir: Path) -> tuple[dict[s
 
 
 def _present(name: str, values: list[Any]) -> dict[str, list[Any]]:
-    """A column, unless nobody has it."""
+    """Make a column, unless every value is missing."""
     return {name: values} if any(value is not None for value in values) else {}
 
 
@@ -154,17 +154,17 @@ def read_detections(
     their image are left out, with their number in the log.
 
     Args:
-        results_file: JSON list of COCO results with image_id, category_id, bbox and score, such as the field's
-            `COCO_val2017_detections_AP_H_56_person.json`, the boxes of a person detector of 56 AP.
+        results_file: JSON list of COCO results with image_id, category_id, bbox and score, such as
+            `COCO_val2017_detections_AP_H_56_person.json`, the usual boxes of a person detector of 56 AP.
         annotation_file: The COCO file that describes the images; one without annotations, such as
             `image_info_test-dev2017.json`, will do.
         image_dir: Folder of the photos.
         schema: The keypoints that will be predicted.
-        min_score: Least score of a box; the published figures keep all of them.
-        dataset: Name of the dataset; the schema's if not given.
+        min_score: Boxes with a lower score are left out; published results keep all of them.
+        dataset: Name of the dataset; the schema's if None.
 
     Returns:
-        The common columns, with no keypoint labelled, and `box_score`, the detector's confidence.
+        The common columns, with no keypoint labeled, and `box_score`, the detector's confidence.
 
     Raises:
         ValueError: As [`read_coco`]; also when a result lacks a field or is of an unknown image.
@@ -194,7 +194,7 @@ def read_detections(
 
 
 def _results(path: Path) -> list[Item]:
-    """The results of a file, numbered, each with its fields and a score that is a number."""
+    """Read the results of a file, and check their fields and scores; their ids are their positions."""
     results = read_json(path)
     if not isinstance(results, list):
         raise ValueError(f"{path} is not a COCO results file: expected a list, got {type(results).__name__}.")

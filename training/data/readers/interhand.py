@@ -23,18 +23,18 @@ _CAMERA_FIELDS = ("campos", "camrot", "focal", "princpt")
 def read_interhand(
     annotation_file: Path, image_dir: Path, *, schema: KeypointSchema, min_keypoints: int, everyone: bool
 ) -> Dataset:
-    """InterHand2.6M, 21 keypoints a hand; `hand` is "right" or "left".
+    """Read InterHand2.6M, 21 keypoints for each hand; `hand` is "right" or "left".
 
-    A hand whose wrist is not valid counts as unlabelled, and hands with fewer than 12 labelled joints are left out; the
-    box is the tightest around the labelled joints (released configs, which pad it by 1.5).
+    A hand whose wrist is not valid counts as unlabeled, and hands with fewer than 12 labeled joints are left out; the
+    box is the tightest around the labeled joints (released configs, which pad it by 1.5).
 
     Args:
         annotation_file: Such as `InterHand2.6M_train_data.json`; the files ending in `_camera.json` and
             `_joint_3d.json` lie beside it.
         image_dir: Folder of the photos of the split.
         schema: The 21 keypoints.
-        min_keypoints: Hands with fewer labelled keypoints are left out too.
-        everyone: Leave out only hands without any joint.
+        min_keypoints: Hands with fewer labeled keypoints are left out too.
+        everyone: Keep every hand with a joint.
     """
     file = parse_coco(read_slim_json(annotation_file), annotation_file, schema=schema)
     fields = ("id", "image_id", "joint_valid")
@@ -59,7 +59,7 @@ def read_interhand(
 
 
 class _Scene:
-    """Joints in the world and the cameras that saw them.
+    """Joints in world coordinates, and the cameras.
 
     Args:
         data_file: The file of images and annotations; the other two lie beside it.
@@ -75,10 +75,10 @@ class _Scene:
         self.joints = read_json(self.joint_file)
 
     def keypoints(self, image: Item, where: str) -> np.ndarray:
-        """The 42 joints (42, 2) in image pixels.
+        """Project the 42 joints into the image: (42, 2) in image pixels.
 
-        A joint X lies at R (X - t) before the camera of position t and rotation R, and in the image at focal length
-        times x / z plus the principal point. One behind the camera has no place in it: NaN.
+        A joint X is at R (X - t) in the frame of the camera of position t and rotation R, and in the image at focal
+        length times x / z plus the principal point. A joint behind the camera becomes NaN.
         """
         position, rotation, focal, center = self._camera(image, where)
         seen = (self._world(image, where) - position) @ rotation.T  # (42, 3)
@@ -106,25 +106,25 @@ class _Scene:
 
 
 def _hands(item: Item, file: CocoFile, scene: _Scene) -> Iterator[dict[str, Any]]:
-    """Both hands of an annotation, in the common terms."""
+    """Convert both hands of an annotation to the common fields."""
     where = f"annotation {item['id']} of {file.path}"
     image = file.photo_of(item, "annotation", file.path)
     valid = np.array(item["joint_valid"], dtype=np.float64).ravel()
     if valid.size != 2 * _JOINTS:
         raise ValueError(f"{where}: expected 42 joint_valid, got {valid.size}. Use the files of InterHand2.6M.")
     points = scene.keypoints(image, where).reshape(2, _JOINTS, 2)
-    for side, labelled in enumerate(valid.reshape(2, _JOINTS) > 0):
-        labelled &= labelled[_WRIST]
+    for side, labeled in enumerate(valid.reshape(2, _JOINTS) > 0):
+        labeled &= labeled[_WRIST]
         yield {
             "image_id": item["image_id"],
             "person_id": 2 * item["id"] + side,
             "annotation": item["id"],
             "width": image["width"],
             "height": image["height"],
-            "bbox": _tight_box(points[side][labelled]),
-            "keypoints": np.column_stack([points[side], 2 * labelled]),
+            "bbox": _tight_box(points[side][labeled]),
+            "keypoints": np.column_stack([points[side], 2 * labeled]),
             "hand": _HANDS[side],
-            "count": int(labelled.sum()),
+            "count": int(labeled.sum()),
         }
 
 

@@ -25,20 +25,20 @@ def read_lsp(
     first: int = 0,
     last: int | None = None,
 ) -> Dataset:
-    """Leeds Sports Pose, 14 keypoints; sizes of photos come from their headers.
+    """Read Leeds Sports Pose, 14 keypoints; sizes of photos come from their headers.
 
     In the first dataset `joints` is 3 x 14 x 2,000 and its flag says hidden; in the extension it is 14 x 3 x 10,000 and
-    the flag says labelled.
+    the flag says labeled.
 
     Args:
         annotation_file: `joints.mat`.
         image_dir: Folder of the photos, `im0001.jpg` or `im00001.jpg` and so on.
         schema: The 14 keypoints.
-        min_keypoints: People with fewer labelled keypoints are left out.
-        everyone: Leave nobody out.
+        min_keypoints: People with fewer labeled keypoints are left out.
+        everyone: Keep everyone.
         dataset: Name for the column.
-        first: Number of the first photo, counted from 0.
-        last: Number after the last photo; all if not given.
+        first: Index of the first photo.
+        last: Index after the last photo; None for all.
     """
     keypoints, digits = _joints(annotation_file)
     numbers = np.arange(1, len(keypoints) + 1)[first:last]
@@ -65,7 +65,7 @@ def read_lsp(
 
 
 def _joints(path: Path) -> tuple[np.ndarray, int]:
-    """Keypoints (n, 14, 3) with v as COCO has it, and the number of digits in the photos' names."""
+    """Read keypoints (n, 14, 3) with COCO's visibility, and the number of digits in the photos' names."""
     variables = load_mat(path)
     joints = np.asarray(variables.get("joints", []), dtype=np.float64)
     if joints.ndim == 3 and joints.shape[:2] == (3, 14):
@@ -80,7 +80,7 @@ def _joints(path: Path) -> tuple[np.ndarray, int]:
 
 
 def _box(keypoints: np.ndarray) -> list[float]:
-    """The box around the labelled joints with its margin; of no size where none is labelled."""
+    """Box around the labeled joints with its margin; of size 0 where none is labeled."""
     points = keypoints[keypoints[:, 2] > 0, :2]
     if not len(points):
         return [0.0, 0.0, 0.0, 0.0]

@@ -1,6 +1,6 @@
-"""MPII: the official MATLAB file, and the JSON lists that the field trains and evaluates with.
+"""MPII: the official MATLAB file, and the JSON lists that are usual for training and evaluation.
 
-Both count pixels from 1 as MATLAB does; the columns count from 0. A person has a centre and a scale instead of a box:
+Both count pixels from 1 as MATLAB does; the columns count from 0. A person has a center and a scale instead of a box:
 the box is a square of 200 times the scale, lowered by 15 times the scale so that limbs are not cut off (released
 configs, which pad it by 1.25 as any other box).
 """
@@ -28,7 +28,7 @@ _FIELDS = ("image", "center", "scale", "joints", "joints_vis")
 
 @dataclass(kw_only=True)
 class _People:
-    """People of a file, one entry a person in each list; pixels still count from 1.
+    """People of a file, one entry for each person in each list; pixels count from 1.
 
     Args:
         images: File names.
@@ -48,10 +48,9 @@ class _People:
 def read_mpii(
     annotation_file: Path, image_dir: Path, *, schema: KeypointSchema, min_keypoints: int, everyone: bool
 ) -> Dataset:
-    """MPII, 16 keypoints; sizes of photos come from their headers.
+    """Read MPII, 16 keypoints; sizes of photos come from their headers.
 
-    `person_id` is the position of the person in the file, the order in which the field's files of figures count;
-    `image_id` is the number in the photo's name.
+    `person_id` is the position of the person in the file, `image_id` the number in the photo's name.
 
     Args:
         annotation_file: `mpii_human_pose_v1_u12_1.mat`, whose people with joints are the union of training and
@@ -59,8 +58,8 @@ def read_mpii(
             file beside it, such as `mpii_gt_val.mat`, and without that the column is absent.
         image_dir: Folder of the photos.
         schema: The 16 keypoints.
-        min_keypoints: People with fewer labelled keypoints are left out.
-        everyone: Leave nobody out.
+        min_keypoints: People with fewer labeled keypoints are left out.
+        everyone: Keep everyone.
     """
     own = annotation_file.suffix == ".mat"
     people = _from_mat(annotation_file) if own else _from_json(annotation_file)
@@ -129,15 +128,15 @@ def _from_json(path: Path) -> _People:
 
 
 def _joints(person: dict[str, Any], where: str) -> np.ndarray:
-    """(16, 3); the list does not say which joints are hidden, so every labelled one counts as visible."""
+    """(16, 3); the list does not say which joints are hidden, so every labeled one counts as visible."""
     try:
         points = np.array(person["joints"], dtype=np.float64).reshape(16, 2)
-        labelled = np.array(person["joints_vis"], dtype=np.float64).reshape(16)
+        labeled = np.array(person["joints_vis"], dtype=np.float64).reshape(16)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{where}: expected 16 joints x, y and 16 joints_vis, {error}.") from error
-    if not np.isin(labelled, (0, 1)).all():
-        raise ValueError(f"{where}: joints_vis other than 0 or 1: {labelled.tolist()}. Correct or remove it.")
-    return np.column_stack([points, 2 * labelled])
+    if not np.isin(labeled, (0, 1)).all():
+        raise ValueError(f"{where}: joints_vis other than 0 or 1: {labeled.tolist()}. Correct or remove it.")
+    return np.column_stack([points, 2 * labeled])
 
 
 def _head_sizes(path: Path, people: _People) -> list[float]:
@@ -159,7 +158,7 @@ def _head_sizes(path: Path, people: _People) -> list[float]:
 
 
 def _from_mat(path: Path) -> _People:
-    """People with joints and a position; the others are counted in the log."""
+    """Read people with joints and a position, and log the number of the others."""
     variables = load_mat(path)
     if "RELEASE" not in variables:
         raise ValueError(f"{path} is not of MPII: expected the variable RELEASE, got {sorted(variables)}.")
@@ -182,7 +181,7 @@ def _from_mat(path: Path) -> _People:
 
 
 def _get(structure: Any, name: str) -> Any:
-    """A field of a MATLAB structure; None where the structure or the field is empty or absent."""
+    """Get a field of a MATLAB structure; None where the structure or the field is empty or absent."""
     value = getattr(structure, name, None)
     return None if isinstance(value, np.ndarray) and value.size == 0 else value
 

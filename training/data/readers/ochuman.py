@@ -18,7 +18,7 @@ _VAL_PHOTOS = 2500  # the first of those with people to evaluate on; the others 
 def read_ochuman(
     annotation_file: Path, image_dir: Path, *, schema: KeypointSchema, part: str = "all", **choices: Any
 ) -> Dataset:
-    """OCHuman, 17 keypoints as COCO's, for evaluation only.
+    """Read OCHuman, 17 keypoints as COCO's, for evaluation only.
 
     From `ochuman.json` come the people with both keypoints and an outline, as the dataset's own conversion to COCO's
     layout has them: photos in the order of their ids and numbered from 1 in each split, 2,500 of them for validation,
@@ -28,7 +28,7 @@ def read_ochuman(
         annotation_file: `ochuman.json`, or such as `ochuman_coco_format_val_range_0.00_1.00.json`.
         image_dir: Folder of the photos.
         schema: The 17 keypoints.
-        part: Which photos of `ochuman.json`: `"val"`, `"test"` or `"all"`.
+        part: Photos of `ochuman.json` to read: `"val"`, `"test"` or `"all"`.
         **choices: `min_keypoints` and `everyone`, as `read_coco` has them.
     """
     content = read_slim_json(annotation_file)
@@ -45,9 +45,9 @@ def _as_coco(content: dict[str, Any], path: Path, schema: KeypointSchema, part: 
         raise ValueError(f"{path} lacks the keypoints {unknown}: it has {content['keypoint_names']}.")
     for position, photo in enumerate(content.get("images", [])):
         check_fields(photo, "image", _IMAGE_FIELDS, path, position)
-    labelled = [(photo, people) for photo in content.get("images", []) if (people := _labelled(photo, path))]
-    labelled.sort(key=lambda pair: pair[0]["image_id"])
-    chosen = {"val": labelled[:_VAL_PHOTOS], "test": labelled[_VAL_PHOTOS:], "all": labelled}[part]
+    labeled = [(photo, people) for photo in content.get("images", []) if (people := _labeled(photo, path))]
+    labeled.sort(key=lambda pair: pair[0]["image_id"])
+    chosen = {"val": labeled[:_VAL_PHOTOS], "test": labeled[_VAL_PHOTOS:], "all": labeled}[part]
     order = [content["keypoint_names"].index(name) for name in schema.keypoints]
     images: dict[int, Item] = {}
     annotations: list[Item] = []
@@ -59,15 +59,15 @@ def _as_coco(content: dict[str, Any], path: Path, schema: KeypointSchema, part: 
     return CocoFile(path=path, images=images, annotations=annotations, categories={})
 
 
-def _labelled(photo: Item, path: Path) -> list[Item]:
-    """Its people with keypoints and an outline, the ones that published figures are of."""
+def _labeled(photo: Item, path: Path) -> list[Item]:
+    """Select the people with keypoints and an outline, as published results do."""
     for position, person in enumerate(photo["annotations"]):
         check_fields(person, f"image {photo['image_id']}, annotation", ("bbox", "keypoints", "segms"), path, position)
     return [person for person in photo["annotations"] if person["keypoints"] and person["segms"]]
 
 
 def _converted(person: Item, order: list[int], where: str) -> Item:
-    """Box, area and keypoints as COCO has them."""
+    """Convert box, area and keypoints to COCO's form."""
     values = list(person["keypoints"])
     try:
         triples = [values[3 * index : 3 * index + 3] for index in order]

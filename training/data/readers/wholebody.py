@@ -17,10 +17,10 @@ _VALID = ("foot_valid", "face_valid", "lefthand_valid", "righthand_valid")
 
 
 def read_wholebody(annotation_file: Path, image_dir: Path, *, schema: KeypointSchema, **choices: Any) -> Dataset:
-    """COCO-WholeBody: body, feet, face and hands of a person joined to 133 keypoints.
+    """Read COCO-WholeBody: body, feet, face and hands of a person joined to 133 keypoints.
 
-    Some keypoints have a fraction for their visibility, which means labelled (the dataset's description of its
-    format): it becomes 1. Whether a part was labelled at all stands in four columns of its own.
+    Some keypoints have a fraction for their visibility, which means labeled (the dataset's description of its
+    format): it becomes 1. Four further columns say whether each part was labeled at all.
 
     Args:
         annotation_file: Such as `coco_wholebody_train_v1.0.json`.
@@ -44,7 +44,7 @@ def _all_parts(person: Item) -> np.ndarray | list[Any]:
 
 
 def read_halpe26(annotation_file: Path, image_dir: Path, *, schema: KeypointSchema, **choices: Any) -> Dataset:
-    """Halpe: of its 136 keypoints the first 26, body and feet; face and hands follow them in the files.
+    """Read Halpe: the first 26 of its 136 keypoints, body and feet; face and hands follow them in the files.
 
     Arguments as [`read_wholebody`]; the file is such as `halpe_train_v1.json`.
     """

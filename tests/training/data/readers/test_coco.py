@@ -71,7 +71,7 @@ def test_parts_of_a_whole_body_follow_each_other(wholebody):
     assert {name: people[0][name] for name in VALID} == VALID
 
 
-def test_a_fraction_for_a_visibility_means_labelled(wholebody):
+def test_a_fraction_for_a_visibility_means_labeled(wholebody):
     hand = keypoints(20, flag=0.04) + [0, 0, 0]
     flags = [flag for _, _, flag in wholebody(whole_person(righthand_kpts=hand))[0]["keypoints"][112:]]
     assert flags == [1] * 20 + [0]

@@ -233,7 +233,7 @@ def test_head_sizes_of_another_split_are_refused(mpii, tmp_path):
         pytest.param([mpii_person(image="a.jpg")], "missing: .*a.jpg", id="a photo not there"),
         pytest.param([mpii_person(joints=[[1, 2]] * 14)], "person 0 .image 015.jpg. of .*16 joints", id="14 joints"),
         pytest.param([mpii_person(joints_vis=[2] * 16)], "joints_vis other than 0 or 1", id="flag 2"),
-        pytest.param([mpii_person(center=[1.0])], "person 0 .*expected center x, y and a scale", id="half a centre"),
+        pytest.param([mpii_person(center=[1.0])], "person 0 .*expected center x, y and a scale", id="half a center"),
         pytest.param([mpii_person(scale=float("nan"))], "person 0 .*box that is not finite", id="NaN"),
         pytest.param([mpii_person(joints=[[900, 2]] * 16)], "person 0 .*farther outside its image", id="far outside"),
         pytest.param("[{", "is not valid JSON", id="cut short"),
@@ -254,7 +254,7 @@ def structures(rows: list[dict]) -> np.ndarray:
 
 
 def write_mpii_mat(file: Path) -> None:
-    """Two photos: the first with a labelled person and one without joints, the second without anybody."""
+    """Two photos: the first with a labeled person and one without joints, the second without anybody."""
     flags = {0: 1, 1: 0, 8: [], 9: ""}  # visible, hidden, and two of the head that have no flag
     points = structures([{"x": n + 1.0, "y": 21.0, "id": n, "is_visible": flag} for n, flag in flags.items()])
     head = {"x1": 1.0, "y1": 1.0, "x2": 4.0, "y2": 5.0}
@@ -272,8 +272,8 @@ def test_the_official_file_of_mpii_gives_hidden_joints_and_head_sizes(tmp_path):
     write_photo(tmp_path / "images" / "015.jpg")
     write_mpii_mat(tmp_path / "annotations" / "mpii_human_pose_v1_u12_1.mat")
     (person,) = read_dataset("mpii", tmp_path, split="trainval")
-    labelled = {number: flag for number, (_, _, flag) in enumerate(person["keypoints"]) if flag}
-    assert labelled == {0: 2, 1: 1, 8: 2, 9: 2}
+    labeled = {number: flag for number, (_, _, flag) in enumerate(person["keypoints"]) if flag}
+    assert labeled == {0: 2, 1: 1, 8: 2, 9: 2}
     assert person["keypoints"][8] == [8, 20, 2]
     assert person["bbox"] == pytest.approx([12, 2, 40, 40])
     assert person["head_size"] == pytest.approx(3)
@@ -322,7 +322,7 @@ def test_flags_of_lsp_say_hidden(tmp_path):
     assert people[0]["bbox"] == pytest.approx([10 - 0.12 * 13, 20 - 0.12 * 13, 1.24 * 13, 0.24 * 13])
 
 
-def test_flags_of_the_extension_say_labelled(tmp_path):
+def test_flags_of_the_extension_say_labeled(tmp_path):
     write_leeds(tmp_path, people=2, extended=True, digits=5)
     people = read_dataset("lspet", tmp_path, split="train")
     assert [flag for _, _, flag in people[0]["keypoints"]] == [2, 2, 2, *[0] * 11]
@@ -385,7 +385,7 @@ def test_each_hand_is_projected_by_its_camera(tmp_path):
     ("invalid", "hands"),
     [
         pytest.param([], ["right", "left"], id="all joints"),
-        pytest.param([20], ["left"], id="without its wrist a hand is not labelled"),
+        pytest.param([20], ["left"], id="without its wrist a hand is not labeled"),
         pytest.param(range(9), ["right", "left"], id="12 joints are enough"),
         pytest.param(range(10), ["left"], id="11 are not"),
     ],

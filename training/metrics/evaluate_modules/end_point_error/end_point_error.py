@@ -1,4 +1,4 @@
-"""Mean distance between predicted and labelled keypoints."""
+"""Mean distance between predicted and labeled keypoints."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from vitpose.metrics import end_point_error
 from vitpose.training.metrics.image_rows import number_lists
 from vitpose.training.metrics.module_info import INTERHAND_CITATION, metric_info
 
-DESCRIPTION = "Mean distance of labelled keypoints in image pixels (EPE), as on InterHand2.6M."
+DESCRIPTION = "Mean distance of labeled keypoints in image pixels (EPE), as on InterHand2.6M."
 
 USAGE = """
 Args:

@@ -8,7 +8,7 @@ from vitpose.metrics import pck
 from vitpose.training.metrics.image_rows import number_lists
 from vitpose.training.metrics.module_info import metric_info
 
-DESCRIPTION = "Share of labelled keypoints within a fraction of each person's length (PCK)."
+DESCRIPTION = "Share of labeled keypoints within a fraction of each person's length (PCK)."
 
 USAGE = """
 Args:

@@ -10,7 +10,7 @@ from vitpose.modeling.keypoint_schemas import get_keypoint_schema
 from vitpose.training.metrics.image_rows import number_lists
 from vitpose.training.metrics.module_info import metric_info
 
-DESCRIPTION = "Share of labelled keypoints within a fraction of the torso's diagonal (PCK@0.2), as on LSP."
+DESCRIPTION = "Share of labeled keypoints within a fraction of the torso's diagonal (PCK@0.2), as on LSP."
 
 USAGE = """
 Args:
@@ -19,7 +19,7 @@ Args:
     schema: name of the keypoint schema, which says where shoulders and hips are, such as "lspet" or "coco".
     threshold: share of the torso's diagonal within which a keypoint is right.
 Returns:
-    PCK, PCK_keypoint_mean and PCK_per_keypoint in [0, 1], people, people_excluded (no torso labelled).
+    PCK, PCK_keypoint_mean and PCK_per_keypoint in [0, 1], people, people_excluded (no torso labeled).
 """
 
 CITATION = """
@@ -33,7 +33,7 @@ CITATION = """
 
 
 class TorsoPck(evaluate.Metric):
-    """`pck` of vitpose with the torso of each labelled person as length."""
+    """`pck` of vitpose with the torso of each labeled person as length."""
 
     def _info(self) -> evaluate.MetricInfo:
         return metric_info(DESCRIPTION, USAGE, CITATION, predictions=number_lists(2), references=number_lists(2))
