@@ -6,8 +6,8 @@ import os
 with contextlib.suppress(ModuleNotFoundError):
     import spaces  # noqa: F401  # on ZeroGPU it has to come before torch
 
-from ..demo.demo import Demo
-from ..demo.interface import launch
+from vitpose.hub_cards.demo.interface import launch
+from vitpose.hub_cards.demo.model import Demo
 
 if __name__ == "__main__":
     models = os.environ.get("VITPOSE_MODELS", "tiny").split()
