@@ -17,34 +17,13 @@ import torch
 from ..configuration_vitpose import PRESETS, RELEASED_DATASETS, ViTPoseBackboneConfig, ViTPoseConfig
 from ..keypoint_schemas import KeypointSchema, get_keypoint_schema
 from ..modeling_vitpose import ViTPoseForPoseEstimation
-from .pretrained_backbones import StateDict, key_problems, load_pretrained_backbone, read_weights
+from .names import StateDict, join_qkv, joined_name, split_qkv, to_ours, to_theirs, vitpose_names
+from .pretrained_backbones import key_problems, load_pretrained_backbone, read_weights
 
 logger = logging.getLogger(__name__)
 
 RELEASED_LAYER_NORM_EPS = 1e-6
 ASPECT = (4, 3)  # height to width of every released resolution but the square ones
-
-# Our name and the authors', without the number of the block or the head.
-_BACKBONE_NAMES = {
-    "backbone.embeddings.position_embeddings": "backbone.pos_embed",
-    "backbone.embeddings.patch_embeddings.projection": "backbone.patch_embed.proj",
-    "backbone.layernorm": "backbone.last_norm",
-}
-_BLOCK_NAMES = {
-    "layernorm_before": "norm1",
-    "attention.output.dense": "attn.proj",
-    "layernorm_after": "norm2",
-    "mlp.fc1": "mlp.fc1",
-    "mlp.fc2": "mlp.fc2",
-    "mlp.experts": "mlp.experts",
-}
-_HEAD_NAMES = {
-    "deconv1": "deconv_layers.0",
-    "batchnorm1": "deconv_layers.1",
-    "deconv2": "deconv_layers.3",
-    "batchnorm2": "deconv_layers.4",
-    "conv": "final_layer",
-}
 
 
 def convert_checkpoint(
@@ -72,7 +51,7 @@ def convert_checkpoint(
     if not Path(source).is_file():
         if Path(source).suffix in (".pth", ".pt", ".safetensors"):
             raise FileNotFoundError(f"There is no file {source}.")
-        if any(given is not None for given in (datasets, image_size, num_attention_heads)):
+        if any(argument is not None for argument in (datasets, image_size, num_attention_heads)):
             raise ValueError(f"The config of {source} says what the model is: leave the other arguments out.")
         return ViTPoseForPoseEstimation.from_pretrained(source)
     weights = read_weights(source)
@@ -105,10 +84,11 @@ def from_authors(
     config = _config(weights, schemas, image_size, num_attention_heads)
     with torch.device("meta"):
         model = ViTPoseForPoseEstimation(config)
-    found = _renamed(weights, model)
+    table = vitpose_names(len(schemas))
+    found = {to_ours(name, table): value for name, value in split_qkv(weights).items()}
     for name in [name for name in found if re.match(r"heads\.\d+\.conv\.", name)]:
         found[name] = found[name][: schemas[int(name.split(".")[1])].num_keypoints]
-    problems = key_problems(found, model.state_dict(), called=_name_in_file)
+    problems = key_problems(found, model.state_dict(), name_in_file=lambda name: joined_name(to_theirs(name, table)))
     if problems:
         raise ValueError(f"The file is no ViTPose checkpoint that this can read. {problems}")
     model.load_state_dict({name: value.clone() for name, value in found.items()}, assign=True)
@@ -131,21 +111,14 @@ def to_authors(model: ViTPoseForPoseEstimation) -> StateDict:
         )
     if len(model.config.keypoint_schemas) == 1 and backbone.num_experts > 1:
         raise ValueError("The authors' format has a head for each expert, this model has one: fold_experts first.")
-    weights = {}
-    for name, value in model.state_dict().items():
-        if not re.search(r"\.attention\.attention\.(query|key|value)\.", name):
-            weights[_authors_name(name)] = value.detach().clone()
-    for index, layer in enumerate(model.backbone.encoder.layer):
-        attention = layer.attention.attention
-        for kind in ("weight", "bias"):
-            if getattr(attention.query, kind) is not None:
-                parts = [getattr(part, kind).detach() for part in (attention.query, attention.key, attention.value)]
-                weights[f"backbone.blocks.{index}.attn.qkv.{kind}"] = torch.cat(parts)
+    table = vitpose_names(len(model.config.keypoint_schemas))
+    weights = {to_theirs(name, table): value.detach().clone() for name, value in model.state_dict().items()}
+    weights = join_qkv(weights)
     return _with_equal_heads(weights) if backbone.num_experts > 1 else weights
 
 
 def describe(model: ViTPoseForPoseEstimation) -> str:
-    """What a model is, in a line."""
+    """Summarize a model in a line: its size, crops, decoder, experts and keypoints."""
     config, backbone = model.config, model.config.backbone_config
     heads = ", ".join(f"{schema['name']} ({len(schema['keypoints'])})" for schema in config.keypoint_schemas)
     experts = f", {backbone.num_experts} experts" if backbone.num_experts > 1 else ""
@@ -215,7 +188,7 @@ def _without_leftovers(weights: StateDict, datasets: Sequence[str | KeypointSche
 
 
 def _schemas(weights: StateDict, datasets: Sequence[str | KeypointSchema] | None) -> list[KeypointSchema]:
-    """One schema a head."""
+    """The schema of each head."""
     further = sorted(_numbers(r"associate_keypoint_heads\.(\d+)\.", weights))
     heads = ["keypoint_head", *(f"associate_keypoint_heads.{number}" for number in further)]
     channels = [len(weights[f"{head}.final_layer.bias"]) for head in heads if f"{head}.final_layer.bias" in weights]
@@ -248,7 +221,7 @@ def _config(
     image_size: tuple[int, int] | None,
     num_attention_heads: int | None,
 ) -> ViTPoseConfig:
-    """What the tensors say of the model."""
+    """The configuration that the shapes of the tensors imply."""
     positions, kernel = weights["backbone.pos_embed"], weights.get("backbone.patch_embed.proj.weight")
     if kernel is None:
         raise ValueError("Missing key: backbone.patch_embed.proj.weight.")
@@ -283,40 +256,6 @@ def _image_size(num_patches: int, patch: tuple[int, ...]) -> tuple[int, int]:
             f"image_size: {num_patches} patches make no 4 : 3 grid; say the (height, width) of the crops in pixels."
         )
     return ASPECT[0] * unit * patch[0], ASPECT[1] * unit * patch[1]
-
-
-def _authors_name(name: str) -> str:
-    """The authors' name of one of our parameters, query, key and value excepted."""
-    for ours, theirs in _BACKBONE_NAMES.items():
-        if name.startswith(ours):
-            return theirs + name.removeprefix(ours)
-    block = re.match(r"backbone\.encoder\.layer\.(\d+)\.(.+)$", name)
-    if block:
-        part = next(ours for ours in _BLOCK_NAMES if block[2].startswith(ours))
-        return f"backbone.blocks.{block[1]}.{_BLOCK_NAMES[part]}{block[2].removeprefix(part)}"
-    *number, part, kind = name.split(".")[1:]  # after "head" or "heads"
-    owner = f"associate_keypoint_heads.{int(number[0]) - 1}" if number and number != ["0"] else "keypoint_head"
-    return f"{owner}.{_HEAD_NAMES[part]}.{kind}"
-
-
-def _renamed(weights: StateDict, model: ViTPoseForPoseEstimation) -> StateDict:
-    """The authors' weights under our names; keys that no parameter of the model has keep theirs."""
-    ours = {_authors_name(name): name for name in model.state_dict() if "attention.attention" not in name}
-    found = {}
-    for name, value in weights.items():
-        qkv = re.match(r"backbone\.blocks\.(\d+)\.attn\.qkv\.(weight|bias)$", name)
-        if qkv is None:
-            found[ours.get(name, name)] = value
-            continue
-        for part, rows in zip(("query", "key", "value"), value.chunk(3), strict=True):
-            found[f"backbone.encoder.layer.{qkv[1]}.attention.attention.{part}.{qkv[2]}"] = rows
-    return found
-
-
-def _name_in_file(name: str) -> str:
-    """What the authors call the tensor that one of our parameters comes from."""
-    part = re.match(r"backbone\.encoder\.layer\.(\d+)\.attention\.attention\.\w+\.(\w+)$", name)
-    return f"backbone.blocks.{part[1]}.attn.qkv.{part[2]}" if part else _authors_name(name)
 
 
 def _with_equal_heads(weights: StateDict) -> StateDict:

@@ -20,8 +20,7 @@ from torch.nn import functional as F
 from ..configuration_vitpose_mim import ViTPoseMaskedImageModelingConfig
 from ..modeling_vitpose import ViTPoseForPoseEstimation
 from ..positions_vitpose import resize_positions
-
-StateDict = dict[str, torch.Tensor]
+from .names import MAE_NAMES, StateDict, split_qkv, to_ours
 
 POSITIONS = "embeddings.position_embeddings"
 PATCH_KERNEL = "embeddings.patch_embeddings.projection.weight"
@@ -42,16 +41,6 @@ _TRANSFORMERS_NAMES = [
     (r"(layer\.\d+)\.output\.dense\.", r"\1.mlp.fc2."),
     (r"\.norm1\.", ".layernorm_before."),
     (r"\.norm2\.", ".layernorm_after."),
-]
-
-_MAE_AUTHORS_NAMES = [
-    (r"^pos_embed$", POSITIONS),
-    (r"^patch_embed\.proj\.", "embeddings.patch_embeddings.projection."),
-    (r"^norm\.", "layernorm."),
-    (r"^blocks\.", "encoder.layer."),
-    (r"\.norm1\.", ".layernorm_before."),
-    (r"\.norm2\.", ".layernorm_after."),
-    (r"\.attn\.proj\.", ".attention.output.dense."),
 ]
 
 
@@ -115,12 +104,11 @@ def convert_backbone_weights(weights: StateDict) -> StateDict:
     """Rename a DINOv2 or MAE state dict to the names of `ViTPoseBackbone`, in float32."""
     weights = {key: value.float() for key, value in weights.items()}
     if any(key.startswith("blocks.") for key in weights):
-        weights = _rename(weights, _MAE_AUTHORS_NAMES)
-        weights = _split_qkv(weights)
+        weights = {to_ours(key, MAE_NAMES): value for key, value in split_qkv(weights).items()}
     elif _MASKED_IMAGE_MODEL in weights:
-        weights = _rename(weights, [(r"^backbone\.", "")])
+        weights = {key.removeprefix("backbone."): value for key, value in weights.items()}
     else:
-        weights = _rename(weights, _TRANSFORMERS_NAMES)
+        weights = {_from_transformers(key): value for key, value in weights.items()}
     weights = {key: value for key, value in weights.items() if not _UNUSED.match(key)}
     return _fold_layer_scale(weights)
 
@@ -153,26 +141,11 @@ def pad_patch_kernel(kernel: torch.Tensor, size: torch.Size | tuple[int, int]) -
     return F.pad(kernel, (columns // 2, columns // 2, rows // 2, rows // 2))
 
 
-def _rename(weights: StateDict, table: list[tuple[str, str]]) -> StateDict:
-    renamed = {}
-    for key, value in weights.items():
-        for pattern, replacement in table:
-            key = re.sub(pattern, replacement, key)
-        renamed[key] = value
-    return renamed
-
-
-def _split_qkv(weights: StateDict) -> StateDict:
-    """Split each `attn.qkv` (3C rows: query, key, value in that order) into the three projections."""
-    split = {}
-    for key, value in weights.items():
-        match = re.match(r"(.*)\.attn\.qkv\.(weight|bias)$", key)
-        if match is None:
-            split[key] = value
-            continue
-        for name, part in zip(("query", "key", "value"), value.chunk(3), strict=True):
-            split[f"{match[1]}.attention.attention.{name}.{match[2]}"] = part
-    return split
+def _from_transformers(key: str) -> str:
+    """Our name of a parameter of transformers' DINOv2 or MAE: each substitution in turn."""
+    for pattern, replacement in _TRANSFORMERS_NAMES:
+        key = re.sub(pattern, replacement, key)
+    return key
 
 
 def _fold_layer_scale(weights: StateDict) -> StateDict:
@@ -189,18 +162,18 @@ def _fold_layer_scale(weights: StateDict) -> StateDict:
     return folded
 
 
-def key_problems(found: StateDict, wanted: StateDict, *, called: Callable[[str], str] = str) -> str:
-    """What keeps a state dict from being the one that a model wants, in words; empty if nothing does.
+def key_problems(found: StateDict, wanted: StateDict, *, name_in_file: Callable[[str], str] = str) -> str:
+    """Missing and unexpected keys and shapes of a state dict, as a message; empty if it fits the model.
 
     Args:
         found: The tensors of a file, under the model's names.
         wanted: The model's own.
-        called: What a name of the model is called in the file, for the message.
+        name_in_file: Gives the name in the file of a name of the model, for the message.
     """
-    missing = sorted({called(key) for key in wanted.keys() - found.keys()})
-    unexpected = sorted(found.keys() - wanted.keys())
+    missing = sorted({name_in_file(key) for key in wanted.keys() - found.keys()})
+    unexpected = sorted({name_in_file(key) for key in found.keys() - wanted.keys()})
     misshapen = [
-        f"{called(key)}: {tuple(found[key].shape)} in the file, {tuple(wanted[key].shape)} in the model"
+        f"{name_in_file(key)}: {tuple(found[key].shape)} in the file, {tuple(wanted[key].shape)} in the model"
         for key in sorted(found.keys() & wanted.keys())
         if found[key].shape != wanted[key].shape
     ]
