@@ -11,7 +11,7 @@ from .initialization_vitpose import set_initialization
 
 # Mimetic initialization (Trockman and Kolter, ICML 2023): a share of the identity in each projection makes trained
 # attention's habits the starting point. Query and key agree, so that a token attends to those near it in the position
-# table; value and output oppose, so that a block takes away what its neighbourhood shares. Without it, a ViT that
+# table; value and output oppose, so that a block takes away what its neighborhood shares. Without it, a ViT that
 # starts from random weights spends its first thousands of people on finding this out.
 QUERY_KEY_IDENTITY = 0.7
 VALUE_OUTPUT_IDENTITY = 0.4
@@ -61,7 +61,7 @@ class ViTPoseSelfAttention(nn.Module):
     def forward(
         self, hidden_states: torch.Tensor, grid_size: tuple[int, int], *, output_attentions: bool = False
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """(B, N, C) tokens to (B, N, C), and the (B, heads, N, N) weights where asked for; of any grid."""
+        """(B, N, C) tokens of any grid to (B, N, C), and with `output_attentions` the (B, heads, N, N) weights."""
         query, key, value = (self._heads(project(hidden_states)) for project in (self.query, self.key, self.value))
         return self._attend(query, key, value, None, output_attentions=output_attentions)
 

@@ -19,7 +19,7 @@ from .configuration_vitpose_backbone import (
     reject_unknown_keys,
 )
 from .keypoint_schemas import KeypointSchema, get_keypoint_schema, schema_from_labels, unify_names
-from .settled_fields_vitpose import Settled, default
+from .settled_fields_vitpose import Settled, settled_default
 
 Preset = Literal["tiny", "small", "base", "large", "huge", "giant"]
 Decoder = Literal["classic", "simple"]
@@ -65,12 +65,12 @@ _KEYPOINT_FIELDS = ("keypoint_schemas", "num_labels", "id2label", "label2id")
 
 
 def default_part_features(hidden_size: int) -> int:
-    """How many outputs an expert gives: as released, a quarter for widths that were not."""
+    """Default of `part_features`, the outputs of an expert: as released, a quarter for widths that were not."""
     return PART_FEATURES.get(hidden_size, hidden_size // 4)
 
 
 class ViTPoseConfig(PreTrainedConfig):
-    """Configuration of `ViTPoseForPoseEstimation`: a backbone, a decoder and what the keypoints are.
+    """Configuration of `ViTPoseForPoseEstimation`: a backbone, a decoder and the keypoints.
 
     Args:
         backbone_config: A `ViTPoseBackboneConfig`, the dictionary of one, or transformers' `VitPoseBackboneConfig`;
@@ -79,8 +79,8 @@ class ViTPoseConfig(PreTrainedConfig):
         scale_factor: Upsampling from the patch grid to the heatmaps; both decoders of the papers have 4.
         use_simple_decoder: The "simple" decoder (upsampling and one convolution) or the "classic" one (two
             deconvolutions), ViTPose paper, section 3.1.
-        keypoint_schemas: One `KeypointSchema` (or its dictionary) a head. Where it is missing, as in stock
-            checkpoints, it follows from the names in `id2label`.
+        keypoint_schemas: A `KeypointSchema` (or its dictionary) for each head. Where it is missing, as in stock
+            checkpoints, it follows from the names in `id2label`; afterwards `id2label` and `label2id` follow from it.
 
     Raises:
         ValueError: A keyword is unknown, or a value contradicts another.
@@ -99,11 +99,11 @@ class ViTPoseConfig(PreTrainedConfig):
     model_type = "vitpose_plus"
     sub_configs = {"backbone_config": ViTPoseBackboneConfig}
 
-    backbone_config: Settled[ViTPoseBackboneConfig, dict | PreTrainedConfig | None] = default(None)
+    backbone_config: Settled[ViTPoseBackboneConfig, dict | PreTrainedConfig | None] = settled_default(None)
     initializer_range: float = 0.02
     scale_factor: int = 4
     use_simple_decoder: bool = True
-    keypoint_schemas: Settled[list[dict[str, Any]], list | None] = default(None)
+    keypoint_schemas: Settled[list[dict[str, Any]], list | None] = settled_default(None)
 
     def __post_init__(self, **kwargs: Any) -> None:
         kwargs = {key: value for key, value in kwargs.items() if key not in INERT_KEYS}
@@ -211,33 +211,39 @@ class ViTPoseConfig(PreTrainedConfig):
 
     @property
     def num_datasets(self) -> int:
-        """How many values `dataset_index` can have."""
+        """Number of values of `dataset_index`: of experts or of heads, whichever is larger."""
         return max(self.backbone_config.num_experts, len(self.keypoint_schemas))
 
     @property
     def dataset_names(self) -> list[str] | None:
-        """Names in the order of `dataset_index`; None where a file with experts and one head does not tell them."""
+        """Names in the order of `dataset_index`; None where a file with experts and one head does not say."""
         if len(self.keypoint_schemas) == self.num_datasets:
             return [schema["name"] for schema in self.keypoint_schemas]
         return RELEASED_DATASETS if self.num_datasets == len(RELEASED_DATASETS) else None
 
     @property
     def named_datasets(self) -> dict[str, int]:
-        """Index by name of the datasets whose keypoints the model finds.
+        """Index by name of the datasets whose keypoints the model predicts.
 
-        One head for several experts, as in stock checkpoints, knows the keypoints of its own dataset alone. The other
-        experts can be asked for by index, as transformers' own class takes it.
+        A single head on several experts, as in stock checkpoints, predicts the keypoints of its own dataset only. The
+        other experts can be chosen by index, as in transformers' own class.
         """
         found = {schema["name"] for schema in self.keypoint_schemas}
         return {name: index for index, name in enumerate(self.dataset_names or []) if name in found}
 
     @property
     def is_stock(self) -> bool:
-        """Whether transformers' own VitPose computes the same function."""
+        """True if transformers' own VitPose computes the same function."""
         return self.backbone_config.is_stock and len(self.keypoint_schemas) == 1
 
-    def dataset_index(self, dataset: str | int) -> int:
-        """The index of a dataset by its name; an index in range passes."""
+    def dataset_index(self, dataset: str | int | None = None) -> int:
+        """The index of a dataset by its name; an index in range passes, and None where there is only one dataset.
+
+        Raises:
+            ValueError: There is no such dataset, or there are several and none is named.
+        """
+        if dataset is None and self.num_datasets == 1:
+            return 0
         if dataset in self.named_datasets:
             return self.named_datasets[dataset]
         if isinstance(dataset, int) and not isinstance(dataset, bool) and 0 <= dataset < self.num_datasets:
@@ -315,10 +321,10 @@ class ViTPoseConfig(PreTrainedConfig):
 
         Another schema, other labels, or another number of them replace all that the dictionary says of the keypoints.
         """
-        given = {name: kwargs.pop(name) for name in _KEYPOINT_FIELDS if kwargs.get(name) is not None}
-        dropped = _KEYPOINT_FIELDS if _names_other_keypoints(config_dict, given) else ()
+        overrides = {name: kwargs.pop(name) for name in _KEYPOINT_FIELDS if kwargs.get(name) is not None}
+        dropped = _KEYPOINT_FIELDS if _names_other_keypoints(config_dict, overrides) else ()
         config_dict = {name: value for name, value in config_dict.items() if name not in dropped}
-        result = super().from_dict({**config_dict, **given}, **kwargs)
+        result = super().from_dict({**config_dict, **overrides}, **kwargs)
         config = result[0] if isinstance(result, tuple) else result  # with return_unused_kwargs, a pair
         config._check()
         return result
@@ -355,12 +361,12 @@ def _guess_schema(labels: Mapping[Any, str] | None, num_labels: int | None) -> K
     return schema_from_labels([f"keypoint_{index}" for index in range(num_labels)])
 
 
-def _names_other_keypoints(saved: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
-    """Whether arguments replace the keypoints of a saved configuration; labels alone do not where it has many heads."""
+def _names_other_keypoints(saved: Mapping[str, Any], overrides: Mapping[str, Any]) -> bool:
+    """True if arguments replace the keypoints of a saved configuration; with several heads only schemas do."""
     schemas = saved.get("keypoint_schemas") or []
-    if "keypoint_schemas" in given or len(schemas) > 1:
-        return "keypoint_schemas" in given
+    if "keypoint_schemas" in overrides or len(schemas) > 1:
+        return "keypoint_schemas" in overrides
     names = schemas[0]["keypoints"] if schemas else list((saved.get("id2label") or {}).values())
-    if "id2label" in given:
-        return unify_names(_in_order(given["id2label"])) != unify_names(names)
-    return given.get("num_labels") not in (None, len(names))
+    if "id2label" in overrides:
+        return unify_names(_in_order(overrides["id2label"])) != unify_names(names)
+    return overrides.get("num_labels") not in (None, len(names))

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 from transformers.backbone_utils import BackboneConfigMixin
 from transformers.configuration_utils import PreTrainedConfig
 
-from .settled_fields_vitpose import Settled, default
+from .settled_fields_vitpose import Settled, settled_default
 
 ExpertKind = Literal["partially_shared", "independent", "independent_and_shared"]
 AttentionKind = Literal["full", "window", "shifted_window", "pooled_window", "shifted_pooled_window"]
@@ -40,10 +40,10 @@ _LIBRARY_KEYS = {
 }
 
 
-def reject_unknown_keys(owner: str, given: Iterable[str], known: Iterable[str]) -> None:
-    """Raise a `ValueError` that names the nearest known key for each key nobody reads."""
+def reject_unknown_keys(owner: str, keys: Iterable[str], known: Iterable[str]) -> None:
+    """Raise a `ValueError` that names the nearest known key for each unknown key."""
     known = sorted(known)
-    unknown = sorted(set(given) - set(known) - _LIBRARY_KEYS)
+    unknown = sorted(set(keys) - set(known) - _LIBRARY_KEYS)
     if unknown:
         hints = []
         for key in unknown:
@@ -68,9 +68,9 @@ class ViTPoseBackboneConfig(BackboneConfigMixin, PreTrainedConfig):
     Args:
         image_size: (height, width) of the crops in pixels, multiples of `patch_size`.
         patch_size: (height, width) of a patch in pixels.
-        patch_stride: (height, width) from one patch to the next in pixels, `patch_size` if not given; a divisor of it
+        patch_stride: (height, width) from one patch to the next in pixels, `patch_size` if None; a divisor of it
             makes patches overlap and the grid finer.
-        num_channels: Colour channels of the crops.
+        num_channels: Color channels of the crops.
         hidden_size: Width of a token.
         num_hidden_layers: Number of transformer blocks.
         num_attention_heads: Heads of each attention; divides `hidden_size`.
@@ -78,10 +78,10 @@ class ViTPoseBackboneConfig(BackboneConfigMixin, PreTrainedConfig):
         attention_kind: "full", between all tokens, or within windows: "window", "shifted_window" with windows shifted
             by half in every other block, "pooled_window" where each also attends to the averages of all, or both in
             "shifted_pooled_window" (ViTPose paper, table 5).
-        window_size: (height, width) of a window in tokens, with window attention; 8 by 8 if not given.
-        parallel_convolution: Whether a convolution branch runs beside the attention, as in ViTAE and ViTPose-G.
+        window_size: (height, width) of a window in tokens, with window attention; 8 by 8 if None.
+        parallel_convolution: If True, a convolution branch runs beside the attention, as in ViTAE and ViTPose-G.
         knowledge_token_size: Width of a teacher's knowledge token that stays beside the patch tokens (ViTPose paper,
-            section 3.4); no token if not given.
+            section 3.4); no token if None.
         num_experts: Datasets with experts in the feed-forward layers; 1 is the ordinary layer (ViTPose++ paper).
         part_features: With experts "partially_shared", how many of the layer's outputs come from the expert.
         expert_kind: "partially_shared" (the paper's choice) or what it was compared with: "independent" layers, or
@@ -92,7 +92,7 @@ class ViTPoseBackboneConfig(BackboneConfigMixin, PreTrainedConfig):
         drop_path_rate: Stochastic depth of the last block; grows linearly from 0 at the first. Training only.
         initializer_range: Standard deviation of the truncated normal that weights start from.
         layer_norm_eps: Epsilon of the layer norms: 1e-12 as stock; the released configs train with 1e-6.
-        qkv_bias: Whether query, key and value projections have a bias.
+        qkv_bias: If True, query, key and value projections have a bias.
         out_features, out_indices: Stages whose feature maps `ViTPoseBackbone` returns: "stem" (0) is the embedding,
             "stage1" (1) the first block. The last stage if neither is given.
 
@@ -102,16 +102,16 @@ class ViTPoseBackboneConfig(BackboneConfigMixin, PreTrainedConfig):
 
     model_type = "vitpose_plus_backbone"
 
-    image_size: Settled[list[int], Size] = default((256, 192))
-    patch_size: Settled[list[int], Size] = default((16, 16))
-    patch_stride: Settled[list[int] | None, Size | None] = default(None)
+    image_size: Settled[list[int], Size] = settled_default((256, 192))
+    patch_size: Settled[list[int], Size] = settled_default((16, 16))
+    patch_stride: Settled[list[int] | None, Size | None] = settled_default(None)
     num_channels: int = 3
     hidden_size: int = 768
     num_hidden_layers: int = 12
     num_attention_heads: int = 12
     mlp_ratio: int | float = 4
     attention_kind: str = "full"
-    window_size: Settled[list[int] | None, Size | None] = default(None)
+    window_size: Settled[list[int] | None, Size | None] = settled_default(None)
     parallel_convolution: bool = False
     knowledge_token_size: int | None = None
     num_experts: int = 1
@@ -175,7 +175,7 @@ class ViTPoseBackboneConfig(BackboneConfigMixin, PreTrainedConfig):
 
     @property
     def is_stock(self) -> bool:
-        """Whether transformers' own VitPoseBackbone computes the same function."""
+        """True if transformers' own VitPoseBackbone computes the same function."""
         beyond = dict(_BEYOND_STOCK)
         if self.num_experts == 1:
             del beyond["expert_kind"]

@@ -1,4 +1,4 @@
-"""Configuration of masked-image pre-training: the backbone of a pose model and the decoder that paints its patches."""
+"""Configuration of masked-image pre-training: the backbone of a pose model and the decoder that predicts its pixels."""
 
 import math
 from dataclasses import fields
@@ -8,7 +8,7 @@ from transformers.configuration_utils import PreTrainedConfig
 
 from .configuration_vitpose import PRESETS, Preset
 from .configuration_vitpose_backbone import INERT_KEYS, ViTPoseBackboneConfig, as_backbone_config, reject_unknown_keys
-from .settled_fields_vitpose import Settled, default
+from .settled_fields_vitpose import Settled, settled_default
 
 # What only a whole grid of patches can have, and its value without; the encoder sees a quarter of them.
 _WHOLE_GRID = {
@@ -56,7 +56,7 @@ class ViTPoseMaskedImageModelingConfig(PreTrainedConfig):
     model_type = "vitpose_mim"
     sub_configs = {"backbone_config": ViTPoseBackboneConfig}
 
-    backbone_config: Settled[ViTPoseBackboneConfig, dict | PreTrainedConfig | None] = default(None)
+    backbone_config: Settled[ViTPoseBackboneConfig, dict | PreTrainedConfig | None] = settled_default(None)
     initializer_range: float = 0.02
     decoder_hidden_size: int = 512
     decoder_num_hidden_layers: int = 8
@@ -119,11 +119,11 @@ class ViTPoseMaskedImageModelingConfig(PreTrainedConfig):
 
     def _check(self) -> None:
         for name, value in _WHOLE_GRID.items():
-            given = getattr(self.backbone_config, name)
-            if given != value:
+            actual = getattr(self.backbone_config, name)
+            if actual != value:
                 raise ValueError(
                     f"{name}: expected {value!r}, as the encoder sees only the visible patches of the grid, got "
-                    f"{given!r}. Pre-train the plain backbone and give the pose model what it has beyond."
+                    f"{actual!r}. Pre-train the plain backbone and give the pose model what it has beyond."
                 )
         if not 0 < self.num_visible < self.num_patches:
             raise ValueError(

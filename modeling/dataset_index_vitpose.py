@@ -1,4 +1,4 @@
-"""Which dataset each crop of a batch belongs to: the check at the door of every model with experts or heads."""
+"""The dataset index of each crop of a batch: the check at the door of every model with experts or heads."""
 
 import torch
 
@@ -9,7 +9,7 @@ def check_dataset_index(
     """The index in the form that experts and heads take: an int where it is the same for all crops, or a long tensor.
 
     Args:
-        dataset_index: What the user gave. None stands for 0 where there is one dataset.
+        dataset_index: The argument of the model. None stands for 0 where there is one dataset.
         batch: Number of crops.
         num_datasets: Number of experts or heads, whichever is larger.
         names: Their names, for the messages.
@@ -59,6 +59,6 @@ def _one_per_crop(dataset_index: int | torch.Tensor, batch: int) -> int | torch.
     elif isinstance(dataset_index, int) and not isinstance(dataset_index, bool):
         return dataset_index
     raise ValueError(
-        f"dataset_index: expected an int, or a long tensor of shape ({batch},), one entry a crop; got "
+        f"dataset_index: expected an int, or a long tensor of shape ({batch},), one entry per crop; got "
         f"{dataset_index!r}."
     )

@@ -138,7 +138,7 @@ class ViTPoseLayer(GradientCheckpointingLayer):
         dataset_index: DatasetIndex = 0,
         output_attentions: bool = False,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """(B, N, C) tokens to (B, N, C), and the attention weights where asked for."""
+        """(B, N, C) tokens to (B, N, C), and with `output_attentions` the attention weights."""
         branch, weights = self.attention(
             self.layernorm_before(hidden_states), grid_size, output_attentions=output_attentions
         )

@@ -1,6 +1,6 @@
-"""Feed-forward layers of a block: one for everybody, and the three that have experts by dataset (ViTPose++ paper).
+"""Feed-forward layers of a block: the ordinary one, and the three with experts by dataset (ViTPose++ paper).
 
-Only the experts that a batch asks for are computed. Every class gives the ordinary layer that equals it for one dataset
+Only the experts that a batch needs are computed. Every class gives the ordinary layer that equals it for one dataset
 (`folded`), and starts from an ordinary layer such that nothing changes (`start_from`).
 """
 
@@ -33,7 +33,7 @@ class ViTPoseMLP(nn.Module):
 
 
 class ViTPoseExperts(nn.ModuleList):
-    """One linear layer a dataset."""
+    """A linear layer for each dataset."""
 
     def __init__(self, num_experts: int, in_features: int, out_features: int) -> None:
         super().__init__([nn.Linear(in_features, out_features) for _ in range(num_experts)])
@@ -42,7 +42,7 @@ class ViTPoseExperts(nn.ModuleList):
         """(B, N, in) tokens to (B, N, out), each sample by the expert of its dataset.
 
         With a long tensor (B,) the samples' weights are gathered for one batched product: no shape depends on the
-        values, and in training every expert has a gradient, zero where no sample asked for it. An expert inside a LoRA
+        values, and in training every expert has a gradient, zero where no sample uses it. An expert inside a LoRA
         adapter, or offloaded, is more than its weights: then they all run, and each sample takes the output of its own.
         """
         if isinstance(dataset_index, int):
@@ -96,7 +96,7 @@ class ViTPosePartiallySharedMLP(nn.Module):
 
 
 class ViTPoseIndependentMLP(nn.Module):
-    """A whole feed-forward layer a dataset, nothing shared (compared in the ViTPose++ paper)."""
+    """A whole feed-forward layer for each dataset, nothing shared (compared in the ViTPose++ paper)."""
 
     def __init__(self, config: ViTPoseBackboneConfig) -> None:
         super().__init__()
@@ -128,7 +128,7 @@ class ViTPoseIndependentMLP(nn.Module):
 
 
 class ViTPoseIndependentAndSharedMLP(nn.Module):
-    """A shared feed-forward layer plus one a dataset, their outputs added (compared in the ViTPose++ paper)."""
+    """A shared feed-forward layer plus one for each dataset, their outputs added (compared in the ViTPose++ paper)."""
 
     def __init__(self, config: ViTPoseBackboneConfig) -> None:
         super().__init__()
@@ -166,5 +166,5 @@ EXPERT_MLPS = {
 
 
 def make_mlp(config: ViTPoseBackboneConfig) -> nn.Module:
-    """The feed-forward layer that a config asks for."""
+    """Make the feed-forward layer of a config."""
     return ViTPoseMLP(config) if config.num_experts == 1 else EXPERT_MLPS[config.expert_kind](config)

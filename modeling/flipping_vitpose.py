@@ -22,7 +22,8 @@ def flip_heatmaps(heatmaps: torch.Tensor, flip_index: Sequence[int], *, use_udp:
     num_keypoints = heatmaps.shape[1]
     if sorted(flip_index) != list(range(num_keypoints)):
         raise ValueError(
-            f"flip_index must be a permutation of range({num_keypoints}), one entry a heatmap; got {list(flip_index)}."
+            f"flip_index: expected a permutation of range({num_keypoints}), got {list(flip_index)}. Take that of the "
+            "keypoint schema."
         )
     mirrored = heatmaps[:, list(flip_index)].flip(-1)
     return mirrored if use_udp else torch.cat([mirrored[..., :1], mirrored[..., :-1]], dim=-1)

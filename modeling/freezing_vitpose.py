@@ -30,7 +30,7 @@ _FROZEN_TOGETHER = {
 
 
 class PartSize(NamedTuple):
-    """How many parameters a part of a model has, and how many of them are trained."""
+    """Number of parameters of a part of a model, and of those that are trained."""
 
     trainable: int
     total: int
@@ -46,7 +46,7 @@ def frozen_modules(backbone: ViTPoseBackbone, part: FrozenPart) -> list[nn.Modul
 
 
 def freeze(backbone: ViTPoseBackbone, part: FrozenPart) -> list[nn.Module]:
-    """Take the parameters of a part out of training; returns the modules that are to stay in evaluation mode."""
+    """Take the parameters of a part out of training; returns the modules that have to stay in evaluation mode."""
     if part not in _FROZEN_TOGETHER:
         raise ValueError(f"part: expected 'attention' or 'ffn', got {part!r}.")
     modules = frozen_modules(backbone, part)
@@ -58,7 +58,7 @@ def freeze(backbone: ViTPoseBackbone, part: FrozenPart) -> list[nn.Module]:
 
 
 def trainable_parameters(model: nn.Module) -> dict[str, PartSize]:
-    """The size of every part that the model has, by its name, and how much of it is trained; at the end the total.
+    """Count the parameters of every part of a model by its name, and those that are trained; the total comes last.
 
     Raises:
         ValueError: A parameter belongs to no known part.

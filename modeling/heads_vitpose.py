@@ -1,4 +1,4 @@
-"""One decoder a dataset, each with the keypoints of its own (ViTPose++ paper)."""
+"""A decoder for each dataset, with the keypoints of its own (ViTPose++ paper)."""
 
 from functools import reduce
 
@@ -10,7 +10,7 @@ from .decoders_vitpose import ViTPoseClassicDecoder, ViTPoseSimpleDecoder
 
 
 def make_decoder(config: ViTPoseConfig, num_keypoints: int) -> nn.Module:
-    """The decoder that a config asks for."""
+    """Make the decoder of a config."""
     decoder = ViTPoseSimpleDecoder if config.use_simple_decoder else ViTPoseClassicDecoder
     return decoder(config, num_keypoints)
 

@@ -1,4 +1,4 @@
-"""How the weights of a layer start, where that differs from the model's normal distribution."""
+"""Initialization of a layer, where it differs from the model's normal distribution."""
 
 import torch
 from torch import nn

@@ -141,7 +141,7 @@ class KeypointSchema:
 
     def _check_figures(self, field: str, figures: tuple[float, ...]) -> None:
         if len(figures) != self.num_keypoints:
-            self._fail(field, f"expected {self.num_keypoints} figures, one a keypoint, got {len(figures)}")
+            self._fail(field, f"expected {self.num_keypoints} figures, one per keypoint, got {len(figures)}")
         for figure in figures:
             if type(figure) not in (int, float) or not math.isfinite(figure) or figure < 0:
                 self._fail(field, f"expected finite numbers of 0 or more, got {figure!r}")
@@ -158,7 +158,7 @@ def get_keypoint_schema(name: str) -> KeypointSchema:
 
     Raises:
         ValueError: No schema has that name; the message lists the known ones, nearest first. In a copy of this file
-            that travels with a model the schema files are absent, and the message says where they are.
+            that a model brought along the schema files are absent, and the message says where they are.
     """
     known = list_keypoint_schemas()
     if not known:
@@ -173,7 +173,7 @@ def get_keypoint_schema(name: str) -> KeypointSchema:
 
 
 def read_keypoint_schema(path: str | os.PathLike[str]) -> KeypointSchema:
-    """One's own schema, from a JSON file with the fields of [`KeypointSchema`]; `vitpose schema` writes such a file.
+    """Read a custom schema from a JSON file with the fields of [`KeypointSchema`]; `vitpose schema` writes such a file.
 
     Raises:
         ValueError: There is no such file, or it holds no schema.

@@ -18,7 +18,7 @@ def heatmap_loss(
         heatmaps: (B, K, h, w) predictions.
         labels: (B, K, h, w) targets.
         label_weights: (B, K) weights; 0 leaves a keypoint out of the error, not out of the mean.
-        keypoint_mask: (B, K), False where a channel is no keypoint of the sample's dataset. All real if not given.
+        keypoint_mask: (B, K), False where a channel is no keypoint of the sample's dataset. All real if None.
     """
     return sample_losses(heatmaps, labels, label_weights, keypoint_mask).mean()
 

@@ -1,4 +1,4 @@
-"""ViTPose: a plain Vision Transformer and a small decoder that predict one heatmap a keypoint.
+"""ViTPose: a plain Vision Transformer and a small decoder that predict a heatmap for each keypoint.
 
 Parameter names are those of transformers' VitPose, so that state dicts pass both ways unchanged.
 """
@@ -31,15 +31,18 @@ logger = logging.get_logger(__name__)
 
 @dataclass
 class ViTPoseOutput(ModelOutput):
-    """What `ViTPoseForPoseEstimation` returns.
+    """Output of `ViTPoseForPoseEstimation`.
 
     Args:
-        loss: Scalar float32, when `labels` are given.
-        heatmaps: (B, K, h, w), one map a keypoint in heatmap pixels.
-        keypoint_mask: From a model of several heads, (B, K): True where a channel is a keypoint of the sample's
-            dataset. K is the largest number of keypoints in the batch; the heatmaps of other channels are zero.
-        hidden_states: With `output_hidden_states`, the (B, N, C) tokens after the embedding and after each block.
-        attentions: With `output_attentions`, the (B, heads, N, N) attention weights of each block.
+        loss: `torch.Tensor` of shape `()`, float32; with `labels`.
+        heatmaps: `torch.Tensor` of shape `(batch_size, num_keypoints, height, width)`, in heatmap pixels. The number of
+            keypoints is the largest in the batch.
+        keypoint_mask: `torch.Tensor` of shape `(batch_size, num_keypoints)`, bool, from a model of several heads: True
+            where a channel is a keypoint of the sample's dataset. The heatmaps of other channels are zero.
+        hidden_states: With `output_hidden_states`, the tokens after the embedding and after each block, each a
+            `torch.Tensor` of shape `(batch_size, num_tokens, hidden_size)`.
+        attentions: With `output_attentions`, the attention weights of each block, each a `torch.Tensor` of shape
+            `(batch_size, num_heads, num_tokens, num_tokens)`.
     """
 
     loss: torch.Tensor | None = None
@@ -50,7 +53,7 @@ class ViTPoseOutput(ModelOutput):
 
 
 class ViTPoseForPoseEstimation(ViTPosePreTrainedModel):
-    """ViTPose (NeurIPS 2022): a plain ViT backbone and a decoder that give one heatmap a keypoint.
+    """ViTPose (NeurIPS 2022): a plain ViT backbone and a decoder that predict a heatmap for each keypoint.
 
     A ViTPose++ model (TPAMI) has an expert in every feed-forward layer and a head for each of its datasets:
     `dataset_index` says which one a crop takes, and `fold_experts` gives the ordinary model of one dataset.
@@ -95,16 +98,20 @@ class ViTPoseForPoseEstimation(ViTPosePreTrainedModel):
         output_hidden_states: bool | None = None,
         output_attentions: bool | None = None,
     ) -> ViTPoseOutput:
-        """Predict heatmaps, and the loss where targets are given.
+        """Predict heatmaps, and with targets the loss.
 
         Args:
-            pixel_values: (B, 3, H, W) normalized crops of the config's `image_size`, from `ViTPoseImageProcessor`.
+            pixel_values: `torch.Tensor` of shape `(batch_size, 3, height, width)`, normalized crops of the config's
+                `image_size`, from `ViTPoseImageProcessor`.
             dataset_index: The expert and head to use, in the order of the config's `keypoint_schemas`: an int, or a
-                long tensor (B,) for a mixed batch. May be left out where there is one dataset.
-            flip_pairs: Pairs (n, 2) of keypoints that mirror each other, for a batch of mirrored crops of one dataset:
-                their heatmaps come back mirrored and swapped, ready to be averaged with those of the crops themselves.
-            labels: (B, K, h, w) target heatmaps; K is the largest number of keypoints in the batch.
-            label_weights: (B, K) weight of each keypoint in the loss; 0 leaves it out. All 1 if not given.
+                long tensor of shape `(batch_size,)` for a mixed batch. May be left out where there is one dataset.
+            flip_pairs: Pairs of keypoints that mirror each other, of shape `(n, 2)`, for a batch of mirrored crops of
+                one dataset: their heatmaps come back mirrored and swapped, ready to be averaged with those of the crops
+                themselves.
+            labels: `torch.Tensor` of shape `(batch_size, num_keypoints, height, width)`, target heatmaps; the number of
+                keypoints is the largest in the batch.
+            label_weights: `torch.Tensor` of shape `(batch_size, num_keypoints)`, weight of each keypoint in the loss; 0
+                leaves it out. All 1 if None.
             interpolate_pos_encoding: Take crops of another size than the config's, in multiples of the patch.
             output_hidden_states: Also return the tokens after each block.
             output_attentions: Also return the attention weights of each block.
@@ -175,7 +182,7 @@ class ViTPoseForPoseEstimation(ViTPosePreTrainedModel):
         self.train(self.training)
 
     def trainable_parameters(self) -> dict[str, PartSize]:
-        """How many parameters each part of the model has, and how many of them are trained; "total" comes last."""
+        """Count the parameters of each part of the model, and those that are trained; "total" comes last."""
         return trainable_parameters(self)
 
     def train(self, mode: bool = True) -> "ViTPoseForPoseEstimation":
@@ -229,7 +236,7 @@ class ViTPoseForPoseEstimation(ViTPosePreTrainedModel):
             dense: The model to start from; it stays as it is.
             datasets: Names of keypoint schemas, or schemas, in the order of `dataset_index`; two or more.
             expert_kind: See `ViTPoseBackboneConfig`.
-            part_features: Outputs that come from an expert; that of the released configs if not given.
+            part_features: Outputs that come from an expert; that of the released configs if None.
 
         Raises:
             ValueError: The model has experts or several heads already, or there are fewer than two datasets.
@@ -257,7 +264,7 @@ class ViTPoseForPoseEstimation(ViTPosePreTrainedModel):
 
 
 class ViTPoseFromStockConfig(ViTPoseForPoseEstimation):
-    """What `AutoModel` builds for a folder in transformers' own format.
+    """The model that `AutoModel` builds for a folder in transformers' own format.
 
     The Auto classes pair a model with a config class of the very name that the model declares; a stock folder's config
     is a `VitPoseConfig`. Behaves as `ViTPoseForPoseEstimation` in every other way.
@@ -267,7 +274,7 @@ class ViTPoseFromStockConfig(ViTPoseForPoseEstimation):
 
 
 def _as_own_config(config: ViTPoseConfig | VitPoseConfig) -> ViTPoseConfig:
-    """Ours, also of transformers' own. That knows labels only: where they were changed, its schema is out of date."""
+    """Our config, also from transformers' own; that has labels only: if they were changed, its schema is outdated."""
     if not isinstance(config, VitPoseConfig):
         return config
     values = {**config.to_dict(), "attn_implementation": config._attn_implementation}
@@ -281,7 +288,7 @@ def _as_own_config(config: ViTPoseConfig | VitPoseConfig) -> ViTPoseConfig:
 
 
 def _auto_map(config: ViTPoseConfig) -> dict[str, str]:
-    """Which class of the saved code each Auto class takes; what transformers' own classes can load stays with them."""
+    """The class of the saved code for each Auto class, without those whose stock class can load the model."""
     if config.is_stock:
         return {"AutoModel": f"modeling_vitpose.{ViTPoseFromStockConfig.__name__}"}
     model = f"modeling_vitpose.{ViTPoseForPoseEstimation.__name__}"

@@ -36,7 +36,7 @@ class ViTPosePreTrainedModel(PreTrainedModel):
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _no_split_modules = ["ViTPoseEmbeddings", "ViTPoseLayer"]
-    _input_embed_layer = "embeddings"  # asked for by accelerate, which shards it by itself
+    _input_embed_layer = "embeddings"  # read by accelerate, which shards it by itself
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -102,16 +102,19 @@ class ViTPoseBackbone(BackboneMixin, ViTPosePreTrainedModel):
         """Feature maps of the stages named by the config's `out_features`.
 
         Args:
-            pixel_values: (B, 3, H, W) normalised crops of the config's `image_size`.
-            dataset_index: The expert to use, an int or a long tensor (B,); needed where there are several.
+            pixel_values: `torch.Tensor` of shape `(batch_size, 3, height, width)`, normalized crops of the config's
+                `image_size`.
+            dataset_index: The expert to use, an int or a long tensor of shape `(batch_size,)`; needed where there are
+                several.
             interpolate_pos_encoding: Take crops of any size that is a multiple of the patch, and resize the position
                 table to their grid; without it another size than the config's is an error.
-            output_hidden_states: Also return the (B, N, C) tokens of every stage, before the last layer norm; a
-                knowledge token is the last of them.
+            output_hidden_states: Also return the tokens of every stage, of shape `(batch_size, num_tokens,
+                hidden_size)`, before the last layer norm; a knowledge token is the last of them.
             output_attentions: Also return every block's attention weights; this takes the eager attention.
 
         Returns:
-            `feature_maps`, a tuple of (B, C, rows, columns) on the patch grid, each after the last layer norm.
+            `feature_maps`, a tuple of `torch.Tensor` of shape `(batch_size, hidden_size, rows, columns)` on the patch
+            grid, each after the last layer norm.
         """
         keep_states = _resolve_flag(output_hidden_states, self.config.output_hidden_states)
         keep_attentions = _resolve_flag(output_attentions, self.config.output_attentions)

@@ -19,19 +19,21 @@ from .modeling_vitpose_backbone import ViTPoseBackbone, ViTPosePreTrainedModel
 from .positions_vitpose import sine_cosine_positions
 from .saving_vitpose import save_with_code
 
-_VARIANCE_FLOOR = 1e-6  # of a patch of one colour (MAE's published code)
+_VARIANCE_FLOOR = 1e-6  # of a patch of one color (MAE's published code)
 
 
 @dataclass
 class ViTPoseMaskedImageModelingOutput(ModelOutput):
-    """What `ViTPoseForMaskedImageModeling` returns.
+    """Output of `ViTPoseForMaskedImageModeling`.
 
     Args:
-        loss: Scalar float32, the mean squared error of the hidden patches.
-        logits: (B, N, h * w * C), the predicted pixels of every patch, in units of the patch's own mean and standard
-            deviation; within a patch row by row, the channels of a pixel together.
-        mask: (B, N) bool, True where a patch was hidden.
-        crop_losses: (B,) float32, the error of each crop's hidden patches, whose mean is the loss.
+        loss: `torch.Tensor` of shape `()`, float32, the mean squared error of the hidden patches.
+        logits: `torch.Tensor` of shape `(batch_size, num_patches, patch_height * patch_width * num_channels)`, the
+            predicted pixels of every patch, in units of the patch's own mean and standard deviation; within a patch row
+            by row, the channels of a pixel together.
+        mask: `torch.Tensor` of shape `(batch_size, num_patches)`, bool, True where a patch was hidden.
+        crop_losses: `torch.Tensor` of shape `(batch_size,)`, float32, the error of each crop's hidden patches, whose
+            mean is the loss.
     """
 
     loss: torch.Tensor | None = None
@@ -86,13 +88,13 @@ class ViTPoseMaskedImageDecoder(ViTPosePreTrainedModel):
 class ViTPoseForMaskedImageModeling(ViTPosePreTrainedModel):
     """A masked autoencoder: three quarters of the patches are hidden, and painted from what the encoder saw.
 
-    The encoder, which runs on the visible patches alone, is the backbone of `ViTPoseForPoseEstimation`, and starts one
+    The encoder, which runs on the visible patches only, is the backbone of `ViTPoseForPoseEstimation`, and starts one
     through `init_from` in a recipe. As in that backbone there is no class token, and positions in both parts are fixed
     sines and cosines (MAE paper), so row 0 of the position table stays zero.
 
     Patches are cut here as MAE cuts them, edge to edge. The pose model pads the image by two pixels first (released
     configs), which moves its patches by as much: padded so, a visible patch would show two rows and columns of a hidden
-    neighbour. The published pose models took their MAE weights over that same difference.
+    neighbor. The published pose models took their MAE weights over that same difference.
 
     Example:
 
@@ -139,8 +141,10 @@ class ViTPoseForMaskedImageModeling(ViTPosePreTrainedModel):
         """Hide patches, predict their pixels, and compare.
 
         Args:
-            pixel_values: (B, C, H, W) normalized crops of the config's `image_size`.
-            noise: (B, N) numbers that say which patches are hidden: those with the largest. Random if not given.
+            pixel_values: `torch.Tensor` of shape `(batch_size, num_channels, height, width)`, normalized crops of the
+                config's `image_size`.
+            noise: `torch.Tensor` of shape `(batch_size, num_patches)`; the patches with the largest values are hidden.
+                Random if None.
 
         Raises:
             ValueError: A shape does not fit the model.

@@ -1,8 +1,8 @@
-"""Whether a layer is no more than its weight and bias, so that a faster way to its result may take those instead."""
+"""Recognize layers that are no more than weight and bias, whose result a faster computation may take from those."""
 
 from torch import nn
 
 
 def is_plain(layer: nn.Module) -> bool:
-    """False inside a LoRA adapter or the like, and where accelerate brings the weights when the layer is called."""
+    """True for a plain layer; False inside a LoRA adapter, and if accelerate loads its weights when it is called."""
     return type(layer) in (nn.Conv2d, nn.Linear) and not hasattr(layer, "_hf_hook")

@@ -1,27 +1,27 @@
 """Fields of a configuration that hold one type and may be given as several, such as a size given as one number."""
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 Held = TypeVar("Held")
 Given = TypeVar("Given")
 
-if TYPE_CHECKING:
 
-    class Settled(Generic[Held, Given]):
-        """`Settled[Held, Given]`: given as the one, and read as the other once the configuration is made."""
+class Settled(Generic[Held, Given]):
+    """`Settled[Held, Given]`, a field that is given as the one, and read as the other once the configuration is made.
 
-        def __get__(self, config: object, owner: type) -> Held: ...
+    A type checker reads the two methods. At runtime the subscript is `Given`, which is what transformers checks.
+    """
 
-        def __set__(self, config: object, value: Given) -> None: ...
-else:
+    def __class_getitem__(cls, types: tuple[Any, Any]) -> Any:
+        return types[1]
 
-    class Settled:
-        """At runtime the type that may be given, which is what transformers reads of a field."""
+    def __get__(self, config: object, owner: type) -> Held:
+        raise NotImplementedError
 
-        def __class_getitem__(cls, types: tuple[type, type]) -> type:
-            return types[1]
+    def __set__(self, config: object, value: Given) -> None:
+        raise NotImplementedError
 
 
-def default(value: Any) -> Any:
-    """The default of a settled field, as it may be given."""
+def settled_default(value: Any) -> Any:
+    """The default of a settled field, in a form that may be given."""
     return value

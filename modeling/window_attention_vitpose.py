@@ -18,7 +18,7 @@ from .configuration_vitpose_backbone import ViTPoseBackboneConfig
 
 
 class Windows(NamedTuple):
-    """How a grid is cut into windows: padded at the bottom and the right to whole ones, and moved up and left.
+    """A grid cut into windows: padded at the bottom and the right to whole ones, and moved up and left.
 
     Args:
         grid: (rows, columns) of the tokens.
@@ -88,7 +88,7 @@ class ViTPoseWindowSelfAttention(ViTPoseSelfAttention):
 
     Args:
         config: Its `attention_kind` says what crosses the borders of windows, its `window_size` how large they are.
-        shifted: Whether this block is one of those whose windows are shifted.
+        shifted: True in a block whose windows are shifted.
     """
 
     def __init__(self, config: ViTPoseBackboneConfig, *, shifted: bool) -> None:
@@ -104,7 +104,7 @@ class ViTPoseWindowSelfAttention(ViTPoseSelfAttention):
     def forward(
         self, hidden_states: torch.Tensor, grid_size: tuple[int, int], *, output_attentions: bool = False
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """(B, N, C) tokens to (B, N, C), and where asked for the (B * windows, heads, n, keys) weights.
+        """(B, N, C) tokens to (B, N, C), and with `output_attentions` the (B * windows, heads, n, keys) weights.
 
         A window has n tokens and as many keys; with pooled tokens, one more key for every window of the grid.
         """
@@ -138,7 +138,7 @@ class ViTPoseWindowSelfAttention(ViTPoseSelfAttention):
         return rows, columns
 
     def _bias(self, queries: torch.Tensor, windows: Windows, *, num_keys: int) -> torch.Tensor:
-        """What is added to the scaled scores, (B * windows, heads, n, keys): relative positions, and -inf for masks."""
+        """Bias of the scaled scores, (B * windows, heads, n, keys): relative positions, and -inf for masks."""
         height, width = windows.window
         tokens = height * width
         by_row = queries.unflatten(2, (height, width))  # (B * windows, heads, height, width, d)

@@ -1,8 +1,8 @@
 """Checkpoints of the authors' release, to and from ours: plain, multi-task, and ViTPose++ with all experts and heads.
 
-Everything that can be is read from the tensors: width, depth, patch, decoder, experts, `part_features`. What cannot be
-is asked for: whose keypoints the heads predict, and the resolution where the position table does not tell it. Every key
-of a file is either used or named. MAE and DINOv2 files, which have no heads, are read by `pretrained_backbones`.
+Everything that can be is read from the tensors: width, depth, patch, decoder, experts, `part_features`. The rest is an
+argument: the datasets of the heads, and the resolution where the position table leaves it open. Every key of a file is
+either used or named. MAE and DINOv2 files, which have no heads, are read by `pretrained_backbones`.
 """
 
 import logging
@@ -38,11 +38,11 @@ def convert_checkpoint(
     Args:
         source: A file of the authors' release, of MAE or DINOv2 (the heads then start from random weights), or a folder
             or Hub id in transformers' or our own format.
-        datasets: Names of keypoint schemas, or schemas, one a head. Found by itself in transformers' and our own
-            format, where the file has 17 keypoints alone (COCO), or the six datasets of the ViTPose++ release.
-        image_size: (height, width) of the crops in pixels. Not given, the authors' position table must be 4 : 3, which
-            tells it; models that start from MAE or DINOv2 get 256 by 192.
-        num_attention_heads: Found by itself for the published widths.
+        datasets: Names of keypoint schemas, or schemas, one for each head. Inferred in transformers' and our own
+            format, where the file has only 17 keypoints (COCO), or the six datasets of the ViTPose++ release.
+        image_size: (height, width) of the crops in pixels. If None, it follows from the authors' position table, which
+            must be 4 : 3; models that start from MAE or DINOv2 get 256 by 192.
+        num_attention_heads: Inferred for the published widths.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -159,7 +159,7 @@ def _from_pretraining(
 
 
 def _published(width: int, num_attention_heads: int | None) -> dict[str, Any]:
-    """Number of heads and drop-path rate of a width: as published, or as given where it never was."""
+    """Number of heads and drop-path rate of a width: as published, or for other widths as in the arguments."""
     sizes = {preset["hidden_size"]: preset for name, preset in PRESETS.items() if name != "tiny"}
     if width not in sizes and num_attention_heads is None:
         raise ValueError(

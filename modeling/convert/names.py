@@ -55,7 +55,7 @@ def to_theirs(name: str, table: Iterable[Row]) -> str:
 
 def split_qkv(weights: StateDict) -> StateDict:
     """Split each `attn.qkv` (3C rows: query, key, value in that order) into `attn.query`, `attn.key`, `attn.value`."""
-    split = {}
+    split: StateDict = {}
     for name, value in weights.items():
         before, qkv, kind = name.rpartition(".attn.qkv.")
         parts = zip(("query", "key", "value"), value.chunk(3), strict=True) if qkv else ()

@@ -266,7 +266,11 @@ REFUSED = [
         "expected one of coco or .*, got 'aic'",
     ),
     ("unknown among several", ["{several}", "--to", "onnx", "--dataset", "aic"], "one of coco, mpii or .*, got 'aic'"),
-    ("one of several datasets must be named", ["{several}", "--to", "onnx"], "--dataset with one of coco, mpii"),
+    (
+        "one of several datasets must be named",
+        ["{several}", "--to", "onnx"],
+        "dataset: expected one of coco, mpii or an index from 0 to 1, got None",
+    ),
     ("the processor is for another size", ["{size}", "--to", "onnx"], r"\(128, 96\), the model takes \(64, 48\)"),
     ("it is exported already", ["{exported}", "--to", "onnx"], "holds a 'vitpose_exported' model"),
 ]

@@ -311,7 +311,7 @@ BAD_INDICES = [
     ),
     ("counted from the end", -1, "expected values from 0 to 2, .* got -1"),
     ("one entry beyond", torch.tensor([0, 1, 2, 3, 0]), "expected values from 0 to 2"),
-    ("a fraction", 0.5, ".*one entry a crop; got 0.5"),
+    ("a fraction", 0.5, ".*one entry per crop; got 0.5"),
     ("of the wrong length", torch.tensor([0, 1]), r"expected an int, or a long tensor of shape \(5,\)"),
 ]
 

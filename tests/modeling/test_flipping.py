@@ -27,5 +27,5 @@ def test_without_udp_mirrored_heatmaps_move_right_by_a_pixel() -> None:
 
 @pytest.mark.parametrize("index", [(0, 1), (0, 1, 1), (0, 1, 3)])
 def test_other_indices_are_refused(index: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r"flip_index must be a permutation of range\(3\)"):
+    with pytest.raises(ValueError, match=r"flip_index: expected a permutation of range\(3\)"):
         flip_heatmaps(torch.zeros(1, 3, 4, 4), index)

@@ -119,10 +119,10 @@ BAD_FIELDS = [
     ("an index that is no integer", {"upper_body": (0.5,)}, ValueError, "indices from 0 to 2, got 0.5"),
     ("a truth value as an index", {"lower_body": (True,)}, ValueError, "got True"),
     ("a keypoint in both halves", {"upper_body": (0, 1), "lower_body": (1,)}, ValueError, r"once, got \[1\]"),
-    ("too few sigmas", {"sigmas": (0.1, 0.1)}, ValueError, "sigmas: expected 3 figures, one a keypoint, got 2"),
+    ("too few sigmas", {"sigmas": (0.1, 0.1)}, ValueError, "sigmas: expected 3 figures, one per keypoint, got 2"),
     ("a sigma of nought", {"sigmas": (0.1, 0.1, 0)}, ValueError, "use None for a dataset without OKS"),
     ("a sigma that is not finite", {"sigmas": (0.1, 0.1, float("nan"))}, ValueError, "finite numbers"),
-    ("too many weights", {"joint_weights": (1.0,) * 4}, ValueError, "expected 3 figures, one a keypoint, got 4"),
+    ("too many weights", {"joint_weights": (1.0,) * 4}, ValueError, "expected 3 figures, one per keypoint, got 4"),
     ("a negative weight", {"joint_weights": (1.0, -1.0, 1.0)}, ValueError, "0 or more, got -1.0"),
 ]
 

@@ -195,7 +195,7 @@ BAD_INDICES = [
     ("between two", 0.5, r"expected an int, or a long tensor of shape \(2,\).* got 0.5"),
     ("a name", "coco", "expected an int, or a long tensor .* got 'coco'"),
     ("a truth value", True, "expected an int, or a long tensor .* got True"),
-    ("one entry for two crops", torch.tensor([0]), r".*one entry a crop; got tensor\(\[0\]\)"),
+    ("one entry for two crops", torch.tensor([0]), r".*one entry per crop; got tensor\(\[0\]\)"),
     ("a mask", torch.tensor([False, False]), r".*got tensor\(\[False, False\]\)"),
     ("fractions", torch.tensor([0.0, 0.0]), r".*got tensor\(\[0., 0.\]\)"),
     (

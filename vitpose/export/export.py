@@ -109,17 +109,8 @@ def _load(name: str) -> ViTPoseForPoseEstimation:
 
 
 def _of_one_dataset(model: ViTPoseForPoseEstimation, dataset: str | int | None) -> ViTPoseForPoseEstimation:
-    config = model.config
-    if config.num_datasets == 1:
-        config.dataset_index(0 if dataset is None else dataset)
-        return model
-    if dataset is None:
-        names = list(config.named_datasets) or [f"0 to {config.num_datasets - 1}"]
-        raise ValueError(
-            f"This model has several datasets and a file is written for one: say which, --dataset with one of "
-            f"{', '.join(names)}."
-        )
-    return model.fold_experts(dataset)
+    index = model.config.dataset_index(dataset)
+    return model if model.config.num_datasets == 1 else model.fold_experts(index)
 
 
 def _traceable(model: ViTPoseForPoseEstimation) -> ViTPoseForPoseEstimation:
