@@ -14,7 +14,6 @@ from PIL import Image
 from skimage import data
 
 from vitpose import ViTPoseConfig, ViTPoseForPoseEstimation, ViTPoseImageProcessor, write_model_card
-from vitpose.hub_cards.cards.paper_figures import paper_figures
 
 ARGUMENTS = {
     "metrics": {"AP": 0.83612, "APm": -1.0, "AR": 0.868, "PCK": math.nan},
@@ -55,6 +54,32 @@ def test_metadata_holds_the_measured_figures_and_their_settings(write):
     assert result["dataset"] == {"name": "200 generated people (seed 7)", "type": "someone/people", "split": "val"}
     assert [(metric["type"], metric["value"]) for metric in result["metrics"]] == [("ap", 0.8361), ("ar", 0.868)]
     assert result["metrics"][0]["args"] == {"boxes": "annotated", "split": "val", "flip test": True}
+
+
+MEASURED = {
+    **{"AP": 0.7123, "AP50": 0.9012, "AP75": 0.7501, "APm": 0.6804, "APl": 0.7613},
+    **{"AR": 0.7705, "AR50": 0.9306, "AR75": 0.8107, "ARm": 0.7208, "ARl": 0.8309},
+    **{"AP_easy": 0.791, "AP_medium": 0.681, "AP_hard": 0.512, "PCKh": 0.913, "PCK": 0.814},
+    **{"PCK_box": 0.855, "AUC": 0.666, "EPE": 5.317, "coco/AP": 0.4444},
+}
+PRINTED = {
+    **{"AP": "AP (OKS 0.50:0.95)", "AP50": "AP (OKS 0.50)", "AP75": "AP (OKS 0.75)"},
+    **{"APm": "AP, medium", "APl": "AP, large", "AR": "AR (OKS 0.50:0.95)", "AR50": "AR (OKS 0.50)"},
+    **{"AR75": "AR (OKS 0.75)", "ARm": "AR, medium", "ARl": "AR, large", "AP_easy": "AP, easy"},
+    **{"AP_medium": "AP, medium", "AP_hard": "AP, hard", "PCKh": "PCKh@0.5", "PCK": "PCK@0.2 of the torso"},
+    **{"PCK_box": "PCK@0.2 of the box", "AUC": "AUC, 0 to 30 pixels", "EPE": "EPE in pixels", "coco/AP": "coco/AP"},
+}
+
+
+def test_a_card_prints_the_figures_of_metrics_json_and_no_others(write, tmp_path):
+    (tmp_path / "metrics.json").write_text(json.dumps(MEASURED))
+    text = write(metrics=json.loads((tmp_path / "metrics.json").read_text()))
+    results = text[text.index("## Results") : text.index("## Training")]
+    rows = re.findall(r"^\| ([^|]+) \| (-?[\d.]+) \|$", results, re.MULTILINE)
+    assert rows == [(PRINTED[name], f"{value:.3f}") for name, value in MEASURED.items()]
+    (index,) = ModelCard(text).data.to_dict()["model-index"][0]["results"]
+    listed = [(metric["type"], metric["name"], metric["value"]) for metric in index["metrics"]]
+    assert listed == [(name.lower(), PRINTED[name], value) for name, value in MEASURED.items()]
 
 
 def test_text_states_command_cost_seed_recipe_and_limits(write):
@@ -175,19 +200,3 @@ def test_the_papers_figures_are_labelled_as_theirs(tmp_path):
     assert "| AP (OKS 0.50:0.95) | 0.836 |" in own and "75.5" not in own
     assert "| AP | 75.5 % | [ViTPose](https://arxiv.org/abs/2204.12484) |" in theirs
     assert "75.5" not in str(ModelCard(text).data.to_dict())
-
-
-@pytest.mark.parametrize(
-    ("sentence", "size", "schema", "expected"),
-    [
-        ("a size of the papers on COCO", "huge", "coco", [("AP", 79.1), ("AR", 84.1)]),
-        ("the giant has one figure", "giant", "coco", [("AP", 81.0)]),
-        ("other datasets have their own metric", "large", "mpii", [("PCKh", 94.0)]),
-        ("no figure for this size", "small", "crowdpose", []),
-        ("no figure for this dataset", "base", "lspet", []),
-        ("tiny is of no paper", "tiny", "coco", []),
-    ],
-)
-def test_paper_figures(sentence, size, schema, expected):
-    figures = paper_figures(ViTPoseConfig.from_preset(size), schema)
-    assert [(figure.metric, figure.value) for figure in figures] == expected
