@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
+from vitpose.base.errors import Place, PlacedError
 from vitpose.base.files import read_json
 from vitpose.modeling.keypoint_schemas import KeypointSchema, get_keypoint_schema, list_keypoint_schemas
 
@@ -97,9 +98,11 @@ def by_id(items: list[Any], kind: str, required: Sequence[str], path: Path) -> d
         check_fields(item, kind, required, path, position)
         if not all(type(item[field]) is int for field in whole):
             ids = ", ".join(f"{field} {item[field]!r}" for field in whole)
-            raise ValueError(f"{kind} number {position} of {path} has {ids}: expected whole numbers. Renumber them.")
+            place = (str(path), f"{kind} number {position}")
+            raise PlacedError(f"expected whole numbers for ids, got {ids}. Renumber them.", place)
         if item["id"] in found:
-            raise ValueError(f"{kind} {item['id']} occurs twice in {path}: expected each id once. Renumber them.")
+            place = (str(path), f"{kind} {item['id']}")
+            raise PlacedError("occurs twice: expected each id once. Renumber them.", place, " ")
         found[item["id"]] = item
     return found
 
@@ -107,11 +110,13 @@ def by_id(items: list[Any], kind: str, required: Sequence[str], path: Path) -> d
 def check_fields(item: Any, kind: str, required: Sequence[str], path: Path, position: int) -> None:
     """Raise a ValueError if an entry of a file is not an object, or lacks a field."""
     if not isinstance(item, dict):
-        raise ValueError(f"{kind} number {position} of {path}: expected an object, got {item!r}. Use a keypoint file.")
+        place = (str(path), f"{kind} number {position}")
+        raise PlacedError(f"expected an object, got {item!r}. Use a keypoint file.", place)
     missing = [field for field in required if field not in item]
     if missing:
         name = f"{kind} {item['id']}" if "id" in item else f"{kind} number {position}"
-        raise ValueError(f"{name} of {path} lacks {missing}: expected {list(required)}. Use a keypoint file.")
+        reason = f"lacks {missing}: expected {list(required)}. Use a keypoint file."
+        raise PlacedError(reason, (str(path), name), " ")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,9 +149,11 @@ class CocoFile:
         """Look up the image of an annotation or result; `kind` and `path` name that entry in the message."""
         photo = self.images.get(item["image_id"])
         if photo is None:
-            raise ValueError(
-                f"{kind} {item['id']} of {path} is of the unknown image {item['image_id']}: {self.path} describes "
-                f"{len(self.images)} others. Add the image or remove the {kind}."
+            raise PlacedError(
+                f"is of the unknown image {item['image_id']}: {self.path} describes {len(self.images)} others. Add the "
+                f"image or remove the {kind}.",
+                (str(path), f"{kind} {item['id']}"),
+                " ",
             )
         return photo
 
@@ -222,12 +229,14 @@ def check_category(item: Item, file: CocoFile) -> None:
     """Raise a ValueError if the file does not describe the category of an annotation."""
     category = item.get("category_id")
     if file.categories and category is not None and category not in file.categories:
-        raise ValueError(
-            f"annotation {item['id']} of {file.path} has the unknown category {category}: expected one of "
-            f"{list(file.categories)}. Describe the category or remove the annotation."
+        raise PlacedError(
+            f"has the unknown category {category}: expected one of {list(file.categories)}. Describe the category or "
+            "remove the annotation.",
+            (str(file.path), f"annotation {item['id']}"),
+            " ",
         )
 
 
-def name_of(kind: str, ids: Sequence[Any], path: Path) -> Callable[[int], str]:
-    """Make a function that names the origin of a row for messages."""
-    return lambda row: f"{kind} {ids[row]} of {path}"
+def places_of(kind: str, ids: Sequence[Any], path: Path) -> Callable[[int], Place]:
+    """Make a function that gives the place of a row for errors."""
+    return lambda row: (str(path), f"{kind} {ids[row]}")

@@ -34,6 +34,7 @@ import datasets
 import numpy as np
 from datasets import Dataset, Features, List, Value
 
+from vitpose.base.errors import Place, PlacedError
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 
 logger = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ _SHOWN = 5  # a message names this many offenders; the log of a large dataset st
 
 
 def checked_columns(
-    columns: dict[str, Any], schema: KeypointSchema, *, where: Callable[[int], str]
+    columns: dict[str, Any], schema: KeypointSchema, *, place_of: Callable[[int], Place]
 ) -> dict[str, np.ndarray]:
     """Convert the columns (all but image) to arrays of the common form.
 
@@ -83,51 +84,54 @@ def checked_columns(
     Args:
         columns: Lists or arrays of equal length; keypoints may be K x [x, y, v] or flat, as COCO stores them.
         schema: The keypoints of these people.
-        where: Names the origin of a row for messages.
+        place_of: Gives the place of a row for errors.
 
     Raises:
         ValueError: A row has other keypoints than the schema, or impossible numbers.
     """
-    sizes = np.concatenate([_sizes(columns[side], side, where) for side in ("width", "height")], axis=1)  # (n, 2)
-    boxes = _number_table(columns["bbox"], 4, "bbox = [x, y, width, height]", where)  # (n, 4)
+    sizes = np.concatenate([_sizes(columns[side], side, place_of) for side in ("width", "height")], axis=1)  # (n, 2)
+    boxes = _number_table(columns["bbox"], 4, "bbox = [x, y, width, height]", place_of)  # (n, 4)
     count = schema.num_keypoints
     content = f"the {count} keypoints [x, y, v] of the schema {schema.name!r}"
-    keypoints = _number_table(columns["keypoints"], 3 * count, content, where).reshape(-1, count, 3)
+    keypoints = _number_table(columns["keypoints"], 3 * count, content, place_of).reshape(-1, count, 3)
     box_areas = boxes[:, 2] * boxes[:, 3]
     area = np.array(columns.get("area", [None] * len(boxes)), dtype=np.float64)
     area = np.where(np.isnan(area), box_areas, area)
 
-    _refuse(~np.isfinite(boxes).all(1), "a box that is not finite", boxes, where)
-    _refuse((boxes[:, 2:] < 0).any(1), "a box [x, y, width, height] of negative size", boxes, where)
-    _refuse(~(area >= 0), "an area that is negative", area, where)
+    _refuse(~np.isfinite(boxes).all(1), "a box that is not finite", boxes, place_of)
+    _refuse((boxes[:, 2:] < 0).any(1), "a box [x, y, width, height] of negative size", boxes, place_of)
+    _refuse(~(area >= 0), "an area that is negative", area, place_of)
     flags = keypoints[..., 2]
-    _refuse(~np.isin(flags, (0, 1, 2)).all(1), "a visibility other than 0, 1 or 2", flags, where)
+    _refuse(~np.isin(flags, (0, 1, 2)).all(1), "a visibility other than 0, 1 or 2", flags, place_of)
     keypoints[flags == 0] = 0
-    _refuse(~np.isfinite(keypoints).all((1, 2)), "a labeled keypoint that is not finite", keypoints, where)
-    _refuse_far_keypoints(keypoints, sizes, where)
+    _refuse(~np.isfinite(keypoints).all((1, 2)), "a labeled keypoint that is not finite", keypoints, place_of)
+    _refuse_far_keypoints(keypoints, sizes, place_of)
     width, height = sizes.astype(np.int64).T
     return {**columns, "width": width, "height": height, "bbox": boxes, "area": area, "keypoints": keypoints}
 
 
-def _sizes(values: Any, side: str, where: Callable[[int], str]) -> np.ndarray:
+def _sizes(values: Any, side: str, place_of: Callable[[int], Place]) -> np.ndarray:
     """(n, 1) whole numbers above 0."""
-    sizes = _number_table(values, 1, f"the {side} of the image", where)
+    sizes = _number_table(values, 1, f"the {side} of the image", place_of)
     _refuse(
-        ~((sizes > 0) & (sizes == np.floor(sizes))).all(1), f"a {side} that is no whole number above 0", sizes, where
+        ~((sizes > 0) & (sizes == np.floor(sizes))).all(1),
+        f"a {side} that is not a whole number above 0",
+        sizes,
+        place_of,
     )
     return sizes
 
 
-def _refuse_far_keypoints(keypoints: np.ndarray, sizes: np.ndarray, where: Callable[[int], str]) -> None:
+def _refuse_far_keypoints(keypoints: np.ndarray, sizes: np.ndarray, place_of: Callable[[int], Place]) -> None:
     """Refuse keypoints farther outside than the image is large, as of another photo or unit; a little is usual."""
     reach = sizes.max(1)[:, None, None]
     points = keypoints[..., :2]  # (n, k, 2)
     far = ((points < -reach) | (points > sizes[:, None] + reach)).any(2)  # (n, k); unlabeled ones are 0, 0
     worst = points[np.arange(len(points)), far.argmax(1)]
-    _refuse(far.any(1), "a keypoint farther outside its image than the image is large", worst, where)
+    _refuse(far.any(1), "a keypoint farther outside its image than the image is large", worst, place_of)
 
 
-def _number_table(values: Sequence[Any], width: int, content: str, where: Callable[[int], str]) -> np.ndarray:
+def _number_table(values: Sequence[Any], width: int, content: str, place_of: Callable[[int], Place]) -> np.ndarray:
     """Stack rows of `width` numbers, nested or flat, into a new array `(len(values), width)`."""
     with suppress(TypeError, ValueError):  # otherwise a row is at fault, and the loop finds out which
         return np.array(values, dtype=np.float64).reshape(len(values), width)
@@ -136,18 +140,18 @@ def _number_table(values: Sequence[Any], width: int, content: str, where: Callab
         try:
             numbers = np.asarray(value, dtype=np.float64).ravel()
         except (TypeError, ValueError) as error:
-            raise ValueError(f"{where(row)}: expected numbers for {content}, got {value!r}.") from error
+            raise PlacedError(f"expected numbers for {content}, got {value!r}.", place_of(row)) from error
         if numbers.size != width:
-            raise ValueError(f"{where(row)}: expected {width} numbers for {content}, got {numbers.size}.")
+            raise PlacedError(f"expected {width} numbers for {content}, got {numbers.size}.", place_of(row))
         table[row] = numbers
     return table
 
 
-def _refuse(bad: np.ndarray | np.bool, problem: str, values: np.ndarray, where: Callable[[int], str]) -> None:
+def _refuse(bad: np.ndarray | np.bool, problem: str, values: np.ndarray, place_of: Callable[[int], Place]) -> None:
     rows = np.flatnonzero(bad)
     if len(rows):
-        more = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
-        raise ValueError(f"{where(rows[0])}{more}: {problem}: {values[rows[0]].tolist()}. Correct or remove it.")
+        more = f" (and {len(rows) - 1} more)" if len(rows) > 1 else ""
+        raise PlacedError(f"{problem}: {values[rows[0]].tolist()}{more}. Correct or remove it.", place_of(int(rows[0])))
 
 
 def usable_rows(columns: dict[str, Any], *, min_keypoints: int, source: str) -> np.ndarray:

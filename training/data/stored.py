@@ -55,7 +55,7 @@ def read_people(
     features = Features({column: kind for column, kind in PEOPLE_FEATURES.items() if column != "image"} | extras)
     present = stored.select_columns([column for column in features if column in stored.column_names])
     columns = {"dataset": [schema.name] * len(images), **_with_defaults(present.with_format(None)[:], images)}
-    columns = checked_columns(columns, schema, where=lambda row: f"row {row} of {name}")
+    columns = checked_columns(columns, schema, place_of=lambda row: (name, f"row {row}"))
     kept = usable_rows(columns, min_keypoints=min_keypoints, source=name)
     numbers = Dataset.from_dict({column: columns[column] for column in features}, features=features)
     return datasets.concatenate_datasets([images, numbers], axis=1).select(kept)  # joined without copying the images

@@ -9,6 +9,7 @@ import pyarrow as pa
 from datasets import Dataset, DatasetInfo, Features
 from datasets.table import InMemoryTable
 
+from vitpose.base.errors import Place
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 
 from .columns import EXTRA_FEATURES, PEOPLE_FEATURES, check_files_exist, checked_columns, usable_rows
@@ -22,7 +23,7 @@ def people_table(
     schema: KeypointSchema,
     dataset: str,
     source: Path,
-    where: Callable[[int], str],
+    place_of: Callable[[int], Place],
     min_keypoints: int,
     everyone: bool,
 ) -> Dataset:
@@ -35,7 +36,7 @@ def people_table(
         schema: The keypoints of these people.
         dataset: Name of the dataset.
         source: The file they come from, for the log.
-        where: Names the origin of a row for messages.
+        place_of: Gives the place of a row for errors.
         min_keypoints: People with fewer labeled keypoints are left out.
         everyone: Keep everyone, as ground truth needs it.
 
@@ -44,7 +45,7 @@ def people_table(
     """
     count = len(files)
     check_files_exist(files)
-    columns = checked_columns({"iscrowd": np.zeros(count, np.int8), **columns}, schema, where=where)
+    columns = checked_columns({"iscrowd": np.zeros(count, np.int8), **columns}, schema, place_of=place_of)
     kept = slice(None) if everyone else usable_rows(columns, min_keypoints=min_keypoints, source=str(source))
     columns["dataset"] = np.full(count, dataset, dtype=object)
     extras = Features({name: EXTRA_FEATURES[name] for name in EXTRA_FEATURES if name in columns})

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from datasets import Dataset, DatasetDict
 from PIL import Image
 
+from vitpose.base.errors import PlacedError
 from vitpose.data import read_coco, read_detections, read_people, to_coco_annotations
 from vitpose.metrics import coco_keypoint_metrics
 from vitpose.modeling.keypoint_schemas import get_keypoint_schema
@@ -135,22 +137,22 @@ def category(**changes) -> Callable[[dict], None]:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        pytest.param(lambda c: c["annotations"][1].pop("bbox"), "annotation 12 of .* lacks .'bbox'.", id="no box"),
-        pytest.param(lambda c: c["images"][1].pop("width"), "image 2 of .* lacks .'width'.", id="no width"),
-        pytest.param(lambda c: c["images"][1].pop("id"), "image number 1 of .* lacks .'id'.", id="no id"),
-        pytest.param(annotation_12(id=11), "annotation 11 occurs twice in .*people", id="an annotation id twice"),
+        pytest.param(lambda c: c["annotations"][1].pop("bbox"), "annotation 12 lacks .'bbox'.", id="no box"),
+        pytest.param(lambda c: c["images"][1].pop("width"), "image 2 lacks .'width'.", id="no width"),
+        pytest.param(lambda c: c["images"][1].pop("id"), "image number 1 lacks .'id'.", id="no id"),
+        pytest.param(annotation_12(id=11), "people.json: annotation 11 occurs twice", id="an annotation id twice"),
         pytest.param(image_2(id=1), "image 1 occurs twice", id="an image id twice"),
-        pytest.param(annotation_12(image_id=9), "annotation 12 of .* unknown image 9", id="an unknown image"),
+        pytest.param(annotation_12(image_id=9), "annotation 12 is of the unknown image 9", id="an unknown image"),
         pytest.param(image_2(file_name="x.png"), "1 annotated images are missing: .*x.png", id="a photo not there"),
         pytest.param(
             category(keypoints=["a"] * 14), "has 14 keypoints .* 'coco' expects 17", id="a file of 14 keypoints"
         ),
-        pytest.param(annotation_12(keypoints=[1] * 42), "annotation 12 .* 51 numbers .* got 42", id="a person of 14"),
-        pytest.param(annotation_12(bbox=["a"] * 4), "annotation 12 .* expected numbers", id="words for numbers"),
-        pytest.param(annotation_12(bbox=[1] * 5), "annotation 12 .* 4 numbers .* got 5", id="a box of five numbers"),
-        pytest.param(annotation_12(bbox=[1, 2, NAN, 4]), "annotation 12 .* not finite: .1.0, 2.0, nan", id="a NaN box"),
-        pytest.param(annotation_12(bbox=[1, 2, -3, 4]), "annotation 12 .* negative size", id="a negative width"),
-        pytest.param(annotation_12(area=-1), "annotation 12 .* area that is negative", id="a negative area"),
+        pytest.param(annotation_12(keypoints=[1] * 42), "annotation 12: .*51 numbers .* got 42", id="a person of 14"),
+        pytest.param(annotation_12(bbox=["a"] * 4), "annotation 12: .*expected numbers", id="words for numbers"),
+        pytest.param(annotation_12(bbox=[1] * 5), "annotation 12: .*4 numbers .* got 5", id="a box of five numbers"),
+        pytest.param(annotation_12(bbox=[1, 2, NAN, 4]), "annotation 12: .*not finite: .1.0, 2.0, nan", id="a NaN box"),
+        pytest.param(annotation_12(bbox=[1, 2, -3, 4]), "annotation 12: .*negative size", id="a negative width"),
+        pytest.param(annotation_12(area=-1), "annotation 12: .*area that is negative", id="a negative area"),
         pytest.param(annotation_12(keypoints=[1, 2, 3] * 17), "visibility other than 0, 1 or 2", id="visibility 3"),
         pytest.param(
             annotation_12(keypoints=[NAN, 2, 2] * 17), "labeled keypoint that is not finite", id="a NaN joint"
@@ -162,6 +164,14 @@ def test_bad_annotations_are_refused_by_name(folder, coco_content, spoil, messag
     spoil(coco_content)
     with pytest.raises(ValueError, match=message):
         read(folder, coco_content)
+
+
+def test_an_error_carries_the_file_and_the_annotation_as_data(folder, coco_content):
+    annotation_12(bbox=[1, 2, -3, 4])(coco_content)
+    with pytest.raises(PlacedError) as caught:
+        read(folder, coco_content)
+    file, entry = caught.value.place
+    assert (os.path.basename(file), entry) == ("people.json", "annotation 12")
 
 
 def test_missing_files_and_folders_are_named(folder, coco_content):
@@ -249,9 +259,9 @@ def test_bad_sources_are_refused(rows, tmp_path, source, split, message):
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        pytest.param({"keypoints": [[1.0, 2.0, 2.0]] * 14}, ValueError, "row 1 of .* 51 numbers .* got 42", id="14"),
-        pytest.param({"bbox": [1.0, 2.0, -3.0, 4.0]}, ValueError, "row 1 of .* negative size", id="a negative width"),
-        pytest.param({"bbox": None}, ValueError, "row 1 of .* 4 numbers", id="no box"),
+        pytest.param({"keypoints": [[1.0, 2.0, 2.0]] * 14}, ValueError, "row 1: .*51 numbers .* got 42", id="14"),
+        pytest.param({"bbox": [1.0, 2.0, -3.0, 4.0]}, ValueError, "row 1: .*negative size", id="a negative width"),
+        pytest.param({"bbox": None}, ValueError, "row 1: .*4 numbers", id="no box"),
         pytest.param({"image": {"bytes": b"damaged"}}, ImageReadError, "image of row 1", id="a damaged image"),
         pytest.param({"image": {"path": "/no/a.png"}}, ValueError, "missing: /no/a.png", id="an absent image"),
         pytest.param({"image": {}}, ValueError, "missing: an image without bytes", id="no image"),
@@ -308,10 +318,8 @@ def test_detections_are_people_without_labels(folder, coco_content):
     ("content", "message"),
     [
         pytest.param({}, "expected a list, got dict", id="not a list"),
-        pytest.param(
-            [{"image_id": 1, "bbox": [1, 2, 3, 4]}], "result 0 .* lacks .'category_id', 'score'.", id="fields"
-        ),
-        pytest.param([{**RESULT, "image_id": 9}], "result 0 .* unknown image 9", id="an unknown image"),
+        pytest.param([{"image_id": 1, "bbox": [1, 2, 3, 4]}], "result 0 lacks .'category_id', 'score'.", id="fields"),
+        pytest.param([{**RESULT, "image_id": 9}], "result 0 is of the unknown image 9", id="an unknown image"),
     ],
 )
 def test_bad_detections_are_refused(folder, coco_content, content, message):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
+from vitpose.base.errors import Place, PlacedError
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 
 from ...metrics.crowdpose import BOX_SHARE
@@ -54,7 +55,7 @@ def read_aic(
         schema=schema,
         dataset="aic",
         source=annotation_file,
-        where=lambda row: f"{people[row]['name']} of image {people[row]['photo']} of {annotation_file}",
+        place_of=lambda row: (str(annotation_file), f"image {people[row]['photo']}", people[row]["name"]),
         min_keypoints=min_keypoints,
         everyone=everyone,
     )
@@ -66,37 +67,37 @@ def _people(photos: list[Any], path: Path) -> Iterator[Item]:
     for number, photo in enumerate(photos, start=1):
         check_fields(photo, "image", _FIELDS, path, number - 1)
         name = photo["image_id"]
+        place = (str(path), f"image {name}")
         if name in seen:
-            raise ValueError(f"image {name} occurs twice in {path}: expected each once. Join its entries.")
+            raise PlacedError("occurs twice: expected each image once. Join its entries.", place, " ")
         seen.add(name)
         boxes, keypoints = photo["human_annotations"], photo["keypoint_annotations"]
         if boxes.keys() != keypoints.keys():
             odd = sorted(boxes.keys() ^ keypoints.keys())
-            raise ValueError(f"image {name} of {path}: {odd} have a box or keypoints, expected both. Remove them.")
+            raise PlacedError(f"{odd} have a box or keypoints, expected both. Remove them.", place)
         for human, box in boxes.items():
-            where = f"{human} of image {name} of {path}"
-            xywh = _box(box, where)
+            xywh = _box(box, (*place, human))
             area = BOX_SHARE * xywh[2] * xywh[3]
-            flagged = _keypoints(keypoints[human], where)
+            flagged = _keypoints(keypoints[human], (*place, human))
             yield {"photo": name, "name": human, "image_id": number, "bbox": xywh, "area": area, "keypoints": flagged}
 
 
-def _box(corners: Any, where: str) -> list[float]:
+def _box(corners: Any, place: Place) -> list[float]:
     if not isinstance(corners, list) or len(corners) != 4:
-        raise ValueError(f"{where}: expected a box of four numbers [x1, y1, x2, y2], got {corners!r}.")
+        raise PlacedError(f"expected a box of four numbers [x1, y1, x2, y2], got {corners!r}.", place)
     x1, y1, x2, y2 = corners
     return [x1, y1, x2 - x1, y2 - y1]
 
 
-def _keypoints(values: Any, where: str) -> np.ndarray:
+def _keypoints(values: Any, place: Place) -> np.ndarray:
     """(k, 3), visibility as COCO has it."""
     try:
         keypoints = np.array(values, dtype=np.float64).reshape(-1, 3)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{where}: expected keypoints as x, y, v, got {values!r}.") from error
+        raise PlacedError(f"expected keypoints as x, y, v, got {values!r}.", place) from error
     flags = keypoints[:, 2].copy()
     if not np.isin(flags, list(_FLAGS)).all():
-        raise ValueError(f"{where}: a visibility other than 1, 2 or 3: {flags.tolist()}. Correct or remove it.")
+        raise PlacedError(f"a visibility other than 1, 2 or 3: {flags.tolist()}. Correct or remove it.", place)
     for theirs, ours in _FLAGS.items():
         keypoints[flags == theirs, 2] = ours
     return keypoints

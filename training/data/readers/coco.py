@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
+from vitpose.base.errors import PlacedError
 from vitpose.base.files import read_json
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 
-from ..annotations import CocoFile, Item, by_id, check_category, name_of, parse_coco, read_slim_json
+from ..annotations import CocoFile, Item, by_id, check_category, parse_coco, places_of, read_slim_json
 from ..table import people_table
 
 logger = logging.getLogger(__name__)
@@ -88,7 +89,7 @@ def coco_people(
     for person in people:
         file.photo_of(person, "annotation", file.path)
         check_category(person, file)
-    where = name_of("annotation", [person["id"] for person in people], file.path)
+    place_of = places_of("annotation", [person["id"] for person in people], file.path)
     columns, files = _columns(people, file, image_dir)
     columns["keypoints"] = [keypoints_of(person) for person in people]
     columns["iscrowd"] = np.array([person.get("iscrowd", 0) for person in people])
@@ -101,7 +102,7 @@ def coco_people(
         schema=schema,
         dataset=dataset or schema.name,
         source=file.path,
-        where=where,
+        place_of=place_of,
         min_keypoints=min_keypoints,
         everyone=everyone,
     )
@@ -187,7 +188,7 @@ def read_detections(
         schema=schema,
         dataset=dataset or schema.name,
         source=path,
-        where=name_of("result", [result["id"] for result in chosen], path),
+        place_of=places_of("result", [result["id"] for result in chosen], path),
         min_keypoints=0,
         everyone=False,
     )
@@ -202,7 +203,8 @@ def _results(path: Path) -> list[Item]:
     by_id(numbered, "result", ("image_id", "category_id", "bbox", "score"), path)
     for result in numbered:
         if not isinstance(result["score"], (int, float)) or not np.isfinite(result["score"]):
-            raise ValueError(f"result {result['id']} of {path} has the score {result['score']!r}: expected a number.")
+            place = (str(path), f"result {result['id']}")
+            raise PlacedError(f"expected a finite number for the score, got {result['score']!r}.", place)
     return numbered
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
+from vitpose.base.errors import Place, PlacedError
 from vitpose.base.files import read_json
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 
@@ -50,9 +51,7 @@ def read_interhand(
         schema=schema,
         dataset=schema.name,
         source=annotation_file,
-        where=lambda row: (
-            f"the {hands[row]['hand']} hand of annotation {hands[row]['annotation']} of {annotation_file}"
-        ),
+        place_of=lambda row: (str(file.path), f"annotation {hands[row]['annotation']}", f"{hands[row]['hand']} hand"),
         min_keypoints=min_keypoints,
         everyone=everyone,
     )
@@ -74,45 +73,45 @@ class _Scene:
         self.cameras = read_json(self.camera_file)
         self.joints = read_json(self.joint_file)
 
-    def keypoints(self, image: Item, where: str) -> np.ndarray:
+    def keypoints(self, image: Item, place: Place) -> np.ndarray:
         """Project the 42 joints into the image: (42, 2) in image pixels.
 
         A joint X is at R (X - t) in the frame of the camera of position t and rotation R, and in the image at focal
         length times x / z plus the principal point. A joint behind the camera becomes NaN.
         """
-        position, rotation, focal, center = self._camera(image, where)
-        seen = (self._world(image, where) - position) @ rotation.T  # (42, 3)
+        position, rotation, focal, center = self._camera(image, place)
+        seen = (self._world(image, place) - position) @ rotation.T  # (42, 3)
         depth = np.where(seen[:, 2:] > 0, seen[:, 2:], np.nan)
         return seen[:, :2] / depth * focal + center
 
-    def _camera(self, image: Item, where: str) -> list[np.ndarray]:
+    def _camera(self, image: Item, place: Place) -> list[np.ndarray]:
         capture, name = str(image.get("capture")), str(image.get("camera"))
         try:
             return [np.array(self.cameras[capture][field][name], dtype=np.float64) for field in _CAMERA_FIELDS]
         except KeyError as error:
-            message = f"{where}: {self.camera_file} lacks capture {capture}, camera {name}: {error} is missing."
-            raise ValueError(message) from error
+            reason = f"{self.camera_file} lacks capture {capture}, camera {name}: {error} is missing."
+            raise PlacedError(reason, place) from error
 
-    def _world(self, image: Item, where: str) -> np.ndarray:
+    def _world(self, image: Item, place: Place) -> np.ndarray:
         capture, frame = str(image.get("capture")), str(image.get("frame_idx"))
         try:
             return np.array(self.joints[capture][frame]["world_coord"], dtype=np.float64).reshape(2 * _JOINTS, 3)
         except KeyError as error:
-            message = f"{where}: {self.joint_file} lacks capture {capture}, frame {frame}: {error} is missing."
-            raise ValueError(message) from error
+            reason = f"{self.joint_file} lacks capture {capture}, frame {frame}: {error} is missing."
+            raise PlacedError(reason, place) from error
         except (TypeError, ValueError) as error:
-            message = f"{where}: {self.joint_file} has no 42 joints for capture {capture}, frame {frame}."
-            raise ValueError(message) from error
+            reason = f"{self.joint_file} has no 42 joints for capture {capture}, frame {frame}."
+            raise PlacedError(reason, place) from error
 
 
 def _hands(item: Item, file: CocoFile, scene: _Scene) -> Iterator[dict[str, Any]]:
     """Convert both hands of an annotation to the common fields."""
-    where = f"annotation {item['id']} of {file.path}"
+    place = (str(file.path), f"annotation {item['id']}")
     image = file.photo_of(item, "annotation", file.path)
     valid = np.array(item["joint_valid"], dtype=np.float64).ravel()
     if valid.size != 2 * _JOINTS:
-        raise ValueError(f"{where}: expected 42 joint_valid, got {valid.size}. Use the files of InterHand2.6M.")
-    points = scene.keypoints(image, where).reshape(2, _JOINTS, 2)
+        raise PlacedError(f"expected 42 joint_valid, got {valid.size}. Use the files of InterHand2.6M.", place)
+    points = scene.keypoints(image, place).reshape(2, _JOINTS, 2)
     for side, labeled in enumerate(valid.reshape(2, _JOINTS) > 0):
         labeled &= labeled[_WRIST]
         yield {

@@ -58,7 +58,7 @@ def read_lsp(
         schema=schema,
         dataset=dataset,
         source=annotation_file,
-        where=lambda row: f"image {numbers[row]} of {annotation_file}",
+        place_of=lambda row: (str(annotation_file), f"image {numbers[row]}"),
         min_keypoints=min_keypoints,
         everyone=everyone,
     )

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
+from vitpose.base.errors import Place, PlacedError
 from vitpose.base.files import read_json
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 
@@ -83,14 +84,14 @@ def read_mpii(
         schema=schema,
         dataset="mpii",
         source=annotation_file,
-        where=lambda row: _where(row, people.images[row], annotation_file),
+        place_of=lambda row: _place(row, people.images[row], annotation_file),
         min_keypoints=min_keypoints,
         everyone=everyone,
     )
 
 
-def _where(row: int, image: str, path: Path) -> str:
-    return f"person {row} (image {image}) of {path}"
+def _place(row: int, image: str, path: Path) -> Place:
+    return str(path), f"person {row} (image {image})"
 
 
 def _number(image: str, path: Path) -> int:
@@ -107,8 +108,8 @@ def _box(people: _People, row: int, path: Path) -> list[float]:
         x, y = (float(value) for value in people.centers[row])
         side = 200 * float(scale)
     except (TypeError, ValueError) as error:
-        where = _where(row, people.images[row], path)
-        raise ValueError(f"{where}: expected center x, y and a scale, got {people.centers[row]}, {scale}.") from error
+        reason = f"expected center x, y and a scale, got {people.centers[row]}, {scale}."
+        raise PlacedError(reason, _place(row, people.images[row], path)) from error
     return [x - 1 - side / 2, y - 1 + 15 * float(scale) - side / 2, side, side]
 
 
@@ -122,20 +123,20 @@ def _from_json(path: Path) -> _People:
         people.images.append(str(person["image"]))
         people.centers.append(person["center"])
         people.scales.append(person["scale"])
-        people.keypoints.append(_joints(person, _where(row, people.images[-1], path)))
+        people.keypoints.append(_joints(person, _place(row, people.images[-1], path)))
     people.head_sizes = _head_sizes(path.with_name(path.name.replace("mpii_", "mpii_gt_")).with_suffix(".mat"), people)
     return people
 
 
-def _joints(person: dict[str, Any], where: str) -> np.ndarray:
+def _joints(person: dict[str, Any], place: Place) -> np.ndarray:
     """(16, 3); the list does not say which joints are hidden, so every labeled one counts as visible."""
     try:
         points = np.array(person["joints"], dtype=np.float64).reshape(16, 2)
         labeled = np.array(person["joints_vis"], dtype=np.float64).reshape(16)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{where}: expected 16 joints x, y and 16 joints_vis, {error}.") from error
+        raise PlacedError(f"expected 16 joints x, y and 16 joints_vis, {error}.", place) from error
     if not np.isin(labeled, (0, 1)).all():
-        raise ValueError(f"{where}: joints_vis other than 0 or 1: {labeled.tolist()}. Correct or remove it.")
+        raise PlacedError(f"joints_vis other than 0 or 1: {labeled.tolist()}. Correct or remove it.", place)
     return np.column_stack([points, 2 * labeled])
 
 
@@ -170,11 +171,11 @@ def _from_mat(path: Path) -> _People:
             if points is None or position is None or scale is None:
                 left_out += 1
                 continue
-            where = _where(len(people.images), photo.image.name, path)
+            place = _place(len(people.images), photo.image.name, path)
             people.images.append(photo.image.name)
             people.centers.append((position.x, position.y))
             people.scales.append(scale)
-            people.keypoints.append(_points(points, where))
+            people.keypoints.append(_points(points, place))
             people.head_sizes.append(HEAD_SHARE * float(np.hypot(rect.x2 - rect.x1, rect.y2 - rect.y1)))
     logger.info("%s: left out %d people without joints, position or scale.", path, left_out)
     return people
@@ -186,13 +187,13 @@ def _get(structure: Any, name: str) -> Any:
     return None if isinstance(value, np.ndarray) and value.size == 0 else value
 
 
-def _points(points: Any, where: str) -> np.ndarray:
+def _points(points: Any, place: Place) -> np.ndarray:
     """(16, 3); joints of the head have no flag and are visible."""
     keypoints = np.zeros((16, 3))
     for point in np.atleast_1d(points):
         number = int(point.id)
         if not 0 <= number < 16:
-            raise ValueError(f"{where}: expected joints from 0 to 15, got {number}. Correct or remove it.")
+            raise PlacedError(f"expected joints from 0 to 15, got {number}. Correct or remove it.", place)
         flag = _get(point, "is_visible")
         hidden = flag is not None and str(flag) != "" and int(flag) == 0
         keypoints[number] = point.x, point.y, 1 if hidden else 2

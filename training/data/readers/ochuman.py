@@ -5,6 +5,7 @@ from typing import Any
 
 from datasets import Dataset
 
+from vitpose.base.errors import Place, PlacedError
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 
 from ..annotations import CocoFile, Item, check_fields, parse_coco, read_slim_json
@@ -54,8 +55,8 @@ def _as_coco(content: dict[str, Any], path: Path, schema: KeypointSchema, part: 
     for number, (photo, people) in enumerate(chosen, start=1):
         images[number] = {**photo, "id": number}
         for person in people:
-            where = f"a person of image {photo['image_id']} of {path}"
-            annotations.append({"id": len(annotations) + 1, "image_id": number, **_converted(person, order, where)})
+            place = (str(path), f"image {photo['image_id']}", "a person")
+            annotations.append({"id": len(annotations) + 1, "image_id": number, **_converted(person, order, place)})
     return CocoFile(path=path, images=images, annotations=annotations, categories={})
 
 
@@ -66,7 +67,7 @@ def _labeled(photo: Item, path: Path) -> list[Item]:
     return [person for person in photo["annotations"] if person["keypoints"] and person["segms"]]
 
 
-def _converted(person: Item, order: list[int], where: str) -> Item:
+def _converted(person: Item, order: list[int], place: Place) -> Item:
     """Convert box, area and keypoints to COCO's form."""
     values = list(person["keypoints"])
     try:
@@ -74,8 +75,9 @@ def _converted(person: Item, order: list[int], where: str) -> Item:
         keypoints = [number for x, y, flag in triples for number in (x, y, _FLAGS[int(flag)])]
         x1, y1, x2, y2 = person["bbox"]
     except (KeyError, ValueError, TypeError) as error:
-        raise ValueError(
-            f"{where}: expected a box [x1, y1, x2, y2] and keypoints x, y, v with v from 0 to 3, got "
-            f"{person['bbox']!r} and {values!r}."
+        raise PlacedError(
+            f"expected a box [x1, y1, x2, y2] and keypoints x, y, v with v from 0 to 3, got {person['bbox']!r} and "
+            f"{values!r}.",
+            place,
         ) from error
     return {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1), "keypoints": keypoints}

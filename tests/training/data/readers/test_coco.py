@@ -80,10 +80,10 @@ def test_a_fraction_for_a_visibility_means_labeled(wholebody):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        pytest.param({"face_kpts": keypoints(67)}, "annotation 7 .* 399 numbers .* got 396", id="a face of 67"),
-        pytest.param({"face_kpts": ["a"] * 204}, "annotation 7 .* expected numbers", id="words"),
-        pytest.param({"face_kpts": None}, "annotation 7 .* expected numbers", id="null"),
-        pytest.param({"bbox": None}, "annotation 7 .* 4 numbers", id="no box"),
+        pytest.param({"face_kpts": keypoints(67)}, "annotation 7: .*399 numbers .* got 396", id="a face of 67"),
+        pytest.param({"face_kpts": ["a"] * 204}, "annotation 7: .*expected numbers", id="words"),
+        pytest.param({"face_kpts": None}, "annotation 7: .*expected numbers", id="null"),
+        pytest.param({"bbox": None}, "annotation 7: .*4 numbers", id="no box"),
     ],
 )
 def test_bad_parts_are_refused(wholebody, changes, message):
@@ -92,7 +92,7 @@ def test_bad_parts_are_refused(wholebody, changes, message):
 
 
 def test_coco_is_not_coco_wholebody(wholebody):
-    with pytest.raises(ValueError, match="annotation 7 of .* lacks .'foot_kpts', 'face_kpts'"):
+    with pytest.raises(ValueError, match="annotation 7 lacks .'foot_kpts', 'face_kpts'"):
         wholebody(person())
 
 
@@ -194,22 +194,26 @@ def test_names_may_be_spelt_otherwise(tmp_path, spelling, caplog):
     ("content", "message"),
     [
         pytest.param(
-            [person(category_id=9)], "annotation 7 of .* unknown category 9: expected one of .1.", id="category"
+            [person(category_id=9)],
+            "annotation 7 has the unknown category 9: expected one of .1.",
+            id="category",
         ),
-        pytest.param([person(), person()], "annotation 7 occurs twice in .*people.json", id="an id twice"),
+        pytest.param([person(), person()], "people.json: annotation 7 occurs twice", id="an id twice"),
         pytest.param(
-            [person(id="7")], "annotation number 0 of .* has id '7', image_id 1: expected whole", id="text id"
+            [person(id="7")],
+            "annotation number 0: expected whole .* got id '7', image_id 1",
+            id="text id",
         ),
-        pytest.param([7], "annotation number 0 of .*: expected an object, got 7", id="no object"),
-        pytest.param([person(image_id=2)], "annotation 7 of .* unknown image 2: .* describes 1 others", id="image"),
-        pytest.param([person(keypoints=keypoints(16))], "annotation 7 of .* 51 numbers .* got 48", id="16 keypoints"),
+        pytest.param([7], "annotation number 0: expected an object, got 7", id="no object"),
+        pytest.param([person(image_id=2)], "annotation 7 is of the unknown image 2: .* describes 1 others", id="image"),
+        pytest.param([person(keypoints=keypoints(16))], "annotation 7: .*51 numbers .* got 48", id="16 keypoints"),
         pytest.param(
             [person(), person(8, keypoints=[500, 1, 2, *keypoints(16)])],
-            "annotation 8 of .*farther outside its image than the image is large: .500.0, 1.0.",
+            "annotation 8: .*farther outside its image than the image is large: .500.0, 1.0.",
             id="a keypoint of another photo",
         ),
         pytest.param(
-            [person(keypoints=[-65, 1, 1, *keypoints(16)])], "annotation 7 .*farther outside", id="far to the left"
+            [person(keypoints=[-65, 1, 1, *keypoints(16)])], "annotation 7: .*farther outside", id="far to the left"
         ),
     ],
 )
@@ -229,7 +233,7 @@ def test_a_keypoint_just_outside_is_read(tmp_path):
 
 @pytest.mark.parametrize(
     ("width", "message"),
-    [(0, "a width that is no whole number above 0"), (64.5, "a width that is no"), (None, "a width that is no")],
+    [(0, "a width that is not a whole number above 0"), (64.5, "a width that is no"), (None, "a width that is no")],
 )
 def test_sizes_are_whole_numbers(tmp_path, width, message):
     write_photo(tmp_path, "1.png")
@@ -241,14 +245,14 @@ def test_sizes_are_whole_numbers(tmp_path, width, message):
 @pytest.mark.parametrize(
     ("results", "message"),
     [
-        pytest.param([{"score": "high"}], "result 0 of .* has the score 'high': expected a number", id="words"),
-        pytest.param([{"score": float("nan")}], "result 0 of .* has the score nan", id="NaN"),
-        pytest.param([{}, {"image_id": 5}], "result 1 of .*boxes.json is of the unknown image 5", id="unknown image"),
+        pytest.param([{"score": "high"}], "result 0: expected a finite number for the score, got 'high'", id="words"),
+        pytest.param([{"score": float("nan")}], "result 0: .*got nan", id="NaN"),
+        pytest.param([{}, {"image_id": 5}], "boxes.json: result 1 is of the unknown image 5", id="unknown image"),
         pytest.param([{"category_id": 3}], "no box of the categories .1. with a score of at least 0.5", id="no person"),
         pytest.param([{"score": 0.4}], "at least 0.5: it has 1 others. Lower min_score", id="nothing sure enough"),
-        pytest.param([{"bbox": [1, 2, float("inf"), 4]}], "result 0 of .*not finite", id="an endless box"),
-        pytest.param([{"bbox": [1, 2, 3]}], "result 0 of .* 4 numbers .* got 3", id="three numbers"),
-        pytest.param([3], "result number 0 of .*: expected an object", id="no object"),
+        pytest.param([{"bbox": [1, 2, float("inf"), 4]}], "result 0: .*not finite", id="an endless box"),
+        pytest.param([{"bbox": [1, 2, 3]}], "result 0: .*4 numbers .* got 3", id="three numbers"),
+        pytest.param([3], "result number 0: expected an object", id="no object"),
         pytest.param('[{"image_id": 1', "boxes.json is not valid JSON, perhaps an unfinished file", id="cut short"),
     ],
 )
