@@ -36,6 +36,7 @@ from datasets import Dataset, Features, List, Value
 
 from vitpose.base.errors import Place, PlacedError
 from vitpose.modeling.keypoint_schemas import KeypointSchema
+from vitpose.processing.people_vitpose import PERSON_CATEGORY
 
 logger = logging.getLogger(__name__)
 
@@ -216,7 +217,7 @@ def to_coco_annotations(people: Any, schema: KeypointSchema) -> dict[str, Any]:
         row = rows[index]
         image = {"id": row["image_id"], "width": row["width"], "height": row["height"]}
         images[row["image_id"]] = image | ({"crowdIndex": row["crowd_index"]} if "crowd_index" in row else {})
-        category_id = row.get("category_id", 1)
+        category_id = row.get("category_id", PERSON_CATEGORY)
         categories[category_id] = row.get("category", "person")
         keypoints = np.asarray(row["keypoints"], dtype=np.float64)  # (k, 3)
         annotation = {
@@ -233,6 +234,7 @@ def to_coco_annotations(people: Any, schema: KeypointSchema) -> dict[str, Any]:
     skeleton = [[first + 1, second + 1] for first, second in schema.edges]  # COCO counts keypoints from 1
     shape = {"keypoints": list(schema.keypoints), "skeleton": skeleton}
     described = [
-        {"id": number, "name": name, **shape} for number, name in sorted((categories or {1: "person"}).items())
+        {"id": number, "name": name, **shape}
+        for number, name in sorted((categories or {PERSON_CATEGORY: "person"}).items())
     ]
     return {"images": list(images.values()), "annotations": annotations, "categories": described}

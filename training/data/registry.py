@@ -8,6 +8,7 @@ from typing import Any
 from datasets import Dataset
 
 from vitpose.base.names import unknown_name
+from vitpose.processing.processor_settings_vitpose import BOX_PADDING
 
 from ..metrics.crowdpose import BOX_SHARE
 from ..metrics.modules import MetricName
@@ -61,7 +62,7 @@ class KnownDataset:
     metrics: tuple[MetricName, ...]
     license: str
     homepage: str
-    padding: float = 1.25
+    padding: float = BOX_PADDING
     detections: Mapping[str, str] = field(default_factory=dict)
     any_split: tuple[Place, ...] = ()
 

@@ -8,7 +8,7 @@ from typing import Any
 import datasets
 from datasets import Value
 
-PERSON_CATEGORY = 1
+from vitpose.processing.people_vitpose import PERSON_CATEGORY
 
 
 def number_lists(depth: int) -> Any:

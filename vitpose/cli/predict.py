@@ -17,13 +17,14 @@ from transformers import pipeline
 from vitpose.processing.drawing import draw_poses
 from vitpose.processing.images_vitpose import to_rgb_photo
 from vitpose.processing.keypoint_detection_pipeline import KeypointDetectionPipeline
+from vitpose.processing.people_vitpose import PERSON_CATEGORY
 
 from ..base.bundled import resolve_model
 from ..base.files import whole_file
 
 logger = logging.getLogger(__name__)
 
-PERSON_CATEGORY = 1
+
 _INPUT = re.compile(r"^inputs\[(\d+)\]")  # how the pipeline calls an image
 
 Boxes = list[list[float]]

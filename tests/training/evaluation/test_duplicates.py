@@ -7,7 +7,8 @@ import torch
 from vitpose.metrics import oks_matrix
 from vitpose.modeling.keypoint_schemas import get_keypoint_schema
 from vitpose.processing.geometry_vitpose import box_to_center_and_size
-from vitpose.training.evaluation.predict import Predictions
+from vitpose.processing.people_vitpose import People
+from vitpose.processing.processor_settings_vitpose import ProcessorSettings
 from vitpose.training.evaluation.score import to_coco_results
 
 COCO = get_keypoint_schema("coco")
@@ -33,9 +34,14 @@ def pose_of_similarity(oks: float) -> np.ndarray:
 
 @pytest.mark.parametrize(("oks", "kept"), [(0.5, 2), (0.71, 2), (0.89, 2), (0.91, 1), (0.99, 1)])
 def test_two_detections_stay_up_to_an_oks_of_nine_tenths(oks: float, kept: int) -> None:
-    people = [{"image_id": 3, "bbox": BOX, "box_score": score} for score in (0.8, 0.6)]
-    keypoints = np.stack([POSE, pose_of_similarity(oks)])
-    predictions = Predictions(keypoints=keypoints, scores=np.full((2, 17), 0.9))
-    results = to_coco_results(predictions, people, schema=COCO)
+    people = People(
+        keypoints_xy=torch.from_numpy(np.stack([POSE, pose_of_similarity(oks)])).float(),
+        scores=torch.full((2, 17), 0.9),
+        boxes_xywh=torch.tensor([BOX, BOX], dtype=torch.float64),
+        box_scores=torch.tensor([0.8, 0.6], dtype=torch.float64),
+        labels=("person", "person"),
+        schema=COCO,
+    )
+    results = to_coco_results(people, [{"image_id": 3}] * 2, settings=ProcessorSettings(), annotated_boxes=False)
     assert len(results) == kept
     assert results[0]["score"] == pytest.approx(0.8 * 0.9)  # the better one is kept

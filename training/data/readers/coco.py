@@ -13,6 +13,7 @@ from datasets import Dataset
 from vitpose.base.errors import PlacedError
 from vitpose.base.files import read_json
 from vitpose.modeling.keypoint_schemas import KeypointSchema
+from vitpose.processing.people_vitpose import PERSON_CATEGORY
 
 from ..annotations import CocoFile, Item, by_id, check_category, parse_coco, places_of, read_slim_json
 from ..table import people_table
@@ -20,7 +21,6 @@ from ..table import people_table
 logger = logging.getLogger(__name__)
 
 _ANNOTATION_FIELDS = ("id", "image_id", "bbox", "keypoints")
-_PERSON_CATEGORY = 1
 # columns that some files have, and what they are called there
 _OF_IMAGES = {"crowd_index": "crowdIndex", "video_id": "video_id"}
 _OF_PEOPLE = {name: name for name in ("foot_valid", "face_valid", "lefthand_valid", "righthand_valid", "track_id")}
@@ -209,7 +209,7 @@ def _results(path: Path) -> list[Item]:
 
 
 def _chosen(results: list[Item], file: CocoFile, min_score: float, path: Path) -> list[Item]:
-    categories = set(file.categories) or {_PERSON_CATEGORY}
+    categories = set(file.categories) or {PERSON_CATEGORY}
     of_category = [result for result in results if result["category_id"] in categories]
     chosen = [result for result in of_category if result["score"] >= min_score]
     logger.info(
