@@ -29,7 +29,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -132,9 +132,8 @@ def walks(folder: Path) -> dict[str, Callable[[], object]]:
     pipe = pipeline("keypoint-detection", model=vitpose.TINY_CHECKPOINT)
     jpeg = str(folder / "coco" / "train2017" / "photo.jpg")
     chosen = {"data": "coco", "data_dir": str(folder / "coco"), "train_split": "train2017"}
-    recipe = replace(Recipe(), **chosen, batch_size=1, num_workers=0)
+    recipe = Recipe.from_fields(**chosen, batch_size=1, num_workers=0)
     accelerator = Accelerator(cpu=True)
-
     config = pipe.model.config
     settings = training_settings(recipe, config)
 
@@ -143,11 +142,15 @@ def walks(folder: Path) -> dict[str, Callable[[], object]]:
         batch = materialize_crops(next(iter(loader)), settings)
         return PoseObjective(recipe=recipe, config=config, settings=settings)(pipe.model, batch)
 
-    predict = ["predict", str(folder / "clip.mp4"), "--boxes", str(folder / "boxes.json"), "--smooth"]
+    def walk_video() -> None:
+        files = [str(folder / "clip.mp4"), "--boxes", str(folder / "boxes.json"), "--out", str(folder / "out")]
+        if command_line(["predict", *files, "--smooth"]):
+            raise RuntimeError("vitpose predict failed; its message stands above.")
+
     return {
         "photo": lambda: pipe(jpeg, boxes=[box]),
         "annotation": walk_annotation,
-        "video": lambda: command_line([*predict, "--out", str(folder / "out")]),
+        "video": walk_video,
     }
 
 
