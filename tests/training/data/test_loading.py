@@ -163,6 +163,11 @@ def test_the_page_of_the_datasets_names_every_place(checkout):
             assert all(f"`{place.annotations}`" in page and f"`{place.images}`" in page for place in places), split
 
 
+def test_boxes_are_padded_as_in_published_results():
+    padded = {name: get_known_dataset(name).padding for name in list_known_datasets()}
+    assert padded == dict.fromkeys(padded, 1.25) | {"interhand2d": 1.5}
+
+
 @pytest.mark.parametrize(
     ("name", "split", "message"),
     [

@@ -102,6 +102,8 @@ def test_primary_metrics_are_drawn_over_the_steps_with_their_last_value_in_words
 @pytest.mark.parametrize(
     ("sentence", "metrics", "drawn"),
     [
+        ("of hands", {"EPE": 9.0, "PCK_box": 0.5, "AUC": 0.4}, ["AUC", "PCK_box"]),
+        ("of whole bodies", {"AR_whole": 0.5, "AP_face": 0.2, "AP_whole": 0.4}, ["AP_whole", "AR_whole"]),
         (
             "of a mixture",
             {"mpii/PCKh": 0.5, "coco/AP": 0.4, "coco/AP50": 0.6},
