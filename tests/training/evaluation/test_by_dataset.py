@@ -7,11 +7,12 @@ import pytest
 
 from vitpose import get_keypoint_schema
 from vitpose.data import to_coco_annotations
+from vitpose.metrics import torso_size
 from vitpose.processing.people_vitpose import People
 from vitpose.processing.processor_settings_vitpose import ProcessorSettings
 from vitpose.training.config.recipe import Recipe
 from vitpose.training.data.registry import get_known_dataset, list_known_datasets
-from vitpose.training.evaluation.by_dataset import check_columns, chosen_metrics
+from vitpose.training.evaluation.by_dataset import Scored, check_columns, chosen_metrics, measure_by_keypoint
 from vitpose.training.evaluation.score import score
 from vitpose.training.evaluation.submission import mpii_predictions, submission
 
@@ -96,6 +97,34 @@ def test_a_detectors_boxes_go_with_oks_alone(dataset):
     else:
         with pytest.raises(ValueError, match=f"{dataset}: .* which a detector's boxes do not have"):
             chosen_metrics(**choose)
+
+
+@pytest.mark.parametrize(
+    ("metric", "schema", "lengths", "right", "wrong"),
+    [
+        ("pckh", "mpii", {"head_size": 20.0}, 10.0, 10.5),  # half the head
+        ("pck", "interhand2d", {}, 40.0, 40.5),  # a fifth of the box
+        ("torso_pck", "lspet", {}, None, None),
+    ],
+)
+def test_each_keypoint_is_measured_by_the_length_of_its_metric(metric, schema, lengths, right, wrong):
+    keypoints = get_keypoint_schema(schema)
+    people = people_of(schema, **lengths)[:1]
+    if metric == "torso_pck":
+        torso = torso_size(np.array([people[0]["keypoints"]]), keypoints)[0]
+        right, wrong = 0.2 * torso - 0.1, 0.2 * torso + 0.1
+    for off, share in ((right, 1.0), (wrong, 0.0)):
+        points = np.array([person["keypoints"] for person in people])[..., :2] + [off, 0.0]
+        scored = Scored(points=points, people=people, results=[], annotations={}, schema=keypoints)
+        assert measure_by_keypoint(metric, scored) == dict.fromkeys(keypoints.keypoints, share)
+
+
+@pytest.mark.parametrize("joint", ["left_shoulder", "right_shoulder", "left_hip", "right_hip"])
+def test_keypoints_without_a_whole_torso_are_scored_as_hands(joint):
+    known = get_keypoint_schema("lspet")
+    names = tuple("other" if name == joint else name for name in known.keypoints)
+    schema = dataclasses.replace(known, keypoints=names, sigmas=None, flip_pairs=())
+    assert chosen_metrics("people", schema, annotated_boxes=True) == ("keypoint_auc", "pck", "end_point_error")
 
 
 def test_mpii_without_head_sizes_is_refused():
