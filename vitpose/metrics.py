@@ -8,7 +8,7 @@ from .training.metrics.coco import coco_keypoint_metrics
 from .training.metrics.crowdpose import box_areas, crowdpose_metrics
 from .training.metrics.distances import end_point_error, keypoint_auc
 from .training.metrics.modules import load_metric
-from .training.metrics.oks import oks_matrix, oks_nms, rescore
+from .training.metrics.oks import oks_matrix, oks_nms
 from .training.metrics.pck import box_size, pck, torso_size
 from .training.metrics.pckh import head_size, pckh
 from .training.metrics.wholebody import wholebody_metrics
@@ -27,7 +27,6 @@ __all__ = [
     "oks_nms",
     "pck",
     "pckh",
-    "rescore",
     "torso_size",
     "wholebody_metrics",
 ]

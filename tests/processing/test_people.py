@@ -31,7 +31,7 @@ def test_a_persons_score_is_the_boxs_times_the_mean_of_confident_keypoints():
     scores = torch.full((3, 17), 0.1)
     scores[0, :2] = torch.tensor([0.5, 0.9])
     scores[1] = 0.2  # not above
-    scores[2] = 0.4
+    scores[2, :2] = torch.tensor([0.21, 0.59])
     people = replace(people, scores=scores, box_scores=torch.tensor([0.5, 1.0, 0.8]))
     assert people.person_scores.tolist() == pytest.approx([0.35, 0.0, 0.32])
 

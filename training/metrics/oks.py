@@ -1,4 +1,4 @@
-"""Object keypoint similarity (OKS), suppression of duplicate poses by it, and rescoring of detections.
+"""Object keypoint similarity (OKS), and suppression of duplicate poses by it.
 
 OKS of two poses with keypoints d_k apart is the mean over keypoints of exp(-d_k^2 / (2 area (2 sigma_k)^2)), where
 `area` is the person's area in square image pixels and sigma_k the spread of human labels (COCO's definition).
@@ -56,7 +56,7 @@ def oks_nms(
 
     Args:
         keypoints: `(N, K, 2)` x, y in image pixels.
-        scores: `(N,)` scores of the poses, see `rescore`.
+        scores: `(N,)` scores of the poses, see `People.person_scores`.
         areas: `(N,)` areas of the poses' boxes in square image pixels.
         sigmas: K label spreads of the keypoint schema.
         threshold: Similarity in [0, 1] above which two poses are the same person (released configs: 0.9).
@@ -88,22 +88,6 @@ def _best_of_images(remaining: np.ndarray, images: np.ndarray) -> tuple[np.ndarr
     first[1:] = images[remaining[1:]] != images[remaining[:-1]]
     best = remaining[first]
     return best, remaining[~first], best[np.cumsum(first) - 1][~first]
-
-
-def rescore(box_scores: npt.ArrayLike, keypoint_scores: npt.ArrayLike, *, threshold: float = 0.2) -> np.ndarray:
-    """Score poses for ranking: box score times the mean of the keypoint scores above `threshold` (released configs).
-
-    Args:
-        box_scores: `(N,)` scores of the person detector (1 for ground-truth boxes).
-        keypoint_scores: `(N, K)` peak values of the heatmaps.
-        threshold: Keypoints at or below it do not count; a pose with none above it scores 0.
-    """
-    boxes, peaks = _finite(box_scores, "box_scores"), _finite(keypoint_scores, "keypoint_scores")
-    _expect_shape(peaks, "keypoint_scores", (None, None))
-    _expect_shape(boxes, "box_scores", (len(peaks),))
-    confident = peaks > threshold  # (N, K)
-    total = np.where(confident, peaks, 0.0).sum(axis=1)
-    return boxes * total / np.maximum(confident.sum(axis=1), 1)
 
 
 def keypoint_similarity(points: np.ndarray, others: np.ndarray, areas: np.ndarray, sigmas: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from vitpose.modeling.keypoint_schemas import get_keypoint_schema
-from vitpose.training.metrics.oks import oks_matrix, oks_nms, rescore
+from vitpose.training.metrics.oks import oks_matrix, oks_nms
 
 COCO_SIGMAS = get_keypoint_schema("coco").sigmas
 
@@ -95,8 +95,3 @@ def test_oks_nms_keeps_the_better_of_two_equal_poses_and_accepts_none():
     assert oks_nms(np.zeros((0, 17, 2)), [], [], sigmas=COCO_SIGMAS).tolist() == []
     with pytest.raises(ValueError, match=r"areas must have shape \(2\), got \(1,\)"):
         oks_nms(same, [0.4, 0.7], [900], sigmas=COCO_SIGMAS)
-
-
-def test_rescoring_averages_only_confident_keypoints():
-    peaks = [[0.9, 0.5, 0.1], [0.2, 0.1, 0.0], [1.0, 1.0, 1.0]]
-    np.testing.assert_allclose(rescore([0.5, 0.9, 1.0], peaks), [0.5 * 0.7, 0.0, 1.0])

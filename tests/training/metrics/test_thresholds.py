@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vitpose.metrics import coco_keypoint_metrics, keypoint_auc, oks_matrix, oks_nms, pck, pckh, rescore
+from vitpose.metrics import coco_keypoint_metrics, keypoint_auc, oks_matrix, oks_nms, pck, pckh
 from vitpose.modeling.keypoint_schemas import get_keypoint_schema
 from vitpose.training.metrics.oks_analysis import OKS_THRESHOLDS, analyze_oks
 
@@ -28,10 +28,6 @@ def moved_to_oks(oks: float) -> np.ndarray:
 def test_poses_repeat_each_other_above_an_oks_of_nine_tenths(oks, kept):
     poses = np.stack([POSE, moved_to_oks(oks)])
     assert oks_nms(poses, [0.9, 0.8], [AREA, AREA], sigmas=COCO.sigmas).tolist() == kept
-
-
-def test_keypoints_up_to_a_score_of_two_tenths_say_nothing_of_a_pose():
-    assert rescore([0.5, 0.5], [[0.2, 0.6], [0.21, 0.6]]).tolist() == pytest.approx([0.3, 0.2025])
 
 
 @pytest.mark.parametrize(("oks", "passed"), [(0.49, 0), (0.51, 1), (0.76, 6), (0.94, 9), (0.96, 10)])
