@@ -82,8 +82,11 @@ class People:
 
     def __getitem__(self, rows: slice | Sequence[int] | Tensor) -> "People":
         """Some of them: a slice, numbers, or a mask `(N,)` of those to keep."""
-        index = torch.arange(len(self))[rows if isinstance(rows, slice) else torch.as_tensor(rows)]
-        tensors = {name: values[index] for name, values in self._tensors().items()}
+        chosen = rows if isinstance(rows, slice) else torch.as_tensor(rows)
+        if isinstance(chosen, Tensor) and chosen.dtype != torch.bool:
+            chosen = chosen.long()  # of an empty list torch makes floats
+        index = torch.arange(len(self))[chosen]
+        tensors: dict[str, Any] = {name: values[index] for name, values in self._tensors().items()}
         return replace(self, **tensors, labels=tuple(self.labels[row] for row in index.tolist()))
 
     def _tensors(self) -> dict[str, Tensor]:
@@ -107,7 +110,7 @@ class People:
     def join(cls, parts: Sequence["People"]) -> "People":
         """Those of several parts, one after another; they have one schema."""
         tensors = [part._tensors() for part in parts]
-        joined = {name: torch.cat([own[name] for own in tensors]) for name in tensors[0]}
+        joined: dict[str, Any] = {name: torch.cat([own[name] for own in tensors]) for name in tensors[0]}
         return replace(parts[0], **joined, labels=tuple(label for part in parts for label in part.labels))
 
     @property

@@ -70,7 +70,7 @@ def test_some_of_them_and_all_of_them_together():
     both = People.join([people[:1], people[[2, 1]]])
     assert both.track_ids.tolist() == [5, 7, 6]
     torch.testing.assert_close(both.scores, people.scores[[0, 2, 1]])
-    assert len(people[people.scores[:, 0] > 2]) == 0
+    assert len(people[people.scores[:, 0] > 2]) == len(people[[]]) == 0
     assert len(People.nobody(COCO)) == 0 and People.nobody(COCO).to_coco(1) == []
 
 
