@@ -35,6 +35,7 @@ import numpy as np
 from datasets import Dataset, Features, List, Value
 
 from vitpose.base.errors import Place, PlacedError
+from vitpose.base.names import first_of
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 from vitpose.processing.people_vitpose import PERSON_CATEGORY
 
@@ -72,7 +73,6 @@ EXTRA_FEATURES = Features(
 )
 # Keypoints that do not count in a dataset's `num_keypoints`; its metric ignores people who have only these.
 _UNCOUNTED = {"crowdpose": ("top_head", "neck")}
-_SHOWN = 5  # a message names this many offenders; the log of a large dataset stays readable
 
 
 def checked_columns(
@@ -178,7 +178,7 @@ def usable_rows(columns: dict[str, Any], *, min_keypoints: int, source: str) -> 
     if outside.any():
         ids = [columns["person_id"][row] for row in np.flatnonzero(outside)]
         message = "%s: left out %d people whose box covers no part of the image, person_id %s."
-        logger.warning(message, source, len(ids), _shown(ids))
+        logger.warning(message, source, len(ids), first_of(ids))
     if not len(kept):
         raise ValueError(f"{source} has nobody with at least {min_keypoints} labeled keypoints among {len(crowd)}.")
     return kept
@@ -195,12 +195,7 @@ def check_files_exist(paths: Iterable[str]) -> None:
         if name not in listings[folder]:
             missing.append(path or "an image without bytes and without path")
     if missing:
-        raise ValueError(f"{len(missing)} annotated images are missing: {_shown(missing)}. Check the image folder.")
-
-
-def _shown(values: Sequence[Any]) -> str:
-    more = f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else ""
-    return ", ".join(str(value) for value in values[:_SHOWN]) + more
+        raise ValueError(f"{len(missing)} annotated images are missing: {first_of(missing)}. Check the image folder.")
 
 
 def to_coco_annotations(people: Any, schema: KeypointSchema) -> dict[str, Any]:

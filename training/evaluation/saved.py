@@ -15,7 +15,7 @@ from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
 from vitpose.processing.processor_settings_vitpose import ProcessorSettings
 
 from ..config.recipe import Recipe
-from ..data.annotations import save_mat
+from ..data.matlab import save_mat
 from ..metrics.error_types import ERROR_TYPES
 from ..samples.settings import PROCESSOR_FILE, saved_settings
 from .analysis import EvaluationAnalysis, analyse

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vitpose.base.errors import PlacedError
 from vitpose.base.files import read_json
+from vitpose.base.names import first_of
 
 Row = dict[str, Any]
 
@@ -116,14 +118,14 @@ def require_fields(rows: Sequence[Row], fields: Iterable[str], name: str) -> Non
     for number, row in enumerate(rows):
         if not wanted <= row.keys():
             missing = sorted(wanted - row.keys())
-            raise ValueError(f"{name}: {_entry(rows, number)} lacks {missing}; it has {sorted(row)}.")
+            raise PlacedError(f"lacks {missing}; it has {sorted(row)}.", (name, _entry(rows, number)), " ")
 
 
 def require_known(rows: Sequence[Row], field: str, known: Sequence[Row], name: str) -> None:
     """Raise a ValueError that names the images or categories of rows that the ground truth lacks."""
     unknown = sorted({row[field] for row in rows} - {entry["id"] for entry in known}, key=str)
     if unknown:
-        raise ValueError(f"{name} refer to {field} {_some(unknown)}, absent from the ground truth's {len(known)}.")
+        raise ValueError(f"{name} refer to {field} {first_of(unknown)}, absent from the ground truth's {len(known)}.")
 
 
 def _keypoint_table(rows: Sequence[Row], num_keypoints: int, name: str) -> np.ndarray:
@@ -159,7 +161,7 @@ def _shape(value: Any) -> tuple[int, ...] | None:
 def _require_once(ids: Iterable[Hashable], what: str) -> None:
     repeated = [key for key, times in Counter(ids).items() if times > 1]
     if repeated:
-        raise ValueError(f"{what} {_some(repeated)} occurs more than once: expected each once. Renumber them.")
+        raise ValueError(f"{what} {first_of(repeated)} occurs more than once: expected each once. Renumber them.")
 
 
 def _require_none(wrong: np.ndarray, rows: Sequence[Row], complaint: str) -> None:
@@ -168,7 +170,7 @@ def _require_none(wrong: np.ndarray, rows: Sequence[Row], complaint: str) -> Non
 
 
 def _entries(rows: Sequence[Row], numbers: Sequence[int] | np.ndarray) -> str:
-    return _some([_entry(rows, int(number)) for number in numbers])
+    return first_of([_entry(rows, int(number)) for number in numbers])
 
 
 def _entry(rows: Sequence[Row], number: int) -> str:
@@ -177,9 +179,3 @@ def _entry(rows: Sequence[Row], number: int) -> str:
         if field in rows[number]:
             return f"entry {number} ({field} {rows[number][field]})"
     return f"entry {number}"
-
-
-def _some(items: Sequence[Any]) -> str:
-    """List at most five items."""
-    head = ", ".join(str(item) for item in items[:5])
-    return head if len(items) <= 5 else f"{head} and {len(items) - 5} more"

@@ -1,6 +1,6 @@
-"""What to say of a name that nobody knows: what was expected, what came, and the nearest known name."""
+"""Messages about unknown names, and short lists of many values."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 LONGEST_LIST = 40  # names beside a near one
@@ -26,3 +26,9 @@ def unknown_name(kind: str, name: object, known: Iterable[str], *, remedy: str =
     expected = "a known name" if near and len(known) > LONGEST_LIST else f"one of {', '.join(known)}"
     message = f"{kind}: expected {expected}, got {name!r}."
     return " ".join(part for part in (message, hint, remedy) if part)
+
+
+def first_of(values: Sequence[object], most: int = 5) -> str:
+    """List at most so many values and count the others: `a, b, c, d, e and 7 more`."""
+    more = f" and {len(values) - most} more" if len(values) > most else ""
+    return ", ".join(map(str, values[:most])) + more

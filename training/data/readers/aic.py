@@ -12,7 +12,7 @@ from vitpose.base.errors import Place, PlacedError
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 
 from ...metrics.crowdpose import BOX_SHARE
-from ..annotations import Item, check_fields, parse_coco, read_slim_json
+from ..coco_file import Item, check_fields, parse_coco, read_slim_json
 from ..table import people_table, photo_sizes
 from .coco import coco_people
 

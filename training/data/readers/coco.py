@@ -15,7 +15,7 @@ from vitpose.base.files import read_json
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 from vitpose.processing.people_vitpose import PERSON_CATEGORY
 
-from ..annotations import CocoFile, Item, by_id, check_category, parse_coco, places_of, read_slim_json
+from ..coco_file import CocoFile, Item, by_id, check_category, parse_coco, places_of, read_slim_json
 from ..table import people_table
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from vitpose.base.errors import Place, PlacedError
 from vitpose.base.files import read_json
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 
-from ..annotations import CocoFile, Item, by_id, parse_coco, read_slim_json
+from ..coco_file import CocoFile, Item, by_id, parse_coco, read_slim_json
 from ..table import people_table
 
 _HANDS = ("right", "left")  # the order of the 42 joints

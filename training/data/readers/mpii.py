@@ -19,7 +19,8 @@ from vitpose.base.files import read_json
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 
 from ...metrics.pckh import HEAD_SHARE
-from ..annotations import check_fields, load_mat
+from ..coco_file import check_fields
+from ..matlab import load_mat
 from ..table import people_table, photo_sizes
 
 logger = logging.getLogger(__name__)

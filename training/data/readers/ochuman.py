@@ -8,7 +8,7 @@ from datasets import Dataset
 from vitpose.base.errors import Place, PlacedError
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 
-from ..annotations import CocoFile, Item, check_fields, parse_coco, read_slim_json
+from ..coco_file import CocoFile, Item, check_fields, parse_coco, read_slim_json
 from .coco import coco_people
 
 _IMAGE_FIELDS = ("image_id", "file_name", "width", "height", "annotations")

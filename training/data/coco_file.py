@@ -1,8 +1,6 @@
-"""Annotation files: JSON, COCO's layout of it, and MATLAB, with errors that name the file and the entry."""
+"""Annotation files in COCO's layout, checked, with errors that carry the file and the entry."""
 
-import logging
 import os
-import re
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,9 +9,9 @@ from typing import Any
 
 from vitpose.base.errors import Place, PlacedError
 from vitpose.base.files import read_json
-from vitpose.modeling.keypoint_schemas import KeypointSchema, get_keypoint_schema, list_keypoint_schemas
+from vitpose.modeling.keypoint_schemas import KeypointSchema
 
-logger = logging.getLogger(__name__)
+from .keypoint_names import check_keypoint_names
 
 Item = dict[str, Any]
 
@@ -21,9 +19,6 @@ _IMAGE_FIELDS = ("id", "file_name", "width", "height")
 # Dropped while a file is parsed: outlines of people are most of COCO's files, and nobody here reads them.
 _UNREAD = ("segmentation", "coco_url", "flickr_url", "date_captured", "license")
 _NUMBER_LISTS = ("keypoints", "foot_kpts", "face_kpts", "lefthand_kpts", "righthand_kpts")
-# files that name other keypoints than they hold: COCO-WholeBody the body's alone, Halpe those of face and hands too
-_NAMED_COUNTS = {"coco_wholebody": (17, 133), "halpe26": (26, 136)}
-_SHORT_FORMS = {"l": "left", "r": "right", "f": "front", "b": "back"}
 
 
 def read_slim_json(path: Path) -> Any:
@@ -52,38 +47,6 @@ def _packed(values: Any) -> Any:
         return array("d", values)
     except TypeError:
         return values
-
-
-def save_mat(path: Path, variables: dict[str, Any]) -> None:
-    """Write variables to a MATLAB file.
-
-    Raises:
-        ImportError: scipy is not installed.
-    """
-    try:
-        from scipy.io import savemat
-    except ImportError as error:
-        raise ImportError(f"Writing {path.suffix} files needs scipy: pip install scipy.") from error
-    savemat(path, variables)
-
-
-def load_mat(path: Path) -> dict[str, Any]:
-    """Read the variables of a MATLAB file, structures as objects with attributes.
-
-    Raises:
-        ImportError: scipy is not installed.
-        ValueError: The file is missing or damaged.
-    """
-    try:
-        from scipy.io import loadmat
-    except ImportError as error:
-        raise ImportError(f"Reading {path} needs scipy: pip install scipy.") from error
-    if not path.is_file():
-        raise ValueError(f"There is no file {path}. Check the path.")
-    try:
-        return loadmat(path, struct_as_record=False, squeeze_me=True)
-    except Exception as error:  # a damaged file may raise nearly anything in there
-        raise ValueError(f"{path} is not a MATLAB file, perhaps an unfinished download: {error}.") from error
 
 
 def by_id(items: list[Any], kind: str, required: Sequence[str], path: Path) -> dict[int, Item]:
@@ -180,49 +143,9 @@ def parse_coco(content: Any, path: Path, *, schema: KeypointSchema) -> CocoFile:
     categories = by_id(content.get("categories", []), "category", ("id",), path)
     for category in categories.values():
         if "keypoints" in category:
-            _check_names(category["keypoints"], schema, path)
+            check_keypoint_names(category["keypoints"], schema, path)
     images = by_id(content["images"], "image", _IMAGE_FIELDS, path)
     return CocoFile(path=path, images=images, annotations=content["annotations"], categories=categories)
-
-
-def _check_names(names: Sequence[str], schema: KeypointSchema, path: Path) -> None:
-    """Refuse another count or order of keypoints; warn of other names, since datasets spell them in several ways."""
-    if len(names) not in _NAMED_COUNTS.get(schema.name, (schema.num_keypoints,)):
-        raise ValueError(
-            f"{path} has {len(names)} keypoints ({', '.join(map(str, names))}), the schema {schema.name!r} expects "
-            f"{schema.num_keypoints}.{_owner_of(names)} Choose the schema of this file."
-        )
-    pairs = list(zip(names, schema.keypoints, strict=False))  # as many as both have
-    places = {_words(name): place for place, name in enumerate(schema.keypoints)}
-    for place, (name, _) in enumerate(pairs):
-        if places.get(_words(name), place) != place:
-            raise ValueError(
-                f"{path} calls keypoint {place} {name!r}, which is keypoint {places[_words(name)]} of the schema "
-                f"{schema.name!r}: the file is of another dataset, or in another order.{_owner_of(names)} Choose the "
-                "schema of this file."
-            )
-    unlike = [f"{name} / {expected}" for name, expected in pairs if not _same(_words(name), _words(expected))]
-    if unlike:
-        message = "%s and the schema %r name keypoints differently, check that they mean the same: %s."
-        logger.warning(message, path, schema.name, ", ".join(unlike))
-
-
-def _words(name: str) -> frozenset[str]:
-    """Words of a keypoint's name without order, case and abbreviation: `L_F_Paw` equals `left_front_paw`."""
-    return frozenset(_SHORT_FORMS.get(word, word) for word in re.findall("[a-z]+|[0-9]+", str(name).lower()))
-
-
-def _same(words: frozenset[str], others: frozenset[str]) -> bool:
-    """Whether one name contains the other, as `top_head` does `head`."""
-    return words <= others or others <= words
-
-
-def _owner_of(names: Sequence[str]) -> str:
-    """Sentence that names the known datasets with these keypoints; empty where there is none."""
-    words = [_words(name) for name in names]
-    schemas = [get_keypoint_schema(name) for name in list_keypoint_schemas()]
-    owners = [schema.name for schema in schemas if [_words(name) for name in schema.keypoints] == words]
-    return f" Its keypoints are those of {' or '.join(owners)}." if owners else ""
 
 
 def check_category(item: Item, file: CocoFile) -> None:
