@@ -1,7 +1,7 @@
 """Time a step of pose training, forward to AdamW, in several ways, beside transformers' VitPose with the same loss.
 
 Run: ``python benchmarks/training_step.py``, on a GPU with bf16 autocast and batches of 64, on a CPU in float32 on one
-thread with batches of 8; compiling takes a minute. All take turns in one process with the same optimiser (fused AdamW)
+thread with batches of 8; compiling takes a minute. All take turns in one process with the same optimizer (fused AdamW)
 and random weights; times are medians, of synchronised steps on a GPU and of process CPU time on a CPU. On a GPU peak
 memory is shown, and the share of the rate that bf16 products of 8192x8192 matrices reach on it.
 """

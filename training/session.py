@@ -2,38 +2,33 @@
 
 import logging
 import os
-from collections.abc import Callable, Sized
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
-from typing import cast
 
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration
 from accelerate.utils import ProjectConfiguration
+from torch.profiler import record_function
+from transformers import PreTrainedModel
 
 from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
 
 from .config.recipe import Recipe
 from .engine.checkpoints import list_checkpoints, load_checkpoint
 from .engine.compilation import check_not_compiled, compile_blocks
-from .engine.distillation import build_objective, load_teacher
-from .engine.model_building import build_model
 from .engine.optimizer import make_optimizer
-from .engine.profiling import profile_run
+from .engine.profiling import profile_steps, synchronized_parts
+from .engine.run_log import LOG_FILE, RunLog
+from .engine.run_parts import E, FinishedRun, M, RunParts
 from .engine.sharding import autocast_forward, check_sharded, sharding_plugin
-from .engine.trainer import RunLog, Trainer
+from .engine.trainer import Trainer
 from .engine.weight_average import WeightAverage
-from .evaluation.evaluator import Evaluator
-from .results.best_model import BEST_FOLDER, keep_best, log_best
-from .results.masked_image import assemble_pretraining
-from .results.masked_image_outputs import write_pretraining_outputs
-from .results.run_outputs import write_outputs
-from .samples.loaders import build_training_loader
-from .samples.settings import training_settings
+from .results.best_model import BEST_FOLDER, log_best
+from .results.masked_image import masked_image_parts
+from .results.pose import pose_parts
+from .results.run_words import run_cost
 
 logger = logging.getLogger(__name__)
-
-LOG_FILE = "log.jsonl"
 
 
 def run_recipe(recipe: Recipe, *, write_card: Callable[..., Path] | None = None) -> Path:
@@ -54,10 +49,23 @@ def run_recipe(recipe: Recipe, *, write_card: Callable[..., Path] | None = None)
     """
     output = Path(recipe.run.output_dir)
     _check_output(output, recipe)
+    accelerator = _make_accelerator(recipe)
+    output.mkdir(parents=True, exist_ok=True)
+    if recipe.run.report_to and not recipe.run.profile:
+        _start_tracker(accelerator, recipe)
+    if recipe.run.task == "masked_image_modeling":
+        _run(recipe, accelerator, masked_image_parts(recipe, accelerator, write_card))
+    else:
+        _run(recipe, accelerator, pose_parts(recipe, accelerator, write_card))
+    accelerator.end_training()
+    return output
+
+
+def _make_accelerator(recipe: Recipe) -> Accelerator:
     accelerator = Accelerator(
         mixed_precision=recipe.optimization.mixed_precision,
         log_with=recipe.run.report_to,
-        project_config=ProjectConfiguration(project_dir=str(output)),
+        project_config=ProjectConfiguration(project_dir=recipe.run.output_dir),
         # the host need not wait for copies from pinned memory, which a loader has where there is CUDA
         dataloader_config=DataLoaderConfiguration(use_seedable_sampler=False, non_blocking=torch.cuda.is_available()),
         fsdp_plugin=sharding_plugin(recipe),
@@ -65,69 +73,72 @@ def run_recipe(recipe: Recipe, *, write_card: Callable[..., Path] | None = None)
     _check_processes(accelerator)
     check_sharded(accelerator)
     check_not_compiled(accelerator)
-    output.mkdir(parents=True, exist_ok=True)
-    if recipe.run.report_to and not recipe.run.profile:
-        _start_tracker(accelerator, recipe)
-    pretrains = recipe.run.task == "masked_image_modeling"
-    trainer = (assemble_pretraining if pretrains else assemble)(recipe, accelerator, output)
-    if recipe.optimization.ema_decay:
-        trainer.average = WeightAverage(accelerator.unwrap_model(trainer.model), decay=recipe.optimization.ema_decay)
+    return accelerator
+
+
+def _run(recipe: Recipe, accelerator: Accelerator, parts: RunParts[M, E]) -> None:
+    """Train and write, or profile, what a task brings."""
+    output = Path(recipe.run.output_dir)
+    trainer = build_trainer(recipe, accelerator, parts)
     if recipe.run.profile:
-        profile_run(trainer)
-        accelerator.end_training()
-        return output
+        profile_steps(trainer, output)
+        return
     if recipe.run.resume:
         trainer.progress = load_checkpoint(accelerator, trainer.checkpoint_folder, recipe, trainer.average)
         trainer.log.forget_after(trainer.progress, epochs=recipe.optimization.epochs)
-    _warn_of_long_warmup(trainer)
-    with trainer.notice.listen():
-        evaluations = trainer.train()
+    _warn_of_long_warmup(recipe, trainer.total_steps)
+    evaluations = trainer.train()
     weights = accelerator.get_state_dict(trainer.result)  # from every process, should each hold a part
     if accelerator.is_main_process:
-        (write_pretraining_outputs if pretrains else write_outputs)(trainer, evaluations, weights, write_card)
+        people = recipe.optimization.epochs * parts.sampler.epoch_length
+        parts.write_outputs(
+            FinishedRun(
+                model=accelerator.unwrap_model(trainer.result),
+                weights=weights,
+                evaluations=evaluations,
+                cost=run_cost(accelerator, seconds=trainer.progress.seconds, people=people),
+                log=trainer.log.path,
+            )
+        )
         log_best(output)
-    accelerator.end_training()
-    return output
 
 
-def assemble(recipe: Recipe, accelerator: Accelerator, output: Path) -> Trainer:
-    """Build and prepare everything a run needs."""
-    teacher = load_teacher(recipe)
-    model = build_model(recipe, teacher)
-    config = model.config
-    if not all(parameter.requires_grad for parameter in model.parameters()):
-        _log_trainable(model)
-    if recipe.optimization.gradient_checkpointing:
+def build_trainer(recipe: Recipe, accelerator: Accelerator, parts: RunParts[M, E]) -> Trainer[E]:
+    """Prepare the parts of a run, with their optimizer, for training."""
+    model, optimization = parts.model, recipe.optimization
+    _log_size(model, accelerator)
+    if optimization.gradient_checkpointing:
         model.gradient_checkpointing_enable()
-    optimizer = make_optimizer(model, num_layers=len(model.backbone.encoder.layer), recipe=recipe)
-    settings = training_settings(recipe, config)
-    loader, sampler = build_training_loader(recipe, accelerator, config, settings)
-    evaluators = {
-        name: Evaluator.build(part, accelerator, config, replace(settings, padding=part.box_padding))
-        for name, part in zip(recipe.part_names, recipe.parts, strict=True)
-    }
-    to_evaluate = sum(len(evaluator.source.people) for evaluator in evaluators.values())
-    logger.info("%d people to train on, %d to evaluate", len(cast(Sized, loader.dataset)), to_evaluate)
-    where = f"{accelerator.num_processes} x {accelerator.device.type}"
-    logger.info("%.1f M parameters on %s", model.num_parameters() / 1e6, where)
+    optimizer = make_optimizer(model, num_layers=parts.num_layers, recipe=recipe)
     autocast_forward(model, accelerator)
-    if recipe.optimization.torch_compile:
+    if optimization.torch_compile:
         compile_blocks(model)
-    model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
+    prepared, optimizer, loader = accelerator.prepare(model, optimizer, parts.loader)
+    average = None
+    if optimization.ema_decay:
+        average = WeightAverage(accelerator.unwrap_model(prepared), decay=optimization.ema_decay)
     return Trainer(
         accelerator=accelerator,
-        model=model,
-        objective=build_objective(recipe, config, settings, teacher, accelerator.device),
+        model=prepared,
+        objective=parts.objective,
         optimizer=optimizer,
         loader=loader,
-        sampler=sampler,
+        sampler=parts.sampler,
         recipe=recipe,
-        config=config,
-        settings=settings,
-        log=RunLog(path=output / LOG_FILE, accelerator=accelerator),
-        evaluators=evaluators,
-        on_evaluation=keep_best if recipe.run.keep_best else None,
+        log=RunLog(path=Path(recipe.run.output_dir) / LOG_FILE, accelerator=accelerator),
+        evaluators=parts.evaluators,
+        average=average,
+        on_evaluation=parts.on_evaluation,
+        part=synchronized_parts(accelerator.device) if recipe.run.profile else record_function,
     )
+
+
+def _log_size(model: PreTrainedModel, accelerator: Accelerator) -> None:
+    if isinstance(model, ViTPoseForPoseEstimation) and not all(own.requires_grad for own in model.parameters()):
+        for part, size in model.trainable_parameters().items():
+            logger.info("%s: %.2f of %.2f M parameters trained", part, size.trainable / 1e6, size.total / 1e6)
+    where = f"{accelerator.num_processes} x {accelerator.device.type}"
+    logger.info("%.1f M parameters on %s", model.num_parameters() / 1e6, where)
 
 
 def _check_processes(accelerator: Accelerator) -> None:
@@ -146,16 +157,8 @@ def _start_tracker(accelerator: Accelerator, recipe: Recipe) -> None:
     accelerator.init_trackers("vitpose", config={key: str(value) for key, value in recipe.values().items()})
 
 
-def _log_trainable(model: ViTPoseForPoseEstimation) -> None:
-    for part, size in model.trainable_parameters().items():
-        logger.info("%s: %.2f of %.2f M parameters trained", part, size.trainable / 1e6, size.total / 1e6)
-
-
-def _warn_of_long_warmup(trainer: Trainer) -> None:
-    warmup, steps = (
-        trainer.recipe.optimization.warmup_steps,
-        trainer.recipe.optimization.epochs * trainer.steps_per_epoch,
-    )
+def _warn_of_long_warmup(recipe: Recipe, steps: int) -> None:
+    warmup = recipe.optimization.warmup_steps
     if warmup > steps:
         logger.warning(
             "The warm-up of %d steps is longer than the run, %d steps: the learning rate never reaches its peak. "

@@ -39,7 +39,7 @@ def save_checkpoint(
     recipe: Recipe,
     average: WeightAverage | None = None,
 ) -> Path:
-    """Write model, optimiser, average and progress to `folder/step-N`; called by every process."""
+    """Write model, optimizer, average and progress to `folder/step-N`; called by every process."""
     target = folder / f"step-{progress.step:08d}"
     partial = target.with_name(f".{target.name}.partial")
     if accelerator.is_main_process:
@@ -69,7 +69,7 @@ def list_checkpoints(folder: Path) -> list[Path]:
 def load_checkpoint(
     accelerator: Accelerator, folder: Path, recipe: Recipe, average: WeightAverage | None = None
 ) -> Progress:
-    """Bring model, optimiser and average to the newest checkpoint of a run.
+    """Bring model, optimizer and average to the newest checkpoint of a run.
 
     Raises:
         FileNotFoundError: There is no checkpoint to go on from.

@@ -1,61 +1,70 @@
 """Where a step's time goes: a few steps under torch's profiler, as a trace file and as a table."""
 
 import logging
-import os
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.profiler import profile, record_function, schedule
 
 from vitpose.base.files import whole_file
 
-from .trainer import PARTS_OF_A_STEP, Trainer
+from .trainer import Step, Trainer
 
 logger = logging.getLogger(__name__)
 
 WARM_UP, MEASURED = 3, 5  # steps
 TRACE_FILE = "trace.json"
+PARTS_OF_A_STEP = ("data", "forward", "backward", "optimizer")
 _STEP = "ProfilerStep*"  # what torch calls its steps in the list of events
 
 
-class _MeasuredError(Exception):
-    """Ends a run whose steps are measured."""
+def synchronized_parts(device: torch.device) -> Callable[[str], AbstractContextManager[None]]:
+    """Marks the parts of a step, and waits at the end of each for the device, whose work then counts in its part."""
+
+    @contextmanager
+    def part(name: str) -> Iterator[None]:
+        with record_function(name):
+            yield
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+
+    return part
 
 
-def profile_run(trainer: Trainer) -> Path:
+def profile_steps(trainer: Trainer[Any], output: Path) -> Path:
     """Take the first steps of a run and measure them; writes a trace that Perfetto and chrome://tracing open.
 
-    Each part of a step is waited for, so that the work of a GPU counts where it was asked for. Weights change, and are
-    not saved.
+    Weights change; neither they nor a log are saved.
+
+    Args:
+        trainer: Of the run, which marks its parts by `synchronized_parts`.
+        output: Folder of the trace.
 
     Raises:
         ValueError: The run has too few steps.
     """
-    _check_long_enough(trainer)
-    trainer.recipe = trainer.recipe.replace(checkpoint_every=0)
-    trainer.log.path = Path(os.devnull)  # the folder stays free for the run itself
-    trainer.part = lambda name: _waited_for(name, trainer.accelerator.device)
-    started = time.perf_counter()
+    _check_long_enough(trainer.total_steps)
     cycle = schedule(wait=0, warmup=WARM_UP, active=MEASURED, repeat=1)
-    with suppress(_MeasuredError), profile(schedule=cycle) as profiler:
-        trainer.after_step = lambda: _next_step(trainer, profiler)
-        for epoch in range(trainer.recipe.optimization.epochs):
-            trainer.train_epoch(epoch, started)
-    path = Path(trainer.recipe.run.output_dir) / TRACE_FILE
+    with profile(schedule=cycle) as profiler, closing(_all_steps(trainer)) as steps:
+        for _ in islice(steps, WARM_UP + MEASURED):
+            profiler.step()
+    path = output / TRACE_FILE
     if trainer.accelerator.is_main_process:
         with whole_file(path) as partial:
             profiler.export_chrome_trace(str(partial))
-        logger.info("%s\ntrace    %s", table_of_parts(_seconds(profiler), images=_images_a_step(trainer)), path)
+        optimization = trainer.recipe.optimization
+        images = optimization.batch_size * optimization.gradient_accumulation_steps
+        logger.info("%s\ntrace    %s", table_of_parts(_seconds(profiler), images=images), path)
     return path
 
 
-def _next_step(trainer: Trainer, profiler: profile) -> None:
-    profiler.step()
-    if trainer.progress.step == WARM_UP + MEASURED:
-        raise _MeasuredError
+def _all_steps(trainer: Trainer[Any]) -> Generator[Step, None, None]:
+    for epoch in range(trainer.recipe.optimization.epochs):
+        yield from trainer.steps(epoch)
 
 
 def table_of_parts(seconds: dict[str, float], *, images: int) -> str:
@@ -72,21 +81,13 @@ def table_of_parts(seconds: dict[str, float], *, images: int) -> str:
     return "\n".join([*lines, f"{images / whole:.1f} images/s, mean of {MEASURED} steps, a process"])
 
 
-def _check_long_enough(trainer: Trainer) -> None:
-    needed, steps = WARM_UP + MEASURED, trainer.recipe.optimization.epochs * trainer.steps_per_epoch
+def _check_long_enough(steps: int) -> None:
+    needed = WARM_UP + MEASURED
     if steps < needed:
         raise ValueError(
             f"profile: expected a run of {needed} steps or more, {WARM_UP} to warm up and {MEASURED} to measure, got "
             f"{steps}. Raise epochs or train_people, or lower batch_size."
         )
-
-
-@contextmanager
-def _waited_for(name: str, device: torch.device) -> Iterator[None]:
-    with record_function(name):
-        yield
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
 
 
 def _seconds(profiler: profile) -> dict[str, float]:
@@ -97,7 +98,3 @@ def _seconds(profiler: profile) -> dict[str, float]:
         return sum(event.time_range.elapsed_us() for event in events if event.name == name) / MEASURED / 1e6
 
     return {"step": mean(_STEP), **{name: mean(name) for name in PARTS_OF_A_STEP}}
-
-
-def _images_a_step(trainer: Trainer) -> int:
-    return trainer.recipe.optimization.batch_size * trainer.recipe.optimization.gradient_accumulation_steps

@@ -1,4 +1,4 @@
-"""Weights, gradients and optimiser state shared out over the processes of a run (FSDP2, torch's `fully_shard`).
+"""Weights, gradients and optimizer state shared out over the processes of a run (FSDP2, torch's `fully_shard`).
 
 A sharded run computes what the same processes compute with a whole model on each, and leaves the same folder.
 """

@@ -19,6 +19,7 @@ from ..metrics.modules import MetricName
 from ..samples.loaders import build_evaluation_loader
 from ..samples.sources import EvaluationPeople, evaluation_people
 from .by_dataset import check_columns, chosen_metrics
+from .measured import Measured
 from .predict import predict_people
 from .score import Evaluation, score
 
@@ -140,7 +141,7 @@ def _same_keypoints(own: KeypointSchema, schema: KeypointSchema) -> bool:
     return own.keypoints == schema.keypoints or (own.name == "custom" and own.num_keypoints == schema.num_keypoints)
 
 
-def joined_metrics(evaluations: Mapping[str, Evaluation]) -> dict[str, float]:
+def joined_metrics(evaluations: Mapping[str, Measured]) -> dict[str, float]:
     """The figures of all datasets, under `dataset/figure` where there are several."""
     if len(evaluations) == 1:
         return next(iter(evaluations.values())).metrics

@@ -1,17 +1,25 @@
-"""The best model of a run so far, by the main figure of its evaluations: a folder that is ready to be published."""
+"""The best model of a run so far, by the primary metric of its evaluations: a folder that is ready to be published."""
 
 import json
 import logging
 import math
 import shlex
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vitpose.base.files import whole_file
+from accelerate import Accelerator
+from torch import Tensor, nn
 
-from ..engine.trainer import Trainer
+from vitpose.base.files import whole_file
+from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
+from vitpose.processing.processor_settings_vitpose import ProcessorSettings
+
+from ..config.recipe import Recipe
+from ..engine.checkpoints import Progress
 from ..evaluation.files import measured_metrics
 from ..evaluation.score import Evaluation
 from .run_words import dataset_words
@@ -22,42 +30,74 @@ logger = logging.getLogger(__name__)
 BEST_FOLDER = "best"
 
 
-def main_figure(evaluations: Mapping[str, Evaluation]) -> float:
-    """What models of a run are compared by: the dataset's main figure, of a mixture their mean; higher is better."""
-    figures = [evaluation.primary[1] for evaluation in evaluations.values()]
-    return sum(figures) / len(figures)
+def primary_metric(evaluations: Mapping[str, Evaluation]) -> float:
+    """The number that models of a run are compared by, higher is better: the primary metric, of a mixture the mean."""
+    values = [evaluation.primary[1] for evaluation in evaluations.values()]
+    return sum(values) / len(values)
 
 
-def keep_best(trainer: Trainer, evaluations: Mapping[str, Evaluation]) -> None:
-    """Keep the model in `output_dir/best` if it is better than the one there; of equal ones the earlier stays.
+@dataclass(kw_only=True)
+class BestModel:
+    """Keeps the model in `output_dir/best` if it is better than the one there; of equal ones the earlier stays.
 
-    Every process calls it, as each may hold a part of the weights; the main one writes.
     The folder holds model, processor and `metrics.json`, which a resumed run compares with. It is written before the
-    checkpoint of the same step: a run that is killed in between evaluates once more, and comes to the same figure.
-    A figure that was measured on other people or in another way is no rival: the model it belongs to moves aside.
+    checkpoint of the same step: a run that is killed in between evaluates once more, and comes to the same metrics.
+    A model that was measured on other people or in another way is no rival: it moves aside.
+
+    Args:
+        recipe: Of the run.
+        settings: Of the processor that it trains with.
+        accelerator: Of the run.
     """
-    weights = trainer.accelerator.get_state_dict(trainer.result)
-    if not trainer.accelerator.is_main_process:
-        return
-    folder = Path(trainer.recipe.run.output_dir) / BEST_FOLDER
-    partial, old = (folder.with_name(f".{folder.name}.{state}") for state in ("partial", "old"))
+
+    recipe: Recipe
+    settings: ProcessorSettings
+    accelerator: Accelerator
+
+    def __call__(self, model: nn.Module, progress: Progress, evaluations: Mapping[str, Evaluation]) -> None:
+        """Compare a prepared model by its evaluations; every process calls it, as each may hold a part of the weights.
+
+        Args:
+            model: The prepared model that was evaluated.
+            progress: When.
+            evaluations: By dataset.
+        """
+        weights = self.accelerator.get_state_dict(model)
+        if not self.accelerator.is_main_process:
+            return
+        folder = Path(self.recipe.run.output_dir) / BEST_FOLDER
+        _finish_replacement(folder)
+        place = {"main": primary_metric(evaluations), "step": progress.step, "epoch": progress.epoch}
+        measured = measured_metrics(evaluations, {**place, "dataset": dataset_words(self.recipe)})
+        if folder.exists():
+            _move_aside_if_measured_otherwise(folder, measured)
+        if place["main"] > best_metric(folder):  # never of one that is not a number
+            _replace(folder, partial(self._write, self.accelerator.unwrap_model(model), weights, measured))
+
+    def _write(
+        self, model: ViTPoseForPoseEstimation, weights: dict[str, Tensor], measured: Mapping[str, Any], folder: Path
+    ) -> None:
+        save_model(model, folder, weights, self.settings)
+        with whole_file(folder / "metrics.json") as path:
+            path.write_text(json.dumps(measured, indent=2), encoding="utf-8")
+
+
+def _finish_replacement(folder: Path) -> None:
+    """Bring the earlier model back where a kill came between the two renames of `_replace`."""
+    old = folder.with_name(f".{folder.name}.old")
     if old.exists() and not folder.exists():
-        old.rename(folder)  # a kill came between the two renames below
-    figure = main_figure(evaluations)
-    place = {"main": figure, "step": trainer.progress.step, "epoch": trainer.progress.epoch}
-    measured = measured_metrics(evaluations, {**place, "dataset": dataset_words(trainer.recipe)})
-    if folder.exists():
-        _move_aside_if_measured_otherwise(folder, measured)
-    if not figure > best_figure(folder):  # nor if it is not a number
-        return
-    shutil.rmtree(partial, ignore_errors=True)
-    save_model(trainer, partial, weights)
-    with whole_file(partial / "metrics.json") as path:
-        path.write_text(json.dumps(measured, indent=2), encoding="utf-8")
+        old.rename(folder)
+
+
+def _replace(folder: Path, write: Callable[[Path], None]) -> None:
+    """Write a folder beside the one there, and then put it in its place."""
+    beside, old = (folder.with_name(f".{folder.name}.{state}") for state in ("partial", "old"))
+    shutil.rmtree(beside, ignore_errors=True)
+    write(beside)
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         folder.rename(old)
-    partial.rename(folder)
+    beside.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -74,8 +114,8 @@ def _move_aside_if_measured_otherwise(folder: Path, measured: Mapping[str, Any])
     folder.rename(aside)
 
 
-def best_figure(folder: Path) -> float:
-    """The main figure of the model kept in a folder; minus infinity where there is none."""
+def best_metric(folder: Path) -> float:
+    """The primary metric of the model kept in a folder; minus infinity where there is none."""
     metrics = folder / "metrics.json"
     return json.loads(metrics.read_text(encoding="utf-8"))["main"] if metrics.exists() else -math.inf
 

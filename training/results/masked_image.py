@@ -1,10 +1,11 @@
 """Masked-image pre-training of a backbone (MAE paper; ViTPose paper, section 3.3): its model, data and measure."""
 
 import logging
-from collections.abc import Sized
+from collections.abc import Callable, Sized
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -16,31 +17,19 @@ from vitpose.modeling.modeling_vitpose_mim import ViTPoseForMaskedImageModeling
 from vitpose.processing.processor_settings_vitpose import ProcessorSettings
 
 from ..config.recipe import Recipe
-from ..engine.compilation import compile_blocks
-from ..engine.optimizer import make_optimizer
-from ..engine.sharding import autocast_forward
-from ..engine.trainer import RunLog, Trainer
+from ..engine.model_building import build_pretraining_model
+from ..engine.run_parts import RunParts
 from ..samples.collate import materialize_crops
 from ..samples.loaders import build_sampler, loading
 from ..samples.mixture import MixedDataset
 from ..samples.picture import PictureDataset
 from ..samples.sampler import EpochSampler
 from ..samples.sources import evaluation_people, training_people
+from .masked_image_outputs import PretrainingEvaluation, write_pretraining_outputs
 
 logger = logging.getLogger(__name__)
 
 MASK_SEED = 20_000_003  # of the masks in evaluation, the same at each
-
-
-@dataclass(kw_only=True)
-class PretrainingEvaluation:
-    """What is measured of a masked autoencoder.
-
-    Args:
-        metrics: `reconstruction_loss`, the mean squared error of hidden patches in their own units.
-    """
-
-    metrics: dict[str, float]
 
 
 def masked_image_losses(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
@@ -75,53 +64,40 @@ class ReconstructionEvaluator:
         return PretrainingEvaluation(metrics={"reconstruction_loss": torch.cat(losses).mean().item()})
 
 
-def build_pretraining_model(recipe: Recipe) -> ViTPoseForMaskedImageModeling:
-    """The model that the recipe describes, with random weights."""
-    torch.manual_seed(recipe.run.seed)
-    chosen = {
-        "num_hidden_layers": recipe.model.num_hidden_layers,
-        "num_attention_heads": recipe.model.num_attention_heads,
-        "drop_path_rate": recipe.model.drop_path_rate,
-        "image_size": (recipe.model.image_height, recipe.model.image_width) if recipe.model.image_height else None,
-    }
-    given = {name: value for name, value in chosen.items() if value is not None}
-    return ViTPoseForMaskedImageModeling(ViTPoseMaskedImageModelingConfig.from_preset(recipe.model.preset, **given))
+def masked_image_parts(
+    recipe: Recipe, accelerator: Accelerator, write_card: Callable[..., Path] | None
+) -> RunParts[ViTPoseForMaskedImageModeling, PretrainingEvaluation]:
+    """The parts of a pre-training run.
 
-
-def assemble_pretraining(recipe: Recipe, accelerator: Accelerator, output: Path) -> Trainer:
-    """Build and prepare everything a pre-training run needs."""
+    Args:
+        recipe: Of the run.
+        accelerator: Of the run.
+        write_card: Writes the model card, with the arguments of `vitpose.write_pretraining_card`; None for no card.
+    """
     model = build_pretraining_model(recipe)
-    config = model.config
-    if recipe.optimization.gradient_checkpointing:
-        model.gradient_checkpointing_enable()
-    if recipe.optimization.torch_compile:
-        compile_blocks(model)
-    optimizer = make_optimizer(model, num_layers=len(model.backbone.encoder.layer), recipe=recipe)
-    loader, sampler = _training_loader(recipe, accelerator, config)
+    loader, sampler = _training_loader(recipe, accelerator, model.config)
     evaluators = {
-        name: _evaluator(part, accelerator, config) for name, part in zip(recipe.part_names, recipe.parts, strict=True)
+        name: _evaluator(part, accelerator, model.config)
+        for name, part in zip(recipe.part_names, recipe.parts, strict=True)
     }
-    to_evaluate = sum(len(evaluator.dataset) for evaluator in evaluators.values())
-    logger.info(
-        "%d crops of %s to train on, %d to evaluate",
-        len(cast(Sized, loader.dataset)),
-        recipe.dataset.crops,
-        to_evaluate,
-    )
-    autocast_forward(model, accelerator)
-    model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
-    return Trainer(
-        accelerator=accelerator,
+    datasets = [evaluator.dataset for evaluator in evaluators.values()]
+    assert isinstance(loader.dataset, Sized)
+    counts = len(loader.dataset), recipe.dataset.crops, sum(map(len, datasets))
+    logger.info("%d crops of %s to train on, %d to evaluate", *counts)
+    return RunParts(
         model=model,
+        num_layers=len(model.backbone.encoder.layer),
         objective=masked_image_losses,
-        optimizer=optimizer,
         loader=loader,
         sampler=sampler,
-        recipe=recipe,
-        config=cast(Any, config),  # the trainer hands it on, to the outputs of pre-training alone
-        settings=ProcessorSettings(crop_size=config.image_size),
-        log=RunLog(path=output / "log.jsonl", accelerator=accelerator),
-        evaluators=cast(Any, evaluators),  # whose metrics the trainer logs as those of any other
+        evaluators=evaluators,
+        write_outputs=partial(
+            write_pretraining_outputs,
+            recipe=recipe,
+            datasets=datasets,
+            device=accelerator.device,
+            write_card=write_card,
+        ),
     )
 
 

@@ -1,11 +1,11 @@
-"""What a pre-training run leaves in its folder: model, processor, loss, pictures and card."""
+"""The folder of a pre-training run: model, processor, loss, pictures and card."""
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,17 +13,18 @@ from PIL import Image
 from torch import Tensor
 
 from vitpose.base.files import whole_file
+from vitpose.modeling.configuration_vitpose_mim import ViTPoseMaskedImageModelingConfig
 from vitpose.modeling.modeling_vitpose_mim import ViTPoseForMaskedImageModeling
 from vitpose.processing.drawing import contact_sheet
 from vitpose.processing.image_processing_vitpose import ViTPoseImageProcessor
 
-from ..engine.trainer import Trainer
+from ..config.recipe import Recipe
+from ..engine.run_parts import FinishedRun
 from ..evaluation.evaluator import joined_metrics
 from ..pictures.curves import save_curves
 from ..samples.collate import CropCollator
 from ..samples.picture import PictureDataset
-from .masked_image import ReconstructionEvaluator
-from .run_words import command_words, dataset_words, run_cost, training_words
+from .run_words import command_words, dataset_words, training_words
 from .save_model import save_into
 
 logger = logging.getLogger(__name__)
@@ -32,54 +33,67 @@ PICTURED_CROPS = 8
 COLUMNS = ("crop", "what the encoder saw", "reconstructed")
 
 
+@dataclass(kw_only=True)
+class PretrainingEvaluation:
+    """The evaluation of a masked autoencoder.
+
+    Args:
+        metrics: `reconstruction_loss`, the mean squared error of hidden patches in their own units.
+    """
+
+    metrics: dict[str, float]
+
+
 def write_pretraining_outputs(
-    trainer: Trainer,
-    evaluations: Mapping[str, Any],
-    weights: dict[str, Tensor],
+    finished: FinishedRun[ViTPoseForMaskedImageModeling, PretrainingEvaluation],
+    *,
+    recipe: Recipe,
+    datasets: Sequence[PictureDataset],
+    device: torch.device,
     write_card: Callable[..., Path] | None,
 ) -> None:
     """Write the folder of a finished run; called by the main process.
 
     Args:
-        trainer: Of the run.
-        evaluations: A `PretrainingEvaluation` of each dataset, by name.
-        weights: The final weights, whole.
+        finished: The run.
+        recipe: Of the run.
+        datasets: The crops that are evaluated.
+        device: Where pictures are computed.
         write_card: Writes the model card, with the arguments of `vitpose.write_pretraining_card`; None for no card.
     """
-    recipe, output = trainer.recipe, Path(trainer.recipe.run.output_dir)
-    metrics = joined_metrics(evaluations)
-    model = _model_with(weights, trainer)
-    processor = ViTPoseImageProcessor.from_settings(trainer.settings)
+    output, config = Path(recipe.run.output_dir), finished.model.config
+    metrics = joined_metrics(finished.evaluations)
+    model = _whole_model(config, finished.weights).to(device)
+    processor = ViTPoseImageProcessor.from_settings(datasets[0].settings)
     save_into(output, model.save_pretrained, processor.save_pretrained)
     with whole_file(output / "metrics.json") as path:
         settings = {"crops": recipe.dataset.crops, "data": dataset_words(recipe)}
         path.write_text(json.dumps({**metrics, "settings": settings}, indent=2), encoding="utf-8")
-    save_curves(trainer.log.path, output / "curves.png")
-    datasets = [cast(ReconstructionEvaluator, evaluator).dataset for evaluator in trainer.evaluators.values()]
+    save_curves(finished.log, output / "curves.png")
     draw_reconstructions(model, datasets, output / "reconstructions.png")
     if write_card is not None:
         card = write_card(
             output,
-            model_config=trainer.config,
+            model_config=config,
             metrics=metrics,
             dataset_name=dataset_words(recipe),
             trained_on=training_words(recipe),
             recipe=asdict(recipe),
             command=command_words(),
-            cost=run_cost(trainer),
+            cost=finished.cost,
         )
         logger.info("card     %s", card)
-    for part, evaluation in zip(recipe.parts, evaluations.values(), strict=True):
+    for part, evaluation in zip(recipe.parts, finished.evaluations.values(), strict=True):
         logger.info("reconstruction loss %.4f on %s", evaluation.metrics["reconstruction_loss"], dataset_words(part))
     logger.info("model    %s\npicture  %s", output, output / "reconstructions.png")
 
 
-def _model_with(weights: dict[str, Tensor], trainer: Trainer) -> ViTPoseForMaskedImageModeling:
+def _whole_model(config: ViTPoseMaskedImageModelingConfig, weights: dict[str, Tensor]) -> ViTPoseForMaskedImageModeling:
     """A model of its own: where the weights are sharded, the main process could not run the trainer's by itself."""
     with torch.device("meta"):
-        model = ViTPoseForMaskedImageModeling(cast(Any, trainer.config))
+        model = ViTPoseForMaskedImageModeling(config)
     model.load_state_dict(weights, assign=True)
-    return model.to(trainer.accelerator.device)
+    return model
 
 
 @torch.no_grad()

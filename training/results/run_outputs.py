@@ -1,4 +1,4 @@
-"""What a run leaves in its folder: model, processor, figures, pictures and card, each file whole or absent."""
+"""What a run leaves in its folder: model, processor, metrics, pictures and card, each file whole or absent."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -7,19 +7,21 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from torch import Tensor
 
 from vitpose.base.files import whole_file
+from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
 from vitpose.processing.people_vitpose import People
+from vitpose.processing.processor_settings_vitpose import ProcessorSettings
 
+from ..config.recipe import Recipe
 from ..data.images import read_image
-from ..engine.trainer import Trainer
+from ..engine.run_parts import FinishedRun
 from ..evaluation.evaluator import Evaluator, joined_metrics
 from ..evaluation.files import file_name, write_metrics
 from ..evaluation.score import Evaluation
 from ..pictures.curves import save_curves
 from ..pictures.sheets import predictions_sheet
-from .run_words import _limits, base_words, command_words, dataset_words, run_cost, training_words
+from .run_words import base_words, command_words, dataset_words, limits_words, training_words
 from .save_model import save_model
 
 logger = logging.getLogger(__name__)
@@ -29,9 +31,11 @@ PICTURED_PEOPLE = 8
 
 
 def write_outputs(
-    trainer: Trainer,
-    evaluations: Mapping[str, Evaluation],
-    weights: dict[str, Tensor],
+    finished: FinishedRun[ViTPoseForPoseEstimation, Evaluation],
+    *,
+    recipe: Recipe,
+    settings: ProcessorSettings,
+    evaluators: Mapping[str, Evaluator],
     write_card: Callable[..., Path] | None,
 ) -> None:
     """Write the folder of a finished run; called by the main process.
@@ -39,41 +43,41 @@ def write_outputs(
     Of a mixture, `results.json` and `predictions.png` carry the dataset's name too: `results_coco.json`.
 
     Args:
-        trainer: Of the run.
-        evaluations: Of the final weights, by dataset.
-        weights: The final weights, whole.
+        finished: The run.
+        recipe: Of the run.
+        settings: Of the processor that it trains with.
+        evaluators: Of the run, by dataset.
         write_card: Writes the model card, with the arguments of `vitpose.write_model_card`; None for no card.
     """
-    recipe, output = trainer.recipe, Path(trainer.recipe.run.output_dir)
-    save_model(trainer, output, weights)
+    output, evaluations = Path(recipe.run.output_dir), finished.evaluations
+    save_model(finished.model, output, finished.weights, settings)
     write_metrics(output, evaluations)
-    save_curves(trainer.log.path, output / "curves.png")
+    save_curves(finished.log, output / "curves.png")
     pictures = []
     for name, evaluation in evaluations.items():
         pictures.append(output / file_name("predictions.png", name, evaluations))
-        draw_predictions(trainer.evaluators[name], evaluation, pictures[-1])
+        draw_predictions(evaluators[name], evaluation, pictures[-1])
     if write_card is not None:
         card = write_card(
             output,
-            model_config=trainer.config,
+            model_config=finished.model.config,
             metrics=_card_metrics(evaluations),
             dataset_name=dataset_words(recipe),
             recipe=asdict(recipe),
             command=command_words(),
-            cost=run_cost(trainer),
+            cost=finished.cost,
             seed=recipe.run.seed,
             trained_on=training_words(recipe),
             settings=next(iter(evaluations.values())).measured,
             base_model=base_words(recipe),
             picture=pictures[0].name,
-            limits=_limits(recipe),
+            limits=limits_words(recipe),
         )
         logger.info("card     %s", card)
     for part, evaluation in zip(recipe.parts, evaluations.values(), strict=True):
         name, value = evaluation.primary
         logger.info("%s %.4f on %s", name, value, dataset_words(part))
-    shown = " ".join(map(str, pictures))
-    logger.info("model    %s\npicture  %s", output, shown)
+    logger.info("model    %s\npicture  %s", output, " ".join(map(str, pictures)))
 
 
 def _card_metrics(evaluations: Mapping[str, Evaluation]) -> dict[str, float]:

@@ -1,6 +1,5 @@
-"""What a run's card says of it: data, command, cost."""
+"""The words of a run's card: data, command, cost."""
 
-import logging
 import os
 import platform
 import shlex
@@ -9,22 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 
 from vitpose.base.machine import usable_cores
 
 from ..config.recipe import Recipe
-from ..engine.trainer import Trainer
-
-logger = logging.getLogger(__name__)
 
 
 def dataset_words(recipe: Recipe) -> str:
-    """What a run is evaluated on, in words."""
+    """The evaluation data of a run, in words."""
     return "; ".join(_people_words(part, part.dataset.eval_people, part.dataset.eval_split) for part in recipe.parts)
 
 
 def training_words(recipe: Recipe) -> str:
-    """What a run is trained on, in words."""
+    """The training data of a run, in words."""
     return "; ".join(_people_words(part, part.dataset.train_people, part.dataset.train_split) for part in recipe.parts)
 
 
@@ -36,17 +33,14 @@ def _people_words(recipe: Recipe, people: int | None, split: str) -> str:
 
 
 def base_words(recipe: Recipe) -> str | None:
-    """Where the weights came from, in words; None for random ones."""
-    if recipe.transfer.init_from == "none":
+    """The source of the initial weights, in words; None for random ones."""
+    source = recipe.transfer.init_from
+    if source == "none":
         return None
-    return (
-        "the tiny checkpoint that ships with vitpose"
-        if recipe.transfer.init_from == "tiny"
-        else recipe.transfer.init_from
-    )
+    return "the tiny checkpoint that ships with vitpose" if source == "tiny" else source
 
 
-def _limits(recipe: Recipe) -> list[str]:
+def limits_words(recipe: Recipe) -> list[str]:
     if any(part.dataset.data != "synthetic" for part in recipe.parts):
         return []
     return ["It has seen generated people only: it is made for trying the tools, and fails on many photographs."]
@@ -58,10 +52,15 @@ def command_words() -> str:
     return shlex.join(["accelerate", "launch", script, *sys.argv[1:]])
 
 
-def run_cost(trainer: Trainer) -> dict[str, Any]:
-    """Hardware, wall-clock seconds and people a second of a run."""
-    device = trainer.accelerator.device
-    processes = trainer.accelerator.num_processes
+def run_cost(accelerator: Accelerator, *, seconds: float, people: int) -> dict[str, Any]:
+    """Hardware, wall-clock seconds and people a second of a run.
+
+    Args:
+        accelerator: Of the run.
+        seconds: Wall-clock time spent.
+        people: Samples trained on, counted in each epoch.
+    """
+    device, processes = accelerator.device, accelerator.num_processes
     if device.type == "cuda":
         hardware = f"{processes} x {torch.cuda.get_device_name(device)}"
     elif device.type != "cpu":
@@ -69,8 +68,6 @@ def run_cost(trainer: Trainer) -> dict[str, Any]:
     else:
         cores = usable_cores()
         hardware = f"{cores} CPU core{'s' if cores > 1 else ''} ({platform.machine()})"
-    seconds = trainer.progress.seconds
-    people = trainer.recipe.optimization.epochs * trainer.sampler.epoch_length
     return {
         "hardware": hardware,
         "seconds": round(seconds),

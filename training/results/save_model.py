@@ -1,6 +1,5 @@
 """Model and processor of a run, written beside and moved into place."""
 
-import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,21 +7,24 @@ from typing import Any
 
 from torch import Tensor
 
+from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
 from vitpose.processing.image_processing_vitpose import ViTPoseImageProcessor
-
-from ..engine.trainer import Trainer
-
-logger = logging.getLogger(__name__)
+from vitpose.processing.processor_settings_vitpose import ProcessorSettings
 
 
-def save_model(trainer: Trainer, output: Path, weights: dict[str, Tensor]) -> None:
+def save_model(model: ViTPoseForPoseEstimation, output: Path, weights: dict[str, Tensor], settings: ProcessorSettings) -> None:
     """Save model, with these weights, and processor into a folder, made as needed.
 
     Not their pipeline: where a config names code for it, transformers asks for `trust_remote_code` even where vitpose
     is installed. Publishing adds it, for those who have transformers alone.
+
+    Args:
+        model: The model, which may hold a part of its weights only.
+        output: The folder.
+        weights: The weights, whole.
+        settings: Of the processor.
     """
-    model = trainer.accelerator.unwrap_model(trainer.result)
-    processor = ViTPoseImageProcessor.from_settings(trainer.settings)
+    processor = ViTPoseImageProcessor.from_settings(settings)
     save_into(output, lambda folder: model.save_pretrained(folder, state_dict=weights), processor.save_pretrained)
 
 

@@ -9,7 +9,8 @@ from accelerate import Accelerator
 from vitpose import ViTPoseConfig, ViTPoseForPoseEstimation, get_keypoint_schema
 from vitpose.modeling.positions_vitpose import resize_positions
 from vitpose.training.engine.model_building import build_model
-from vitpose.training.session import assemble
+from vitpose.training.results.pose import pose_parts
+from vitpose.training.session import build_trainer
 
 POSITIONS = "backbone.embeddings.position_embeddings"
 
@@ -58,7 +59,8 @@ def test_a_frozen_part_stays_as_it_is(make_recipe, tmp_path: Path, caplog: pytes
     before = build_model(recipe).state_dict()
     caplog.set_level("INFO", logger="vitpose")
     Path(recipe.run.output_dir).mkdir()
-    trainer = assemble(recipe, Accelerator(), Path(recipe.run.output_dir))
+    accelerator = Accelerator()
+    trainer = build_trainer(recipe, accelerator, pose_parts(recipe, accelerator, write_card=None))
     trainer.train()
     changed = {name for name, value in trainer.model.state_dict().items() if not torch.equal(value, before[name])}
     frozen = ("mlp.", "layernorm_after.", "position_embeddings", "patch_embeddings")

@@ -86,7 +86,7 @@ def test_frozen_parameters_are_left_out(model):
     assert named and not any(name.startswith("backbone.embeddings.") for name in named)
 
 
-def test_the_optimiser_is_that_of_the_paper(model):
+def test_the_optimizer_is_that_of_the_paper(model):
     optimizer = make_optimizer(model, num_layers=NUM_LAYERS, recipe=Recipe())
     assert type(optimizer) is torch.optim.AdamW
     assert all(group["betas"] == (0.9, 0.999) for group in optimizer.param_groups)

@@ -15,7 +15,7 @@ def test_a_profile_is_a_trace_and_a_table_and_no_run(make_recipe, caplog):
         output = run_recipe(recipe)
     assert [path.name for path in output.iterdir()] == ["trace.json"]
     events = json.loads((output / "trace.json").read_text())["traceEvents"]
-    for name, times in (("data", 5), ("forward", 5), ("backward", 5), ("optimiser", 5)):
+    for name, times in (("data", 5), ("forward", 5), ("backward", 5), ("optimizer", 5)):
         assert sum(event.get("name") == name and event.get("ph") == "X" for event in events) == times
     table = dict(line.split()[:2] for line in caplog.text.splitlines() if "%" in line and " ms" in line)
     assert float(table["forward"]) > 0 and float(table["backward"]) > 0
@@ -34,7 +34,7 @@ def test_a_run_too_short_to_be_measured_is_said(make_recipe):
 
 
 def test_the_table_adds_up():
-    seconds = {"step": 0.1, "data": 0.02, "forward": 0.03, "backward": 0.04, "optimiser": 0.005}
+    seconds = {"step": 0.1, "data": 0.02, "forward": 0.03, "backward": 0.04, "optimizer": 0.005}
     lines = table_of_parts(seconds, images=8).splitlines()
     assert lines[0].split() == ["data", "20.0", "ms", "20.0%"]
     assert lines[4].split() == ["the", "rest", "5.0", "ms", "5.0%"]

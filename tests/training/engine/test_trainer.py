@@ -9,7 +9,6 @@ import re
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -184,7 +183,7 @@ def test_a_notice_in_the_last_step_or_in_an_evaluation_loses_nothing(
         patch.setattr(Trainer, method, with_notice)
         run_recipe(noticed)
     assert [path.name for path in (tmp_path / "noticed" / "checkpoints").iterdir()] == ["step-00000003"]
-    run_recipe(replace(noticed, resume=True))
+    run_recipe(noticed.replace(resume=True))
     assert_same_weights(tmp_path / "unbroken", tmp_path / "noticed")
     logs = [[line["step"] for line in read_log(tmp_path / name)] for name in ("unbroken", "noticed")]
     assert logs[0] == logs[1]

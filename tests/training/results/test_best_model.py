@@ -11,7 +11,7 @@ from vitpose import ViTPoseForPoseEstimation, ViTPoseImageProcessor
 from vitpose.training.engine.trainer import Trainer
 from vitpose.training.evaluation.score import Evaluation
 from vitpose.training.results import best_model
-from vitpose.training.results.best_model import best_figure, main_figure
+from vitpose.training.results.best_model import best_metric, primary_metric
 from vitpose.training.session import run_recipe
 
 
@@ -27,11 +27,11 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[float]], None
                 name: Evaluation(metrics={"AP": figure}, results=[], people=None, similarity=None, measured=own)
                 for name, own in measured.items()
             }
-            self.on_evaluation and self.on_evaluation(self, evaluations)
+            self.on_evaluation and self.on_evaluation(self.result, self.progress, evaluations)
             return evaluations
 
         monkeypatch.setattr(Trainer, "_evaluate", evaluate)
-        monkeypatch.setattr("vitpose.training.session.write_outputs", lambda *arguments: None)
+        monkeypatch.setattr("vitpose.training.results.pose.write_outputs", lambda *arguments, **named: None)
 
     return install
 
@@ -60,14 +60,14 @@ def test_the_best_evaluation_is_kept(make_recipe, pretend, sentence, figures, ep
 @pytest.mark.parametrize("change", [{"flip_test": False}, {"eval_people": 5}])
 def test_a_figure_measured_otherwise_is_no_rival(make_recipe, pretend, monkeypatch, caplog, change):
     pretend([0.3, 0.1])
-    train_batch, calls = Trainer._train_batch, iter(range(4))
+    train_batch, calls = Trainer._train_batch, list(range(4))
 
     def failing(self, *arguments):
-        next(calls)  # StopIteration in the second epoch
+        calls.pop()  # IndexError in the second epoch
         return train_batch(self, *arguments)
 
     monkeypatch.setattr(Trainer, "_train_batch", failing)
-    with pytest.raises(StopIteration):
+    with pytest.raises(IndexError):
         run_recipe(make_recipe(epochs=2))
     monkeypatch.setattr(Trainer, "_train_batch", train_batch)
     recipe = make_recipe(epochs=2, resume=True, **change)
@@ -100,15 +100,15 @@ def test_a_resumed_run_keeps_what_an_unbroken_one_keeps(
     unbroken = make_recipe(epochs=3, output_dir=str(tmp_path / "unbroken"))
     run_recipe(unbroken)
     original, fails = getattr(Trainer, method), {"_save": 3, "_train_batch": 7}[method]
-    calls = iter(range(fails))
+    calls = list(range(fails))
 
     def failing(self, *arguments):
-        next(calls)
+        calls.pop()
         return original(self, *arguments)
 
     monkeypatch.setattr(Trainer, method, failing)
     resumed = make_recipe(epochs=3, output_dir=str(tmp_path / "resumed"))
-    with pytest.raises(StopIteration):
+    with pytest.raises(IndexError):
         run_recipe(resumed)
     monkeypatch.setattr(Trainer, method, original)
     assert kept(resumed)["epoch"] == 2
@@ -152,7 +152,7 @@ def test_a_mixture_is_judged_by_the_mean():
         name: Evaluation(metrics=metrics, results=[], people=None, similarity=None)
         for name, metrics in (("coco", {"AP": 0.7, "AP50": 0.9}), ("mpii", {"PCKh": 0.9, "PCKh_head": 1.0}))
     }
-    assert main_figure(evaluations) == pytest.approx(0.8)
+    assert primary_metric(evaluations) == pytest.approx(0.8)
 
 
 def test_the_summary_names_the_folder_and_the_command(make_recipe, caplog):
@@ -160,7 +160,7 @@ def test_the_summary_names_the_folder_and_the_command(make_recipe, caplog):
     with caplog.at_level("INFO", logger="vitpose"):
         run_recipe(recipe)
     best = Path(recipe.run.output_dir, "best")
-    assert f"best     {best}, {best_figure(best):.4f} after epoch 1, step 3" in caplog.text
+    assert f"best     {best}, {best_metric(best):.4f} after epoch 1, step 3" in caplog.text
     assert f"publish  vitpose publish {best.parent} --repo YOUR_NAME/run" in caplog.text
 
 

@@ -22,10 +22,10 @@ from vitpose.training import run
 from vitpose.training.config.checks import check_recipe
 from vitpose.training.config.parsing import parse_recipe
 from vitpose.training.config.recipe import Recipe
-from vitpose.training.engine.model_building import build_model
+from vitpose.training.engine.model_building import build_model, build_pretraining_model
 from vitpose.training.engine.trainer import Trainer
 from vitpose.training.results import masked_image_outputs as pretraining_outputs
-from vitpose.training.results.masked_image import _training_loader, build_pretraining_model, masked_image_losses
+from vitpose.training.results.masked_image import _training_loader, masked_image_losses
 from vitpose.training.samples.picture import PictureDataset, one_row_an_image, random_resized_crop
 from vitpose.training.samples.pose import PoseDataset
 from vitpose.training.session import run_recipe
@@ -75,9 +75,9 @@ def test_a_pre_training_stopped_in_mid_epoch_and_resumed_equals_an_unbroken_one(
     changes = {"epochs": 2, "checkpoint_every": 2, "mixture": mixture if mixed else []}
     run_recipe(make_mae_recipe(**changes, output_dir=str(tmp_path / "unbroken")))
     resumed = make_mae_recipe(**changes, output_dir=str(tmp_path / "resumed"))
-    train_batch, left = Trainer._train_batch, iter(range(4))
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(StopIteration):
-        patch.setattr(Trainer, "_train_batch", lambda *given: (next(left), train_batch(*given))[1])
+    train_batch, left = Trainer._train_batch, list(range(4))
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(IndexError):
+        patch.setattr(Trainer, "_train_batch", lambda *given: (left.pop(), train_batch(*given))[1])
         run_recipe(resumed)
     run_recipe(make_mae_recipe(**changes, output_dir=str(tmp_path / "resumed"), resume=True))
     assert_same_weights(tmp_path / "unbroken", tmp_path / "resumed")
