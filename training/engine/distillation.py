@@ -125,12 +125,11 @@ class DistillationObjective(PoseObjective):
     def __call__(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
         targets = self._teacher_heatmaps(batch)
         output = self.predict(model, batch)
+        assert output.heatmaps is not None
         losses = sample_losses(output.heatmaps, targets, keypoint_mask=output.keypoint_mask)
-        return (
-            losses
-            if self.recipe.transfer.distillation == "output"
-            else losses + self.losses_to_keypoints(output, batch)
-        )
+        if self.recipe.transfer.distillation == "output":
+            return losses
+        return losses + self.losses_to_keypoints(output, batch)
 
     @torch.no_grad()
     def _teacher_heatmaps(self, batch: dict[str, Tensor]) -> Tensor:
@@ -149,5 +148,5 @@ def build_objective(
     """The loss of a pose model: of the annotated keypoints, unless the recipe's teacher gives heatmaps too."""
     if teacher is None or recipe.transfer.distillation == "token":
         return PoseObjective(recipe=recipe, config=config, settings=settings)
-    teacher.to(device)  # type: ignore[arg-type]  # wrapped by transformers
+    nn.Module.to(teacher, device)
     return DistillationObjective(recipe=recipe, config=config, settings=settings, teacher=teacher)

@@ -1,4 +1,4 @@
-"""What the training loop minimises: the mean of the losses of a batch, under a model."""
+"""Objectives of the training loop: the losses of a batch under a model."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -43,6 +43,7 @@ class PoseObjective:
     def losses_to_keypoints(self, output: ViTPoseOutput, batch: dict[str, Tensor]) -> Tensor:
         """(B,) the error to the annotated keypoints."""
         labels, weights = self.targets(batch)
+        assert output.heatmaps is not None
         return sample_losses(output.heatmaps, labels, weights, output.keypoint_mask)
 
     def targets(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:

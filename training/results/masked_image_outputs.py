@@ -63,7 +63,7 @@ def write_pretraining_outputs(
     """
     output, config = Path(recipe.run.output_dir), finished.model.config
     metrics = joined_metrics(finished.evaluations)
-    model = _whole_model(config, finished.weights).to(device)
+    model = _whole_model(config, {name: value.to(device) for name, value in finished.weights.items()})
     processor = ViTPoseImageProcessor.from_settings(datasets[0].settings)
     save_into(output, model.save_pretrained, processor.save_pretrained)
     with whole_file(output / "metrics.json") as path:

@@ -12,7 +12,9 @@ from vitpose.processing.image_processing_vitpose import ViTPoseImageProcessor
 from vitpose.processing.processor_settings_vitpose import ProcessorSettings
 
 
-def save_model(model: ViTPoseForPoseEstimation, output: Path, weights: dict[str, Tensor], settings: ProcessorSettings) -> None:
+def save_model(
+    model: ViTPoseForPoseEstimation, output: Path, weights: dict[str, Tensor], settings: ProcessorSettings
+) -> None:
     """Save model, with these weights, and processor into a folder, made as needed.
 
     Not their pipeline: where a config names code for it, transformers asks for `trust_remote_code` even where vitpose

@@ -1,4 +1,4 @@
-"""From a recipe to the objects of a run: model, processor, loaders, optimiser."""
+"""From a recipe to the objects of a run: model, processor, loaders, optimizer."""
 
 import logging
 from collections.abc import Callable, Sequence, Sized
