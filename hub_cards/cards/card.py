@@ -1,4 +1,4 @@
-"""The model card of a checkpoint: a README.md whose figures, command and cost are measured ones."""
+"""The model card of a checkpoint: a README.md with measured metrics, command and cost."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from transformers import PreTrainedConfig
 
 from vitpose.base.files import whole_file
 
-from .hand_written import CardParts, keep_hand_written
-from .model_words import model_schemas, model_words
+from .model_context import model_context, model_schemas
+from .user_edits import CardParts, keep_user_edits
 
 logger = logging.getLogger(__name__)
 
@@ -69,27 +69,28 @@ def write_model_card(
 ) -> Path:
     """Write `README.md` into the folder of a saved model and return its path.
 
-    What was written by hand into an earlier card of the folder stays; a warning names it.
+    User edits of an earlier card in the folder are kept; a warning names them.
 
     Args:
-        folder: the saved model's folder; its name stands for the model in the snippets.
+        folder: The saved model's folder; its name stands for the model in the snippets.
         model_config: `ViTPoseConfig`.
-        metrics: measured figures, such as those of `coco_keypoint_metrics`; undefined ones (-1, NaN) are left out. None
-            where nothing was measured: the card says so.
-        dataset_name: what the figures were measured on, in words; goes with `metrics`.
-        recipe: every choice of the run, written out as YAML.
-        command: the command that repeats the run, with its `seed`.
-        cost: `hardware` in words, `seconds`, and `images_per_s` where it was measured.
-        trained_on: what the model was trained on, in words.
-        dataset_id: Hub id of the training data, None when it is not on the Hub.
-        settings: how the figures were measured, such as `{"boxes": "annotated", "flip test": True}`.
-        limits: sentences to add to the card's limits.
-        base_model: where the weights came from: a Hub id (`owner/name`, also in the metadata) or words.
-        picture: file in `folder` with drawn predictions, or None; `curves.png` is shown where the folder has it.
-        license: identifier of the weights' licence as the Hub spells it.
+        metrics: Measured metrics, such as those of `coco_keypoint_metrics`; undefined ones (-1, NaN) are skipped. None
+            if nothing was measured: the card says so.
+        dataset_name: Description of the evaluation data; goes with `metrics`.
+        recipe: All fields of the recipe, printed as YAML.
+        command: Command that repeats the run.
+        cost: `hardware` as text, `seconds`, and `images_per_s` where it was measured.
+        seed: Seed of the run.
+        trained_on: Description of the training data.
+        dataset_id: Hub id of the training data; None if it is not on the Hub.
+        settings: Evaluation settings, such as `{"boxes": "annotated", "flip test": True}`.
+        limits: Sentences to add to the card's limits.
+        base_model: Source of the initial weights: a Hub id (`owner/name`, also in the metadata) or a description.
+        picture: File in `folder` with drawn predictions, or None; `curves.png` is shown where the folder has it.
+        license: Identifier of the weights' licence as the Hub spells it.
 
     Raises:
-        ValueError: none of the metrics is defined, nothing says what they were measured on, or the cost lacks an entry.
+        ValueError: No metric is defined, `dataset_name` is missing, or the cost lacks an entry.
         FileNotFoundError: `picture` is not in the folder.
     """
     folder, measured, settings = Path(folder).resolve(), _measured(metrics, dataset_name), dict(settings or {})
@@ -97,9 +98,9 @@ def write_model_card(
     card = ModelCard.from_template(
         _metadata(folder.name, model_config, results, license=license, dataset_id=dataset_id, base_model=base_model),
         template_str=TEMPLATE.read_text(encoding="utf-8"),
-        **model_words(model_config),
-        **cost_words(cost),
-        **_run_words(measured, settings, recipe=recipe, base_model=base_model, command=command, limits=limits),
+        **model_context(model_config),
+        **cost_context(cost),
+        **_run_context(measured, settings, recipe=recipe, base_model=base_model, command=command, limits=limits),
         **_pictures(folder, picture),
         model_name=folder.name,
         dataset_name=dataset_name,
@@ -110,12 +111,12 @@ def write_model_card(
 
 
 def write_card(path: Path, text: str) -> Path:
-    """Write a sealed card; what was written by hand into the one before stays, with a warning that names it."""
+    """Write a sealed card; user edits of the one before are kept, with a warning that names them."""
     kept: list[str] = []
     if path.exists():
-        text, kept = keep_hand_written(text, path.read_text(encoding="utf-8"))
+        text, kept = keep_user_edits(text, path.read_text(encoding="utf-8"))
     if kept:
-        logger.warning("%s: kept as written by hand: %s", path, ", ".join(kept))
+        logger.warning("%s: user edits kept: %s", path, ", ".join(kept))
     with whole_file(path) as partial:
         partial.write_text(text, encoding="utf-8")
     return path
@@ -166,26 +167,26 @@ def _eval_results(
 
 
 def _measured(metrics: Mapping[str, float] | None, dataset_name: str | None) -> dict[str, float]:
-    """The defined figures: COCO's evaluator gives -1 where there was nobody to measure."""
+    """The defined metrics: COCO's evaluator gives -1 where there was nobody to measure."""
     if metrics is None:
         return {}
     measured = {name: float(value) for name, value in metrics.items() if math.isfinite(value) and value != -1}
     if not measured:
         raise ValueError(
-            f"metrics must hold at least one measured figure, got {dict(metrics)}; None is for a card without results."
+            f"metrics: expected at least one defined value, got {dict(metrics)}. Pass None for a card without results."
         )
     if dataset_name is None:
-        raise ValueError("metrics need a dataset_name: the words that say what they were measured on.")
+        raise ValueError("dataset_name: expected a description of the evaluation data, as there are metrics, got None.")
     return measured
 
 
-def cost_words(cost: Mapping[str, Any] | None) -> dict[str, Any]:
+def cost_context(cost: Mapping[str, Any] | None) -> dict[str, Any]:
     """Values of the template for a run's cost."""
     if cost is None:
         return {"hardware": None}
     missing = [key for key in ("hardware", "seconds") if key not in cost]
     if missing:
-        raise ValueError(f"cost must hold hardware and seconds, and images_per_s where measured; it lacks {missing}.")
+        raise ValueError(f"cost: expected hardware, seconds, and images_per_s where measured; it lacks {missing}.")
     rate = cost.get("images_per_s")
     return {
         "hardware": cost["hardware"],
@@ -200,7 +201,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} minutes" if seconds < 3600 else f"{seconds / 3600:.1f} hours"
 
 
-def _run_words(
+def _run_context(
     measured: Mapping[str, float],
     settings: Mapping[str, Any],
     *,

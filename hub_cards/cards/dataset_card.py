@@ -1,4 +1,4 @@
-"""The card of converted data: a README.md with the metadata that the Hub reads, counts, columns and licence."""
+"""The card of a converted dataset: a README.md with the Hub's metadata, counts, columns and licence."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def write_dataset_card(folder: Path, known: KnownDataset) -> Path:
         ValueError: There are no Parquet files.
     """
     files = {path.name: sorted(path.glob("*.parquet")) for path in sorted(folder.iterdir()) if path.is_dir()}
-    splits = [_split_words(name, paths) for name, paths in files.items() if paths]
+    splits = [_describe_split(name, paths) for name, paths in files.items() if paths]
     if not splits:
         raise ValueError(f"{folder} holds no folder of Parquet files: convert a split into it first.")
     first = next(paths[0] for paths in files.values() if paths)
@@ -70,8 +70,8 @@ def _metadata(known: KnownDataset, splits: list[dict[str, Any]]) -> DatasetCardD
     )
 
 
-def _split_words(folder: str, paths: list[Path]) -> dict[str, Any]:
-    """Counts of a split, from its files alone."""
+def _describe_split(folder: str, paths: list[Path]) -> dict[str, Any]:
+    """Count the people, photos and bytes of a split's files."""
     numbers = [pq.read_table(path, columns=["image_id"])["image_id"].to_pylist() for path in paths]
     return {
         "name": folder,
@@ -84,10 +84,10 @@ def _split_words(folder: str, paths: list[Path]) -> dict[str, Any]:
 
 def _columns(path: Path) -> list[tuple[str, str]]:
     features = Features.from_arrow_schema(pq.read_schema(path))
-    return [(name, _kind_words(feature)) for name, feature in features.items()]
+    return [(name, _type_name(feature)) for name, feature in features.items()]
 
 
-def _kind_words(feature: Any) -> str:
+def _type_name(feature: Any) -> str:
     if isinstance(feature, Image):
         return "image"
-    return f"list of {_kind_words(feature.feature)}" if isinstance(feature, List) else feature.dtype
+    return f"list of {_type_name(feature.feature)}" if isinstance(feature, List) else feature.dtype

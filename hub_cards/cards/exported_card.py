@@ -1,4 +1,4 @@
-"""The card of an exported model: what it was made of, how far it is from torch, how to run it with and without us."""
+"""The card of an exported model: source, difference from PyTorch, and how to run it with and without vitpose."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from huggingface_hub.errors import EntryNotFoundError
 from vitpose.export.model import ViTPoseExportedConfig
 
 from .card import CARD, TASK, is_hub_id, write_card
-from .hand_written import CardParts
-from .model_words import model_schemas, model_words
+from .model_context import model_context, model_schemas
+from .user_edits import CardParts
 
 TEMPLATE = Path(__file__).with_name("templates") / "exported_card.md"
 RUNTIMES = {"onnx": ("ONNX Runtime", "onnxruntime"), "openvino": ("OpenVINO", "openvino")}  # name and package
@@ -29,13 +29,13 @@ def write_exported_card(
 ) -> Path:
     """Write `README.md` into the folder of an exported model and return its path.
 
-    What was written by hand into an earlier card of the folder stays; a warning names it.
+    User edits of an earlier card in the folder are kept; a warning names them.
 
     Args:
         folder: With the config.json of the exported model.
-        name: What stands for the model in the snippets: the folder's name, or the repository's id.
+        name: Name of the model in the snippets: the folder's, or the repository's id.
         license: Identifier of the weights' licence as the Hub spells it; None where it is not known.
-        datasets: Hub ids of what the model was trained on.
+        datasets: Hub ids of the training data.
         base_model: Hub id of the model that was exported; None where it is not on the Hub.
     """
     config = ViTPoseExportedConfig.from_pretrained(folder)
@@ -54,7 +54,7 @@ def write_exported_card(
     card = ModelCard.from_template(
         metadata,
         template_str=TEMPLATE.read_text(encoding="utf-8"),
-        **model_words(config),
+        **model_context(config),
         **config.exported,
         model_name=name,
         base_model=base_model,
@@ -64,8 +64,8 @@ def write_exported_card(
     return write_card(Path(folder) / CARD, CardParts.parse(str(card)).seal().render())
 
 
-def facts_of_source(source: str) -> dict[str, Any]:
-    """Licence, datasets and Hub id of a model, as `write_exported_card` takes them, from its card and its name.
+def read_source_metadata(source: str) -> dict[str, Any]:
+    """Read licence, datasets and Hub id of a model, as `write_exported_card` takes them, from its card and its name.
 
     Args:
         source: Folder or Hub id.

@@ -1,10 +1,10 @@
-"""What the papers report for a size of ViTPose: shown in cards beside measured figures, and labelled as the papers'."""
+"""Results that the papers report for each size of ViTPose, printed in cards beside measured metrics."""
 
 from dataclasses import dataclass
 
 from transformers import PreTrainedConfig
 
-# (width, blocks) of the sizes that the papers have figures for
+# (width, blocks) of the sizes in the papers
 SIZES = {(384, 12): "S", (768, 12): "B", (1024, 24): "L", (1280, 32): "H", (1408, 40): "G"}
 VITPOSE = "[ViTPose](https://arxiv.org/abs/2204.12484)"
 VITPOSE_PLUS = "[ViTPose++](https://arxiv.org/abs/2212.04246)"
@@ -13,14 +13,14 @@ COCO_SETTING = "val2017, 256x192, boxes of a detector of 56 AP, flip test"
 
 
 @dataclass(frozen=True, kw_only=True)
-class PaperFigure:
-    """One figure that somebody else measured, in percent.
+class PaperResult:
+    """A published result, in percent.
 
     Args:
         model: Size and, where it matters, decoder and training data.
-        metric: Name of the figure.
-        value: The figure as printed.
-        setting: How it was measured, as far as it is stated.
+        metric: Name of the metric.
+        value: The value as printed.
+        setting: Evaluation setting, as far as it is stated.
         source: The paper, as a Markdown link.
     """
 
@@ -31,14 +31,14 @@ class PaperFigure:
     source: str
 
 
-# COCO alone: size -> AP, AR with the classic and with the simple decoder
+# COCO only: size -> AP, AR with the classic and with the simple decoder
 _COCO = {
     "S": ((73.8, 79.2), (73.5, 78.9), RELEASE),
     "B": ((75.8, 81.1), (75.5, 80.9), VITPOSE),
     "L": ((78.3, 83.5), (78.2, 83.4), VITPOSE),
     "H": ((79.1, 84.1), (78.9, 84.0), VITPOSE),
 }
-# schema -> metric, setting, source, figures by size
+# schema -> metric, setting, source, values by size
 _OTHERS: dict[str, tuple[str, str, str, dict[str, float]]] = {
     "mpii": ("PCKh", "MPII", VITPOSE, {"B": 93.3, "L": 94.0, "H": 94.1}),
     "ap10k": ("AP", "AP-10K", VITPOSE_PLUS, {"S": 71.4, "B": 74.5, "L": 80.4, "H": 82.4}),
@@ -50,27 +50,27 @@ _OTHERS: dict[str, tuple[str, str, str, dict[str, float]]] = {
 }
 
 
-def paper_figures(model_config: PreTrainedConfig, schema: str) -> list[PaperFigure]:
-    """The papers' figures for a model of this size on the dataset of a keypoint schema; empty where there are none."""
+def paper_results(model_config: PreTrainedConfig, schema: str) -> list[PaperResult]:
+    """Published results for a model of this size on the dataset of a keypoint schema; empty where there are none."""
     backbone = model_config.backbone_config
     size = SIZES.get((backbone.hidden_size, backbone.num_hidden_layers), "")
     if schema == "coco":
-        return _coco_figures(size, simple_decoder=model_config.use_simple_decoder)
+        return _coco_results(size, simple_decoder=model_config.use_simple_decoder)
     metric, setting, source, values = _OTHERS.get(schema, ("", "", "", {}))
     if size not in values:
         return []
-    return [PaperFigure(model=f"ViTPose-{size}", metric=metric, value=values[size], setting=setting, source=source)]
+    return [PaperResult(model=f"ViTPose-{size}", metric=metric, value=values[size], setting=setting, source=source)]
 
 
-def _coco_figures(size: str, *, simple_decoder: bool) -> list[PaperFigure]:
+def _coco_results(size: str, *, simple_decoder: bool) -> list[PaperResult]:
     if size == "G":
         setting = "val2017, 576x432, boxes of a detector of 68.5 AP"
-        return [PaperFigure(model="ViTPose-G", metric="AP", value=81.0, setting=setting, source=VITPOSE)]
+        return [PaperResult(model="ViTPose-G", metric="AP", value=81.0, setting=setting, source=VITPOSE)]
     if size not in _COCO:
         return []
     classic, simple, source = _COCO[size]
-    model = f"ViTPose-{size}, {'simple' if simple_decoder else 'classic'} decoder, COCO alone"
+    model = f"ViTPose-{size}, {'simple' if simple_decoder else 'classic'} decoder, COCO only"
     return [
-        PaperFigure(model=model, metric=metric, value=value, setting=f"COCO {COCO_SETTING}", source=source)
+        PaperResult(model=model, metric=metric, value=value, setting=f"COCO {COCO_SETTING}", source=source)
         for metric, value in zip(("AP", "AR"), simple if simple_decoder else classic, strict=True)
     ]

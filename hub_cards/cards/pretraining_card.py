@@ -1,4 +1,4 @@
-"""The card of a pre-trained backbone: a README.md whose figures, command and cost are those of the run."""
+"""The card of a pre-trained backbone: a README.md with the metrics, command and cost of the run."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from transformers import PreTrainedConfig
 
-from .card import CARD, CURVES, cost_words, write_card
-from .hand_written import CardParts
+from .card import CARD, CURVES, cost_context, write_card
+from .user_edits import CardParts
 
 TEMPLATE = Path(__file__).with_name("templates") / "pretraining_card.md"
 TASK = "image-feature-extraction"
@@ -34,18 +34,18 @@ def write_pretraining_card(
 ) -> Path:
     """Write `README.md` into the folder of a masked autoencoder and return its path.
 
-    The folder holds `reconstructions.png`, and `curves.png` where that is to be shown. What was written by hand into an
-    earlier card stays.
+    The folder holds `reconstructions.png`, and `curves.png` where it is shown. User edits of an earlier card are
+    kept.
 
     Args:
         folder: The saved model's folder; its name stands for the model in the snippets.
         model_config: `ViTPoseMaskedImageModelingConfig`.
         metrics: `reconstruction_loss`, of several datasets `coco/reconstruction_loss` and so on.
-        dataset_name: What it was measured on, in words.
-        trained_on: What the model was trained on, in words.
-        recipe: Every choice of the run, written out as YAML.
-        command: The command that repeats the run.
-        cost: `hardware` in words, `seconds`, and `images_per_s` where it was measured.
+        dataset_name: Description of the evaluation data.
+        trained_on: Description of the training data.
+        recipe: All fields of the recipe, printed as YAML.
+        command: Command that repeats the run.
+        cost: `hardware` as text, `seconds`, and `images_per_s` where it was measured.
         license: Identifier of the weights' licence as the Hub spells it.
 
     Raises:
@@ -59,7 +59,7 @@ def write_pretraining_card(
     card = ModelCard.from_template(
         _metadata(folder.name, losses, dataset_name, license),
         template_str=TEMPLATE.read_text(encoding="utf-8"),
-        **cost_words(cost),
+        **cost_context(cost),
         backbone=model_config.backbone_config,
         mask_ratio=model_config.mask_ratio,
         image_height=image_height,
@@ -78,7 +78,7 @@ def write_pretraining_card(
 def _losses(metrics: Mapping[str, float]) -> dict[str, float]:
     """The loss by dataset; of one dataset its name is empty."""
     named = {name.rpartition("/"): value for name, value in metrics.items()}
-    return {dataset: value for (dataset, _, figure), value in named.items() if figure == "reconstruction_loss"}
+    return {dataset: value for (dataset, _, metric), value in named.items() if metric == "reconstruction_loss"}
 
 
 def _metadata(name: str, losses: Mapping[str, float], dataset_name: str, license: str) -> ModelCardData:

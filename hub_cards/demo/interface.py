@@ -83,7 +83,7 @@ class _PhotoTab:
         sources, first = self._demo.sources, self._demo.sources[0]
         ways = ["upload", "webcam", "clipboard"]
         self._photo = gr.Image(type="filepath", image_mode=None, sources=ways, label="Photo", height=HEIGHT)
-        self._source = gr.Radio(_named(sources), value=first, label="Where the people are")
+        self._source = gr.Radio(_choices(sources), value=first, label="Where the people are")
         self._least = _score(DETECTOR_THRESHOLD, "Least score of a detected person", visible=first == "detector")
         self._boxes = gr.Dataframe(
             headers=["x", "y", "width", "height"],
@@ -131,7 +131,7 @@ class _PhotoTab:
         self._source.change(self._fields, self._source, [self._boxes, self._least], **RAW)
 
     def _find(self, photo: Any, model: str, head: str, source: Any, boxes: Any, least: float) -> Found:
-        with _told():
+        with _translate_errors():
             return self._demo.find(
                 _path(photo), model=model, dataset=head, source=source, boxes=boxes["data"], detector_threshold=least
             )
@@ -180,7 +180,7 @@ class _VideoTab:
         with gr.Row():
             with gr.Column():
                 clip = gr.Video(label="Video", sources=["upload"], height=HEIGHT)
-                source = gr.Radio(_named(sources), value=sources[0], label="Where the people are")
+                source = gr.Radio(_choices(sources), value=sources[0], label="Where the people are")
                 every = gr.Slider(
                     *(1, 10, 1),
                     step=1,
@@ -195,7 +195,7 @@ class _VideoTab:
         progress = gr.Progress(track_tqdm=True)
 
         def predict(clip: Any, model: str, head: str, source: Any, every: int, smooth: bool, _: Any = progress) -> Any:
-            with _told():
+            with _translate_errors():
                 settings = {"model": model, "dataset": head, "source": source, "detect_every": every, "smooth": smooth}
                 video, frames = demo.video(_path(clip), **settings)
             return str(video), *_downloads(frames)
@@ -204,7 +204,7 @@ class _VideoTab:
         run.click(predict, settings, [drawn, lines], **RAW)
 
 
-def _named(sources: Sequence[Source]) -> list[tuple[str, Source]]:
+def _choices(sources: Sequence[Source]) -> list[tuple[str, Source]]:
     return [(SOURCE_NAMES[source], source) for source in sources]
 
 
@@ -229,8 +229,8 @@ def _downloads(*files: Path | None) -> list[Any]:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """Show what is wrong with a request to the one who made it."""
+def _translate_errors() -> Iterator[None]:
+    """Show mistakes in a request to its sender."""
     try:
         yield
     except (ValueError, OSError, ImportError) as error:

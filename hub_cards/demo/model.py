@@ -1,4 +1,4 @@
-"""What the demo does behind its interface: photos and videos in; people, pictures and files to download out."""
+"""The demo without its interface: photos and videos in; people, pictures and files to download out."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Found:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What is shown of the people of a photo: a picture, a sentence, and files to download."""
+    """The answer for a photo: a picture, a sentence, and files to download."""
 
     picture: Image.Image
     summary: str
@@ -96,7 +96,7 @@ class Demo:
 
     @property
     def sources(self) -> list[Source]:
-        """Where people may come from."""
+        """The sources of people that this demo has."""
         return [source for source in SOURCES if source != "detector" or self._detector is not None]
 
     def datasets(self, model: str) -> list[str]:
@@ -130,13 +130,13 @@ class Demo:
             ValueError: something about these; the message is for the one who chose them.
         """
         image = read_photo(photo)
-        given = None
+        table = None
         if source == "boxes":
-            given = check_boxes(boxes, image.size)
+            table = check_boxes(boxes, image.size)
         elif source not in self.sources:
             raise ValueError(f"People may come from {', '.join(self.sources)} here, got {source!r}.")
         self._check_dataset(model, dataset)
-        people = self._find_keypoints(image, model, dataset, given, source == "detector", detector_threshold)
+        people = self._find_keypoints(image, model, dataset, table, source == "detector", detector_threshold)
         return Found(image=image, people=people, schema=self._schema(model, dataset), model=model, dataset=dataset)
 
     def answer(self, found: Found, *, threshold: float) -> Answer:
@@ -164,7 +164,7 @@ class Demo:
             dataset: one of the model's `datasets`.
             source: "detector" or "whole image".
             detect_every: look for people in every so many frames, and follow them in between.
-            smooth: whether to calm the keypoints.
+            smooth: Smooth the keypoints over time (One Euro filter).
 
         Returns:
             The drawn video, and a file of a line of JSON a frame.
@@ -244,7 +244,7 @@ def read_photo(path: str | Path | None) -> Image.Image:
     """A photo as RGB, turned upright as its EXIF data says.
 
     Raises:
-        ValueError: there is none, it is no image, or it is larger than the demo takes.
+        ValueError: There is no file, it is not an image, or it is larger than the demo takes.
     """
     if path is None:
         raise ValueError("There is no photo yet: upload one, take one with the webcam, or choose an example.")
@@ -264,7 +264,7 @@ def check_boxes(rows: Sequence[Sequence[Any]], size: tuple[int, int]) -> list[li
     """Boxes x, y, width, height in image pixels as they were typed into a table, without the empty rows.
 
     Raises:
-        ValueError: a row is no box, lies outside the photo of this width and height, or there is none.
+        ValueError: Invalid box, a box outside the photo of this width and height, or no box.
     """
     filled = [list(row) for row in rows if any(cell not in ("", None) for cell in row)]
     if not filled:

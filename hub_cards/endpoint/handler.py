@@ -1,7 +1,7 @@
-"""What an Inference Endpoint runs: images and boxes in, people with named keypoints out.
+"""Handler of an Inference Endpoint: images and boxes in, people with named keypoints out.
 
-`vitpose publish` puts this file into the repository. It stands alone: the model and its pipeline come from the code
-beside it, so the endpoint installs `requirements.txt` and no vitpose.
+`vitpose publish` puts this file into the repository. The model and its pipeline come from the remote code beside it, so
+the endpoint installs `requirements.txt` and no vitpose.
 
 A request is JSON, `{"inputs": IMAGE or [IMAGE, ...], "parameters": {...}}`, or the bytes of one image with the
 parameters in the query. An IMAGE is base64, a data URL, or an http(s) address. Parameters, all optional: `boxes`, the
@@ -72,7 +72,9 @@ class EndpointHandler:
         if boxes is not None and not many:
             boxes = [boxes]
         _check_amount(images, boxes)
-        people = self._pipeline([_named(read_image, i, image) for i, image in enumerate(images)], boxes, **parameters)
+        people = self._pipeline(
+            [_with_input_index(read_image, i, image) for i, image in enumerate(images)], boxes, **parameters
+        )
         return people if many else people[0]
 
 
@@ -245,8 +247,8 @@ def _check_amount(images: list[Any], boxes: Any) -> None:
         raise ValueError(f"boxes: expected at most {MAX_PEOPLE} in a request, got {count}: send several.")
 
 
-def _named(action: Callable[[Any], Any], index: int, value: Any) -> Any:
-    """The action's result; an error says which input it is about."""
+def _with_input_index(action: Callable[[Any], Any], index: int, value: Any) -> Any:
+    """Result of the action; errors name the input."""
     try:
         return action(value)
     except (ValueError, TypeError) as error:

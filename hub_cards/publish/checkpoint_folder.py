@@ -1,8 +1,7 @@
-"""Which files of a saved model's folder make up a repository on the Hub, and whether they are fit to be seen."""
+"""The files of a saved model's folder that are published, and checks of their content."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +10,8 @@ import torch
 from huggingface_hub import save_torch_state_dict
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
+
+from vitpose.base.files import read_json
 
 from .remote_code import CONFIG, PROCESSOR, code_files
 
@@ -29,7 +30,7 @@ REPO_WEIGHTS = re.compile(
 
 
 def checkpoint_files(folder: Path) -> dict[str, Path]:
-    """Path in the repository -> file, for everything of the folder that is published; the card only if there is one.
+    """List what is published: path in the repository -> file; the card only if there is one.
 
     Raises:
         FileNotFoundError: The folder, or a file that a checkpoint cannot do without, is missing.
@@ -46,7 +47,7 @@ def checkpoint_files(folder: Path) -> dict[str, Path]:
 
 
 def companions(folder: Path) -> list[str]:
-    """Names of what is published with a model where the folder has it: card, figures, licence, pictures.
+    """List the optional files that are published with a model: card, metrics, licence, pictures.
 
     Raises:
         FileNotFoundError: The card shows a picture that is not there.
@@ -57,17 +58,17 @@ def companions(folder: Path) -> list[str]:
 
 
 def left_out(folder: Path, files: Iterable[str]) -> list[str]:
-    """What else the folder holds; a folder in it, such as `checkpoints/`, is one entry."""
+    """List what is not uploaded; a folder in it, such as `checkpoints/`, is one entry."""
     published = {name.split("/")[0] for name in files}
     return sorted(path.name + "/" * path.is_dir() for path in folder.iterdir() if path.name not in published)
 
 
 def refuse_pickles(folder: Path, *, known: Iterable[str] = ()) -> None:
-    """Raise if weights are pickled: reading such a file runs whatever code is in it, so nobody should have to.
+    """Raise if weights are pickled: loading such a file runs the code in it.
 
     Args:
         folder: Of a model.
-        known: Names of files that are no pickles, whatever they end in.
+        known: Names of files that are not pickles in spite of their suffix.
     """
     found = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES and path.name not in known)
     if found:
@@ -78,14 +79,14 @@ def refuse_pickles(folder: Path, *, known: Iterable[str] = ()) -> None:
         )
 
 
-def weight_kind(name: str) -> str | None:
-    """What a file of a repository is weights for: "torch", "onnx" or "openvino"; None where it is something else."""
+def weight_format(name: str) -> str | None:
+    """Format of a weights file in a repository: "torch", "onnx" or "openvino"; None for other files."""
     match = REPO_WEIGHTS.fullmatch(name)
     return None if match is None else match.lastgroup
 
 
 def weight_files(folder: Path) -> list[str]:
-    """Names of the safetensors files, and of their index where there are several.
+    """List the safetensors files, and their index where there are several.
 
     Raises:
         FileNotFoundError: There are no weights.
@@ -99,14 +100,14 @@ def weight_files(folder: Path) -> list[str]:
             "save_pretrained."
         )
     try:
-        shards = set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values())
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{folder / INDEX} is no index of shards: {error!r}. Save the model again.") from error
+        shards = set(read_json(folder / INDEX)["weight_map"].values())
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{folder / INDEX} is not an index of shards: {error!r}. Save the model again.") from error
     return [INDEX, *sorted(shards)]
 
 
 def example_pictures(folder: Path) -> list[str]:
-    """Names of the photos that the model page offers to try the model on."""
+    """List the photos that the model page offers to try the model on."""
     return sorted(path.name for path in folder.iterdir() if EXAMPLES.fullmatch(path.name))
 
 
@@ -115,7 +116,7 @@ def check_weights(files: Iterable[Path], *, force: bool) -> None:
 
     Args:
         files: Safetensors files.
-        force: Let such values pass; files that cannot be read are refused all the same.
+        force: Accept such values; files that cannot be read are refused all the same.
     """
     for path in files:
         try:
@@ -127,15 +128,18 @@ def check_weights(files: Iterable[Path], *, force: bool) -> None:
         if broken:
             raise ValueError(
                 f"{path}: {len(broken)} tensors hold NaN or infinite values, the first is {broken[0]}. Such a model "
-                "predicts nothing: publish an earlier checkpoint, or pass --force (force=True) if it is meant."
+                "predicts nothing: publish an earlier checkpoint, or pass --force (force=True) if this is intended."
             )
 
 
 def reshard(files: Iterable[Path], folder: Path, max_shard_size: str) -> dict[str, Path]:
-    """Write the tensors of some safetensors files into shards of at most this size; name -> file of what was written.
+    """Write the tensors of safetensors files into shards of at most this size.
+
+    Returns:
+        Name -> file of each shard, and of their index.
 
     Raises:
-        ValueError: The size is none, such as "500MB".
+        ValueError: Invalid size; expected one such as "500MB".
     """
     tensors: dict[str, torch.Tensor] = {}
     for path in files:
@@ -153,21 +157,21 @@ def _is_finite(tensor: torch.Tensor) -> bool:
 
 
 def _card_pictures(folder: Path) -> list[str]:
-    """Names of the pictures that the card shows from the folder.
+    """List the pictures of the folder that the card shows.
 
     Raises:
         FileNotFoundError: One of them is not there.
     """
     if not (folder / CARD).is_file():
         return []
-    shown = [match["path"] for match in PICTURE.finditer((folder / CARD).read_text(encoding="utf-8"))]
-    shown = [path for path in dict.fromkeys(shown) if "://" not in path]
-    missing = [path for path in shown if ".." in Path(path).parts or not (folder / path).is_file()]
+    pictures = [match["path"] for match in PICTURE.finditer((folder / CARD).read_text(encoding="utf-8"))]
+    pictures = [path for path in dict.fromkeys(pictures) if "://" not in path]
+    missing = [path for path in pictures if ".." in Path(path).parts or not (folder / path).is_file()]
     if missing:
         raise FileNotFoundError(
             f"{folder / CARD} shows {', '.join(missing)}, absent from the folder: add or unlink it."
         )
-    return shown
+    return pictures
 
 
 def _remedy(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Which files of an exported model's folder make up a repository on the Hub, and whether they are whole."""
+"""The files of an exported model's folder that are published, and checks that they are complete."""
 
 from __future__ import annotations
 
@@ -7,26 +7,27 @@ from typing import Any
 
 import torch
 
+from vitpose.base.files import read_json
 from vitpose.export.model import ExportedModel, ViTPoseExportedConfig
 from vitpose.export.runtimes import COMPANIONS, FILES
 
 from .checkpoint_folder import companions, refuse_pickles
-from .remote_code import CONFIG, PROCESSOR, read_json
+from .remote_code import CONFIG, PROCESSOR
 
 
 def is_exported(folder: Path) -> bool:
-    """Whether a folder is one that `vitpose export` wrote, whole or not."""
+    """True for a folder that `vitpose export` wrote, complete or not."""
     if (folder / CONFIG).is_file():
         return read_json(folder / CONFIG).get("model_type") == ViTPoseExportedConfig.model_type
     return any((folder / name).is_file() for name in FILES.values())
 
 
 def exported_files(folder: Path) -> dict[str, Path]:
-    """Path in the repository -> file, for everything of the folder that is published; the card only if there is one.
+    """List what is published: path in the repository -> file; the card only if there is one.
 
     Raises:
         FileNotFoundError: A file is missing that an exported model cannot do without.
-        ValueError: The config is none that `vitpose export` wrote, or there are pickled weights.
+        ValueError: The config was not written by `vitpose export`, or there are pickled weights.
     """
     _require(folder, CONFIG, PROCESSOR)
     kind = _format(folder)
@@ -47,8 +48,8 @@ def check_runs(folder: Path, *, force: bool) -> None:
         force: Let NaN and infinite values pass.
 
     Raises:
-        ModuleNotFoundError: What runs it is not installed.
-        ValueError: The file cannot be read, is not that of the config, or gives NaN or infinite values.
+        ModuleNotFoundError: Its runtime is not installed.
+        ValueError: The file cannot be read, does not match the config, or gives NaN or infinite values.
     """
     model = ExportedModel.from_pretrained(folder)
     model.open_runtime()
@@ -66,20 +67,23 @@ def check_runs(folder: Path, *, force: bool) -> None:
     if not (force or heatmaps.isfinite().all()):
         raise ValueError(
             f"{folder}: its heatmaps hold NaN or infinite values. Export a model without such weights, or pass --force "
-            "(force=True) if it is meant."
+            "(force=True) if this is intended."
         )
 
 
 def _format(folder: Path) -> Any:
     exported = read_json(folder / CONFIG).get("exported")
     kind = exported.get("format") if isinstance(exported, dict) else None
-    whole = isinstance(exported, dict) and {"file", "precision", "difference"} <= exported.keys()
-    if kind not in FILES or not whole:
-        raise ValueError(f"{folder / CONFIG} does not tell what was exported, got {exported!r}: export it again.")
+    is_complete = isinstance(exported, dict) and {"file", "precision", "difference"} <= exported.keys()
+    if kind not in FILES or not is_complete:
+        raise ValueError(
+            f"{folder / CONFIG}, exported: expected format, file, precision and difference, got {exported!r}. Export "
+            "it again."
+        )
     return kind
 
 
 def _require(folder: Path, *names: str) -> None:
     for name in names:
         if not (folder / name).is_file():
-            raise FileNotFoundError(f"{folder} lacks {name}, so it is half an export: run vitpose export again.")
+            raise FileNotFoundError(f"{folder} lacks {name}: the export is incomplete. Run vitpose export again.")

@@ -15,14 +15,16 @@ from huggingface_hub import constants
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
+from vitpose.base.files import read_json
 from vitpose.modeling.configuration_vitpose import ViTPoseConfig
 from vitpose.modeling.configuration_vitpose_mim import ViTPoseMaskedImageModelingConfig
+from vitpose.modeling.convert.complete import load_complete
 from vitpose.modeling.modeling_vitpose_mim import ViTPoseForMaskedImageModeling
 
 from ..cards.card import write_model_card
-from ..cards.card_check import check_card
 from ..cards.exported_card import write_exported_card
-from ..cards.hand_written import CardParts
+from ..cards.metadata_check import check_metadata
+from ..cards.user_edits import CardParts
 from .benchmark import Benchmark, eval_results_file
 from .checkpoint_folder import (
     CARD,
@@ -35,7 +37,7 @@ from .checkpoint_folder import (
     weight_files,
 )
 from .exported_folder import check_runs, exported_files, is_exported
-from .remote_code import CONFIG, add_pipeline, endpoint_files, load_whole, read_json
+from .remote_code import CONFIG, add_pipeline, endpoint_files
 from .upload import Destination, upload
 
 logger = logging.getLogger(__name__)
@@ -48,11 +50,11 @@ CHECKPOINT_LINE = re.compile(r'^checkpoint = "[^"\n]*"', re.MULTILINE)
 
 @dataclass(frozen=True, kw_only=True)
 class Publication:
-    """What was published, or would be.
+    """A repository that was published, or would be by a dry run.
 
     Args:
         files: Path in the repository -> bytes.
-        left_out: What of the folder is not published.
+        left_out: Files of the folder that are not uploaded.
         url: The commit or pull request; None after a dry run.
     """
 
@@ -77,9 +79,9 @@ def publish(
 ) -> Publication:
     """Make the folder of a model a repository on the Hub, or a new commit of one, in a single commit.
 
-    Weights, config, processor, card, the pictures it shows, figures, the code that `trust_remote_code` runs, and what
+    Weights, config, processor, card, the pictures it shows, metrics, the code that `trust_remote_code` runs, and what
     an Inference Endpoint needs; of an exported model all but the last two, of a pre-trained one all but the last. Files
-    that have not changed are not sent again, and what was written by hand into the card on the Hub stays. A broken
+    that have not changed are not sent again, and user edits of the card on the Hub are kept. A broken
     connection is tried again; after a failure nothing is visible, and the next call sends what is missing. The token is
     `hf auth login`'s or `HF_TOKEN`.
 
@@ -93,9 +95,9 @@ def publish(
         tag: Name for the commit, such as "v1.0".
         collection: Title of a collection of the owner's to add the repository to, created where it is new.
         max_shard_size: Split the weights into files of at most this size, such as "2GB"; as they are if not given.
-        benchmark: List a figure of `metrics.json` on the leaderboard of a benchmark.
+        benchmark: List a metric of `metrics.json` on the leaderboard of a benchmark.
         force: Publish weights with NaN or infinite values.
-        dry_run: Check everything that can be checked offline, and say what would be published.
+        dry_run: Check everything that can be checked offline, and list what would be published.
 
     Raises:
         ValueError: An argument, the weights or the card is not fit to be published.
@@ -133,7 +135,7 @@ def _check_repo_id(repo_id: str) -> None:
 
 
 def _saved(folder: Path, scratch: Path, repo_id: str, max_shard_size: str | None, *, force: bool) -> Prepared:
-    """The folder of a model in torch, checked, and what it lacks."""
+    """Check the folder of a PyTorch model and add what it lacks."""
     files: dict[str, Path | bytes] = {**checkpoint_files(folder)}
     names = weight_files(folder)
     paths = [folder / name for name in names if name != INDEX]
@@ -143,14 +145,14 @@ def _saved(folder: Path, scratch: Path, repo_id: str, max_shard_size: str | None
         files |= reshard(paths, scratch / "shards", max_shard_size)
     card = folder / CARD
     if read_json(folder / CONFIG).get("model_type") == ViTPoseMaskedImageModelingConfig.model_type:
-        load_whole(folder, ViTPoseForMaskedImageModeling)  # it finds no keypoints: it has no pipeline, no endpoint
+        load_complete(ViTPoseForMaskedImageModeling, folder)  # it finds no keypoints: it has no pipeline, no endpoint
         if not card.is_file():
             raise FileNotFoundError(f"{folder} lacks {CARD}: publish the folder of the pre-training run, which has it.")
     else:
         added = add_pipeline(folder, scratch / "saved")
-        own_code = {name for name in files if name.endswith(".py") and added}  # perhaps of an earlier vitpose
-        files = {name: source for name, source in files.items() if name not in own_code} | added
-        files |= endpoint_files(folder)
+        if added:  # code of the folder may be that of an earlier vitpose
+            files = {name: source for name, source in files.items() if not name.endswith(".py")}
+        files.update({**added, **endpoint_files(folder)})
     if not card.is_file():
         config = ViTPoseConfig.from_pretrained(folder)
         card = write_model_card(scratch / repo_id.split("/")[1], model_config=config, picture=None)
@@ -158,7 +160,7 @@ def _saved(folder: Path, scratch: Path, repo_id: str, max_shard_size: str | None
 
 
 def _exported(folder: Path, scratch: Path, repo_id: str, max_shard_size: str | None, *, force: bool) -> Prepared:
-    """The folder of an exported model, checked."""
+    """Check the folder of an exported model."""
     if max_shard_size is not None:
         raise ValueError("max_shard_size splits safetensors files, and an exported model has none: leave it out.")
     files: dict[str, Path | bytes] = {**exported_files(folder)}
@@ -170,18 +172,18 @@ def _exported(folder: Path, scratch: Path, repo_id: str, max_shard_size: str | N
 
 
 def _card(path: Path, repo_id: str, examples: list[str]) -> str:
-    """A card with the repository's name in its snippets, checked; one that is all somebody's own stays as it is."""
+    """Check a card, and put the repository's name into its snippets unless a user wrote it from scratch."""
     text = path.read_text(encoding="utf-8")
     parts = CardParts.parse(text)
     if parts.digests:
-        text = _named(parts, repo_id, examples).render()
-    check_card(text)
+        text = _for_repository(parts, repo_id, examples).render()
+    check_metadata(text)
     return text
 
 
-def _named(parts: CardParts, repo_id: str, examples: list[str]) -> CardParts:
-    """A generated card for a repository: its id in the snippets and the model index, its photos in the widget."""
-    by_hand = parts.hand_written
+def _for_repository(parts: CardParts, repo_id: str, examples: list[str]) -> CardParts:
+    """Adapt a generated card: the repository's id in the snippets and the model index, its photos in the widget."""
+    edited = parts.user_edits
     line = f'checkpoint = "{repo_id}"'
     parts.sections = {heading: CHECKPOINT_LINE.sub(line, text) for heading, text in parts.sections.items()}
     for entry in parts.metadata.get("model-index", []):
@@ -190,7 +192,7 @@ def _named(parts: CardParts, repo_id: str, examples: list[str]) -> CardParts:
         address = f"{constants.ENDPOINT}/{repo_id}/resolve/main"
         parts.metadata["widget"] = [{"src": f"{address}/{name}", "example_title": Path(name).stem} for name in examples]
     digests = parts.seal().digests
-    return CardParts(parts.metadata, parts.sections, {part: digests[part] for part in digests if part not in by_hand})
+    return CardParts(parts.metadata, parts.sections, {part: digests[part] for part in digests if part not in edited})
 
 
 def _size(source: Path | bytes) -> int:

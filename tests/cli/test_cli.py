@@ -136,7 +136,7 @@ def test_a_photo_without_people_is_drawn_as_it_is(photos, model, detector, tmp_p
         ([7], "expected a list of"),
         ([{"file_name": "beach.jpg"}], "expected a list of"),
         ([{"file_name": "beach.jpg", "bbox": [0, 0, 5, 5]}], "has no box for street.png. Add one, or leave"),
-        ("[{", "boxes.json is not JSON"),
+        ("[{", "boxes.json is not valid JSON"),
     ],
 )
 def test_a_bad_boxes_file_is_named(photos, model, tmp_path, capsys, content, message):

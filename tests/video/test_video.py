@@ -497,7 +497,7 @@ def test_a_file_that_is_no_video_is_named(kind, message, tmp_path):
 
 
 BOXES = [
-    ("[{", "is not JSON"),
+    ("[{", "is not valid JSON"),
     ({"frame": 0}, "expected a list of"),
     ([{"file_name": "a.jpg", "bbox": [0, 0, 5, 5]}], "expected a list of"),
     ([{"frame": "0", "bbox": [0, 0, 5, 5]}], "expected the number of a frame, counted from 0, got '0'"),

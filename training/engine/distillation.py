@@ -6,13 +6,13 @@ projection, trained with the student, brings it to the student's width where the
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from vitpose.base.bundled import resolve_model
 from vitpose.modeling.configuration_vitpose import ViTPoseConfig
+from vitpose.modeling.convert.complete import load_complete
 from vitpose.modeling.loss_vitpose import sample_losses
 from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
 from vitpose.processing.processor_settings_vitpose import ProcessorSettings
@@ -31,15 +31,8 @@ def load_teacher(recipe: Recipe) -> ViTPoseForPoseEstimation | None:
     source, distillation = recipe.transfer.teacher, recipe.transfer.distillation
     if source is None:
         return None
-    loaded: Any = ViTPoseForPoseEstimation.from_pretrained(
-        resolve_model(source),
-        dtype=getattr(torch, recipe.transfer.teacher_dtype),
-        output_loading_info=True,
-    )
-    teacher, report = loaded
-    problems = [f"{kind}: {sorted(map(str, keys))}" for kind, keys in report.items() if keys]
-    if problems:
-        raise ValueError(f"teacher {source} does not hold the weights of its config. {'; '.join(problems)}.")
+    dtype = getattr(torch, recipe.transfer.teacher_dtype)
+    teacher = load_complete(ViTPoseForPoseEstimation, resolve_model(source), dtype=dtype)
     check_keypoints(teacher.config, recipe, source=f"teacher {source}")
     if teacher.config.num_datasets > 1 and len(recipe.keypoint_schemas) == 1:
         teacher = teacher.fold_experts(recipe.keypoint_schemas[0].name)

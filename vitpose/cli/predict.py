@@ -20,7 +20,7 @@ from vitpose.processing.keypoint_detection_pipeline import KeypointDetectionPipe
 from vitpose.processing.people_vitpose import PERSON_CATEGORY
 
 from ..base.bundled import resolve_model
-from ..base.files import whole_file
+from ..base.files import read_json, whole_file
 
 logger = logging.getLogger(__name__)
 
@@ -87,10 +87,7 @@ def read_boxes(path: Path, images: Sequence[Path]) -> list[Boxes]:
     Raises:
         ValueError: The file is something else, or an image has no entry; the message names it.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON: {error}.") from error
+    content = read_json(path)
     entries = content if isinstance(content, list) else [None]
     if not all(isinstance(entry, dict) and {"file_name", "bbox"} <= entry.keys() for entry in entries):
         raise ValueError(f'{path}: expected a list of {{"file_name": ..., "bbox": [x, y, width, height]}}.')

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from vitpose import __version__
-from vitpose.hub_cards.cards.exported_card import facts_of_source, write_exported_card
+from vitpose.hub_cards.cards.exported_card import read_source_metadata, write_exported_card
+from vitpose.modeling.convert.complete import load_complete
 from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
 from vitpose.processing.image_processing_vitpose import ViTPoseImageProcessor
 from vitpose.processing.processor_settings_vitpose import ViTPoseImageProcessorKwargs
@@ -70,8 +71,9 @@ def export_model(
             raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}.")
     require(*_NEEDED[to], extra=to)
     name = resolve_model(os.fspath(source))
-    model = _traceable(_of_one_dataset(_load(name), dataset))
-    facts = facts_of_source(name)
+    whole = load_complete(ViTPoseForPoseEstimation, name, dtype=torch.float32).eval()
+    model = _traceable(_of_one_dataset(whole, dataset))
+    facts = read_source_metadata(name)
     processor = load_processor(name, model)
     _check_size(name, model, processor)
     with whole_folder(out) as folder:
@@ -93,19 +95,6 @@ def export_model(
         write_exported_card(folder, name=Path(out).name, **facts)
     logger.info("%s: differs from torch by %s", Path(out) / FILES[to], difference)
     return Path(out) / FILES[to]
-
-
-def _load(name: str) -> ViTPoseForPoseEstimation:
-    """The model in float32; weights that are missing would be random."""
-    loaded: Any = ViTPoseForPoseEstimation.from_pretrained(name, dtype=torch.float32, output_loading_info=True)
-    model, info = loaded
-    missing = sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))
-    if missing:
-        raise ValueError(
-            f"{name}: {len(missing)} weights that the config asks for are missing or of another shape, the first is "
-            f"{missing[0]}. Save the model again, config and weights together."
-        )
-    return model.eval()
 
 
 def _of_one_dataset(model: ViTPoseForPoseEstimation, dataset: str | int | None) -> ViTPoseForPoseEstimation:

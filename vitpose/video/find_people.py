@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from transformers import Pipeline
 from vitpose.processing.detection_vitpose import as_detector, detect
 from vitpose.processing.keypoint_detection_pipeline import DETECTOR_THRESHOLD
 
+from ..base.files import read_json
 from .files import Frame
 from .tracking import LEAST_SCORE
 
@@ -67,10 +67,7 @@ class BoxesFile:
     """
 
     def __init__(self, path: Path) -> None:
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{path} is not JSON: {error}.") from error
+        content = read_json(path)
         entries: list[Any] = content if isinstance(content, list) else [None]
         if not all(isinstance(entry, dict) and {"frame", "bbox"} <= entry.keys() for entry in entries):
             raise ValueError(f'{path}: expected a list of {{"frame": 0, "bbox": [x, y, width, height]}} for a video.')

@@ -128,8 +128,8 @@ def test_the_card_replaces_an_older_one_whole(write, tmp_path):
 
 
 BAD_ARGUMENTS = [
-    ("figures of nothing", {"dataset_name": None}, ValueError, "the words that say what they were measured on"),
-    ("nothing measured", {"metrics": {"AP": -1.0}}, ValueError, "at least one measured figure"),
+    ("figures of nothing", {"dataset_name": None}, ValueError, "dataset_name: expected a description"),
+    ("nothing measured", {"metrics": {"AP": -1.0}}, ValueError, "at least one defined value"),
     ("a cost without hardware", {"cost": {"seconds": 3}}, ValueError, r"lacks \['hardware'\]"),
     ("a picture that is not there", {"picture": "predictions.png"}, FileNotFoundError, "write the picture first"),
 ]

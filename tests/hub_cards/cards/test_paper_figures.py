@@ -5,7 +5,7 @@ import re
 import pytest
 
 from vitpose import ViTPoseConfig, write_model_card
-from vitpose.hub_cards.cards.paper_figures import paper_figures
+from vitpose.hub_cards.cards.paper_figures import paper_results
 from vitpose.modeling.keypoint_schemas import list_keypoint_schemas
 
 PRESETS = {"S": "small", "B": "base", "L": "large", "H": "huge", "G": "giant", "none": "tiny"}
@@ -31,9 +31,9 @@ VITPOSE, VITPOSE_PLUS = "2204.12484", "2212.04246"
 def test_every_figure_is_the_published_one_and_there_are_no_others(size: str, decoder: str) -> None:
     config = ViTPoseConfig.from_preset(PRESETS[size], decoder=decoder)
     found = {
-        (schema, figure.metric): figure.value
+        (schema, result.metric): result.value
         for schema in list_keypoint_schemas()
-        for figure in paper_figures(config, schema)
+        for result in paper_results(config, schema)
     }
     expected = {
         (schema, metric): values[size]
@@ -55,8 +55,8 @@ def test_every_figure_is_the_published_one_and_there_are_no_others(size: str, de
     ],
 )
 def test_each_names_its_source_and_its_model(size: str, schema: str, paper: str) -> None:
-    for figure in paper_figures(ViTPoseConfig.from_preset(PRESETS[size]), schema):
-        assert paper in figure.source and figure.model.startswith(f"ViTPose-{size}")
+    for result in paper_results(ViTPoseConfig.from_preset(PRESETS[size]), schema):
+        assert paper in result.source and result.model.startswith(f"ViTPose-{size}")
 
 
 def test_a_card_prints_them_as_they_are(tmp_path) -> None:

@@ -179,14 +179,20 @@ def poison(folder: Path) -> None:
 ANOTHER = change_config(keypoint_schemas=[get_keypoint_schema("mpii").to_dict()], id2label=None, label2id=None)
 ABSENT = FileNotFoundError
 BAD_EXPORTS = [
-    ("no config", "onnx", lose("config.json"), ABSENT, "lacks config.json, so it is half an export"),
+    ("no config", "onnx", lose("config.json"), ABSENT, "lacks config.json: the export is incomplete"),
     ("no processor", "onnx", lose("preprocessor_config.json"), ABSENT, "lacks preprocessor_config.json"),
-    ("no model", "onnx", lose("model.onnx"), ABSENT, "lacks model.onnx, so it is half an export"),
+    ("no model", "onnx", lose("model.onnx"), ABSENT, "lacks model.onnx: the export is incomplete"),
     ("no weights", "openvino", lose("openvino_model.bin"), ABSENT, "lacks openvino_model.bin"),
     ("a file cut short", "onnx", cut("model.onnx"), ValueError, "model.onnx cannot be read by onnxruntime"),
     ("weights cut short", "openvino", cut("openvino_model.bin"), ValueError, "cannot be read by openvino"),
-    ("a config that tells nothing", "onnx", change_config(exported=None), ValueError, "not tell what was exported"),
-    ("a format that is none", "onnx", change_config(exported={"format": "tflite"}), ValueError, "not tell what was"),
+    ("a config that tells nothing", "onnx", change_config(exported=None), ValueError, "exported: expected format"),
+    (
+        "a format that is none",
+        "onnx",
+        change_config(exported={"format": "tflite"}),
+        ValueError,
+        "exported: expected format",
+    ),
     (
         "the config of another model",
         "onnx",

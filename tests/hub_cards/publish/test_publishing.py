@@ -206,8 +206,8 @@ def test_a_figure_for_a_benchmark(hub, checkpoint):
 
 
 BAD_BENCHMARKS = [
-    ("not measured", "org/poses", "AR", "has no figure AR; it has AP"),
-    ("no benchmark", "org/photos", "AP", "org/photos is no benchmark"),
+    ("not measured", "org/poses", "AR", "has no metric AR; it has AP"),
+    ("no benchmark", "org/photos", "AP", "org/photos is not a benchmark"),
 ]
 
 

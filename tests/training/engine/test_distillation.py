@@ -239,7 +239,7 @@ def test_a_teacher_with_weights_missing_is_refused(make_recipe, teacher) -> None
     weights = load_file(file)
     del weights["head.conv.weight"]
     save_file(weights, file, metadata={"format": "pt"})
-    with pytest.raises(ValueError, match=r"does not hold the weights of its config. missing_keys: \['head.conv.weight"):
+    with pytest.raises(ValueError, match="missing or of another shape, the first is head.conv"):
         load_teacher(make_recipe(distillation="output", teacher=teacher))
 
 

@@ -1,7 +1,7 @@
-"""What people write into a model card by hand, kept when the card is written again.
+"""User edits of a model card, kept when the card is written again.
 
 A card ends in a comment with a digest of each part as it was generated: the entries of the metadata and the sections.
-A part that differs from its digest was edited by hand, and one without a digest was added by hand.
+A part that differs from its digest was edited by a user, and one without a digest was added by one.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from huggingface_hub.utils import yaml_dump
 
 SEAL = re.compile(r"\n*<!-- Written by vitpose[^\n]*?: (?P<digests>[^\n]*) -->\s*$")
 SEAL_TEXT = "Written by vitpose. A part that is edited or added by hand stays when the card is written again"
-# The card that transformers' push_to_hub leaves in a new repository: a form without a word of anybody's
+# The card that transformers' push_to_hub leaves in a new repository: a form without any user edit
 TRANSFORMERS_FORM = "This model card has been automatically generated."
 INTRODUCTION = "(introduction)"  # stands for a heading before the first one
-ALWAYS_NEW = "metadata model-index"  # figures are those of the weights they come with
+ALWAYS_NEW = "metadata model-index"  # metrics belong to the weights they come with
 
 
 @dataclass
@@ -43,7 +43,7 @@ class CardParts:
         """Take a card apart.
 
         Raises:
-            ValueError: The metadata are no YAML mapping, or their model index is no model index.
+            ValueError: The metadata are not a YAML mapping, or their model index is invalid.
         """
         try:
             card = ModelCard(text)
@@ -56,8 +56,8 @@ class CardParts:
         return cls(card.data.to_dict(), split_sections(SEAL.sub("", card.text).strip("\n")), digests)
 
     @property
-    def hand_written(self) -> list[str]:
-        """The parts that were edited or added by hand."""
+    def user_edits(self) -> list[str]:
+        """The parts that a user edited or added."""
         return [part for part, text in self._parts().items() if self.digests.get(part) != _digest(text)]
 
     def seal(self) -> CardParts:
@@ -76,11 +76,14 @@ class CardParts:
         return metadata | {f"section {heading}": text for heading, text in self.sections.items()}
 
 
-def keep_hand_written(new: str, old: str) -> tuple[str, list[str]]:
-    """The new card with what was written by hand into the old one, and the names of the parts that were kept so.
+def keep_user_edits(new: str, old: str) -> tuple[str, list[str]]:
+    """Merge the user edits of an old card into a new one.
 
-    Where a part was edited in both, the new card's stays. A new card without any digest is somebody's own from end to
-    end, and comes back as it is.
+    Returns:
+        The merged card, and the names of the parts that were kept.
+
+    Where a part was edited in both, the new card's stays. A new card without any digest was not written by vitpose,
+    and is returned as it is.
 
     Raises:
         ValueError: The metadata of a card cannot be read.
@@ -88,8 +91,8 @@ def keep_hand_written(new: str, old: str) -> tuple[str, list[str]]:
     fresh, earlier = CardParts.parse(new), CardParts.parse(old)
     if not fresh.digests or TRANSFORMERS_FORM in old:
         return new, []
-    own = set(fresh.hand_written)
-    kept = [part for part in earlier.hand_written if part not in own and part != ALWAYS_NEW]
+    own = set(fresh.user_edits)
+    kept = [part for part in earlier.user_edits if part not in own and part != ALWAYS_NEW]
     for part in kept:
         kind, _, name = part.partition(" ")
         if kind == "metadata":

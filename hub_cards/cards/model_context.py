@@ -1,4 +1,4 @@
-"""What a model is, in the words and figures that a card's template asks for."""
+"""The part of a card template's context that describes the model."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from transformers import PreTrainedConfig
 
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 
-from .paper_figures import paper_figures
+from .paper_figures import paper_results
 
 PAPER_NAMES = {1: "[ViTPose](https://arxiv.org/abs/2204.12484)", 2: "[ViTPose++](https://arxiv.org/abs/2212.04246)"}
 
 
-def model_words(model_config: PreTrainedConfig) -> dict[str, Any]:
+def model_context(model_config: PreTrainedConfig) -> dict[str, Any]:
     """Values of the template that follow from a `ViTPoseConfig`."""
     schemas = model_schemas(model_config)
     first, several = schemas[0], model_config.num_datasets > 1
@@ -29,7 +29,7 @@ def model_words(model_config: PreTrainedConfig) -> dict[str, Any]:
         "dataset": (model_config.dataset_names or [0])[0],
         "datasets_in_order": ", ".join(model_config.dataset_names or [f"0 to {model_config.num_datasets - 1}"]),
         "stock": model_config.is_stock,
-        "paper_figures": [figure for schema in schemas for figure in paper_figures(model_config, schema.name)],
+        "paper_results": [result for schema in schemas for result in paper_results(model_config, schema.name)],
         "backbone": model_config.backbone_config,
         "decoder": "simple" if model_config.use_simple_decoder else "classic",
         "image_height": image_height,

@@ -3,7 +3,7 @@
 import pytest
 
 from vitpose import ViTPoseConfig, write_model_card
-from vitpose.hub_cards.cards.hand_written import CardParts, keep_hand_written, split_sections
+from vitpose.hub_cards.cards.user_edits import CardParts, keep_user_edits, split_sections
 
 GENERATED = """---
 license: mit
@@ -58,10 +58,10 @@ EDITS = [
 
 @pytest.mark.parametrize(("why", "old", "by_hand", "kept", "there", "gone"), EDITS, ids=[row[0] for row in EDITS])
 def test_edits_stay(why, old, by_hand, kept, there, gone):
-    text, parts = keep_hand_written(NEW, OLD.replace(old, by_hand))
+    text, parts = keep_user_edits(NEW, OLD.replace(old, by_hand))
     assert parts == kept
     assert there in text and gone not in text
-    assert keep_hand_written(sealed(GENERATED), text)[1] == kept, "and the next time as well"
+    assert keep_user_edits(sealed(GENERATED), text)[1] == kept, "and the next time as well"
 
 
 def test_figures_in_the_metadata_are_always_those_of_the_new_weights():
@@ -72,21 +72,21 @@ def test_figures_in_the_metadata_are_always_those_of_the_new_weights():
 
     old = with_figure(sealed(GENERATED), 0.9)
     new = sealed(with_figure(GENERATED, 0.7))
-    text, kept = keep_hand_written(new, old)
+    text, kept = keep_user_edits(new, old)
     assert kept == [] and "value: 0.7" in text and "0.9" not in text
 
 
 def test_a_card_of_somebody_s_own_is_left_alone():
-    assert keep_hand_written(GENERATED, OLD.replace("AP 0.5", "by hand")) == (GENERATED, [])
+    assert keep_user_edits(GENERATED, OLD.replace("AP 0.5", "by hand")) == (GENERATED, [])
 
 
 def test_an_edit_of_the_new_card_goes_before_one_of_the_old():
-    text, kept = keep_hand_written(NEW.replace("AP 0.7", "newest"), OLD.replace("AP 0.5", "older"))
+    text, kept = keep_user_edits(NEW.replace("AP 0.7", "newest"), OLD.replace("AP 0.5", "older"))
     assert "newest" in text and "older" not in text and kept == []
 
 
 def test_a_foreign_card_is_kept_and_completed():
-    text, kept = keep_hand_written(NEW, "---\nlicense: cc0-1.0\n---\n\n# My own title\n\n## Notes\n\nLook.\n")
+    text, kept = keep_user_edits(NEW, "---\nlicense: cc0-1.0\n---\n\n# My own title\n\n## Notes\n\nLook.\n")
     assert kept == ["metadata license", "section (introduction)", "section Notes"]
     assert "license: cc0-1.0" in text and "# My own title" in text and "## Use" in text and "Look." in text
 
@@ -94,7 +94,7 @@ def test_a_foreign_card_is_kept_and_completed():
 def test_the_form_of_transformers_is_nobody_s_writing():
     words = "This model card has been automatically generated."
     form = f"---\nlibrary_name: x\n---\n\n# Model Card\n\n{words}\n\n## Uses\n\n[More]\n"
-    assert keep_hand_written(NEW, form) == (NEW, [])
+    assert keep_user_edits(NEW, form) == (NEW, [])
 
 
 def test_headings_in_code_are_none_and_repeated_ones_stay_apart():
@@ -116,4 +116,4 @@ def test_a_card_of_a_run_keeps_what_was_added_to_it(tmp_path, caplog):
     arguments = {"metrics": {"AP": 0.5}, "dataset_name": "my people", "picture": None}
     text = write_model_card(tmp_path, model_config=config, **arguments).read_text()
     assert "## Thanks\n\nTo all.\n\n## Citation" in text and "| 0.500 |" in text
-    assert "kept as written by hand: section Thanks" in caplog.text
+    assert "user edits kept: section Thanks" in caplog.text
