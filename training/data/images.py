@@ -10,6 +10,7 @@ from typing import Any
 from PIL import ExifTags, Image
 from torch import Tensor
 
+from vitpose.base.errors import Place, PlacedError
 from vitpose.processing.images_vitpose import cut_to_region, to_rgb_tensor, upright_pil
 
 # All that Pillow raises on files that are damaged, cut short or no images at all.
@@ -19,8 +20,8 @@ _SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 _TURNED_FORMATS = ("JPEG", "MPO", "WEBP")
 
 
-class ImageReadError(ValueError):
-    """An image of the data that cannot be read; the message names the file and the row."""
+class ImageReadError(PlacedError):
+    """An image of the data that cannot be read; its place is the file and the row."""
 
 
 def read_image(image: Any, *, row: int, size: tuple[int, int]) -> Tensor:
@@ -63,8 +64,9 @@ def read_region(
         pixels = to_rgb_tensor(part, do_rescale=do_rescale)
     if (width, height) != tuple(size):
         raise ImageReadError(
-            f"{_name(image, row)} has {width}x{height} pixels (width x height), its annotation says "
-            f"{size[0]}x{size[1]}. Use the annotated image."
+            f"expected {size[0]}x{size[1]} pixels (width x height) as its annotation says, got {width}x{height}. Use "
+            "the annotated image.",
+            _place(image, row),
         )
     return pixels[:, top - y : bottom - y, left - x : right - x]
 
@@ -87,8 +89,8 @@ def _opened(image: Any, row: int) -> Iterator[Image.Image]:
         with Image.open(_file_of(image)) as opened:
             yield opened
     except _DAMAGE as error:
-        name = _name(image, row)
-        raise ImageReadError(f"Cannot read {name}: {error}. Replace the image or remove its people.") from error
+        reason = f"the image cannot be read: {error}. Replace it or remove its people."
+        raise ImageReadError(reason, _place(image, row)) from error
 
 
 def _file_of(image: Any) -> Any:
@@ -101,6 +103,6 @@ def _file_of(image: Any) -> Any:
     return image["path"]
 
 
-def _name(image: Any, row: int) -> str:
+def _place(image: Any, row: int) -> Place:
     path = image.get("path") if isinstance(image, Mapping) else None
-    return f"{path} (row {row})" if path else f"the image of row {row}"
+    return (str(path), f"row {row}") if path else (f"row {row}",)

@@ -262,7 +262,9 @@ def test_bad_sources_are_refused(rows, tmp_path, source, split, message):
         pytest.param({"keypoints": [[1.0, 2.0, 2.0]] * 14}, ValueError, "row 1: .*51 numbers .* got 42", id="14"),
         pytest.param({"bbox": [1.0, 2.0, -3.0, 4.0]}, ValueError, "row 1: .*negative size", id="a negative width"),
         pytest.param({"bbox": None}, ValueError, "row 1: .*4 numbers", id="no box"),
-        pytest.param({"image": {"bytes": b"damaged"}}, ImageReadError, "image of row 1", id="a damaged image"),
+        pytest.param(
+            {"image": {"bytes": b"damaged"}}, ImageReadError, "row 1: the image cannot be read", id="a damaged image"
+        ),
         pytest.param({"image": {"path": "/no/a.png"}}, ValueError, "missing: /no/a.png", id="an absent image"),
         pytest.param({"image": {}}, ValueError, "missing: an image without bytes", id="no image"),
     ],

@@ -305,7 +305,7 @@ def test_an_unreadable_photo_stops_the_run_with_its_name(make_recipe, damaged_co
     assert run.main([]) == 2
     shown = capsys.readouterr().err
     assert re.search(
-        r"^error: Cannot read .*4\.jpg \(row 3\): .*Replace the image or remove its people\.$", shown, re.M
+        r"^error: .*4\.jpg: row 3: the image cannot be read: .*Replace it or remove its people\.$", shown, re.M
     )
     assert "Traceback" not in shown
 
