@@ -24,7 +24,7 @@ from .image_processing_vitpose import ViTPoseImageProcessor
 from .images_vitpose import LoadedImage, load_images
 from .people_vitpose import Detections, People
 from .prediction_vitpose import Crops, PosePredictor, check_fits, cut_crops, select_dataset
-from .processor_settings_vitpose import split_known
+from .processor_settings_vitpose import reject_unknown, split_known
 
 BATCH_SIZE = 32  # people in one forward pass
 DETECTOR_THRESHOLD = 0.3
@@ -103,10 +103,7 @@ class KeypointDetectionPipeline(Pipeline):
         self, *, detector: str | Path | Pipeline | None = None, **settings: Any
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         """All settings that were given, checked by name; transformers keeps them by step, here the first has all."""
-        known = PipelineOptions.__dataclass_fields__
-        for name in settings:
-            if name not in known:
-                raise TypeError(f"keypoint-detection has no setting {name!r}; it has {', '.join(known)}.")
+        reject_unknown(settings, PipelineOptions, "keypoint-detection")
         given = {name: value for name, value in settings.items() if value is not None}
         if detector is not None:
             given["detector"] = self._as_detector(detector)

@@ -5,7 +5,7 @@ Everything that predicts, trains or measures comes through here, by the settings
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -239,25 +239,25 @@ class PosePredictor:
             photos: Of each its crops and the detections that they are of; read as the batches need them.
             batch_size: People in one forward pass.
         """
-        waiting: deque[tuple[Crops, Detections]] = deque()
+        waiting: deque[tuple[Tensor, Detections]] = deque()  # matrices alone: pixels may go once they are predicted
         crops: list[Tensor] = []  # of waiting photos' people, in their order, to be predicted
         maps: list[Tensor] = []  # of waiting photos' people, in their order, predicted
         for photo in chain(photos, [None]):  # None: there are no more
             if photo is not None:
                 crops.append(photo[0].pixel_values)
-                waiting.append((replace(photo[0], pixel_values=crops[-1][:0]), photo[1]))
+                waiting.append((photo[0].matrices, photo[1]))
             # photos without people must not pile up behind one whose batch does not fill
             all_now = photo is None or len(waiting) >= batch_size
             while (ready := sum(map(len, crops))) >= batch_size or (all_now and ready):
                 batch, crops = _take(crops, batch_size)
                 maps.append(self.heatmaps(batch))
             while waiting and (num_people := len(waiting[0][1].labels)) <= sum(map(len, maps)):
-                own, found = waiting.popleft()
+                matrices, found = waiting.popleft()
                 if not num_people:
                     yield People.nobody(self.schema)
                     continue
                 heatmaps, maps = _take(maps, num_people)
-                yield self.people(heatmaps, own.matrices, found)
+                yield self.people(heatmaps, matrices, found)
 
 
 def _take(parts: list[Tensor], count: int) -> tuple[Tensor, list[Tensor]]:

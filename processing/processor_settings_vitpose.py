@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property
 from math import isfinite
 from typing import Any, TypedDict
@@ -11,6 +10,8 @@ import torch
 from torch import Tensor
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from transformers.processing_utils import ImagesKwargs
+
+from vitpose.base.names import unknown_name
 
 BOX_PADDING = 1.25  # factor on the sides of a box that is cropped (released configs)
 HEATMAP_STRIDE = 4  # crop pixels per heatmap pixel of all released models
@@ -156,9 +157,7 @@ def split_known(saved: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any
 
 
 def reject_unknown(settings: Iterable[str], known: type, owner: str) -> None:
-    """Raise for a setting that is none of the annotations of `known`, with the nearest one."""
+    """Raise a `TypeError` for a setting that is none of the annotations of `known`, with the nearest one."""
     for name in settings:
         if name not in known.__annotations__:
-            nearest = get_close_matches(name, known.__annotations__, n=1)
-            hint = f"did you mean {nearest[0]!r}?" if nearest else f"it has {', '.join(known.__annotations__)}."
-            raise TypeError(f"{owner} has no setting {name!r}; {hint}")
+            raise TypeError(unknown_name(f"Setting of {owner}", name, known.__annotations__))
