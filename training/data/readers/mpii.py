@@ -34,7 +34,7 @@ class _People:
 
     Args:
         images: File names.
-        centers: x, y.
+        centers: X and y.
         scales: Heights of the people over 200 pixels.
         keypoints: (16, 3) each, v as COCO has it.
         head_sizes: In pixels; empty where they are not known.

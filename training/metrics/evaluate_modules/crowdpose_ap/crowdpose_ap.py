@@ -13,8 +13,8 @@ DESCRIPTION = "Average precision and recall of poses on CrowdPose: over all imag
 
 USAGE = """
 Args:
-    predictions: for each image `keypoints`, poses x 14 x [x, y, score] in image pixels, and `score`, one a pose.
-    references: for each image `keypoints`, people x 14 x [x, y, visibility] in image pixels, `bbox`, one
+    predictions: For each image `keypoints`, poses x 14 x [x, y, score] in image pixels, and `score`, one a pose.
+    references: For each image `keypoints`, people x 14 x [x, y, visibility] in image pixels, `bbox`, one
         [x, y, width, height] a person, `iscrowd` and `num_keypoints`, one a person, and `crowdIndex`, one number for
         the image.
     backend: "pycocotools" or "faster_coco_eval".

@@ -12,8 +12,8 @@ DESCRIPTION = "Mean distance of labeled keypoints in image pixels (EPE), as on I
 
 USAGE = """
 Args:
-    predictions: for each person or hand K x [x, y] in image pixels.
-    references: for each person or hand K x [x, y, visibility] in image pixels.
+    predictions: For each person or hand K x [x, y] in image pixels.
+    references: For each person or hand K x [x, y, visibility] in image pixels.
 Returns:
     EPE and EPE_per_keypoint in image pixels.
 """

@@ -12,10 +12,10 @@ DESCRIPTION = "Area under the curve of correct keypoints over distances from 0 t
 
 USAGE = """
 Args:
-    predictions: for each person or hand K x [x, y] in image pixels.
-    references: for each person or hand K x [x, y, visibility] in image pixels.
-    normalizer: distance in image pixels at which the curve ends.
-    steps: how many thresholds.
+    predictions: For each person or hand K x [x, y] in image pixels.
+    references: For each person or hand K x [x, y, visibility] in image pixels.
+    normalizer: Distance in image pixels at which the curve ends.
+    steps: Number of thresholds.
 Returns:
     AUC and AUC_per_keypoint in [0, 1].
 """

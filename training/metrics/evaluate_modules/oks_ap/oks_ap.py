@@ -1,4 +1,4 @@
-"""OKS average precision and recall of poses, COCO's ten figures."""
+"""OKS average precision and recall of poses, COCO's ten metrics."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,12 +10,12 @@ from vitpose.training.metrics.average_precision import Backend
 from vitpose.training.metrics.image_rows import coco_of_images, image_features
 from vitpose.training.metrics.module_info import metric_info
 
-DESCRIPTION = "Average precision and recall of poses by object keypoint similarity (OKS), the ten figures of COCO."
+DESCRIPTION = "Average precision and recall of poses by object keypoint similarity (OKS), the ten metrics of COCO."
 
 USAGE = """
 Args:
-    predictions: for each image `keypoints`, poses x K x [x, y, score] in image pixels, and `score`, one a pose.
-    references: for each image `keypoints`, people x K x [x, y, visibility] in image pixels, `bbox`, one
+    predictions: For each image `keypoints`, poses x K x [x, y, score] in image pixels, and `score`, one a pose.
+    references: For each image `keypoints`, people x K x [x, y, visibility] in image pixels, `bbox`, one
         [x, y, width, height] a person, `area` in square pixels and `iscrowd`, one a person.
     sigmas: K label spreads of the dataset; None means COCO's 17.
     backend: "pycocotools" or "faster_coco_eval".

@@ -12,10 +12,10 @@ DESCRIPTION = "Share of labeled keypoints within a fraction of each person's len
 
 USAGE = """
 Args:
-    predictions: for each person K x [x, y] in image pixels.
-    references: for each person `keypoints`, K x [x, y, visibility] in image pixels, and `length` in image pixels,
+    predictions: For each person K x [x, y] in image pixels.
+    references: For each person `keypoints`, K x [x, y, visibility] in image pixels, and `length` in image pixels,
         such as the longer side of the box; NaN or 0 leaves the person out.
-    threshold: share of the length within which a keypoint is right.
+    threshold: Share of the length within which a keypoint is right.
 Returns:
     PCK, PCK_keypoint_mean and PCK_per_keypoint in [0, 1], people, people_excluded.
 """

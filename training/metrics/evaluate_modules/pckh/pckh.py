@@ -12,10 +12,10 @@ DESCRIPTION = "Share of MPII's keypoints within half a head size (PCKh@0.5), by 
 
 USAGE = """
 Args:
-    predictions: for each person 16 x [x, y] in image pixels.
-    references: for each person `keypoints`, 16 x [x, y, visibility] in image pixels, and `head_box`,
+    predictions: For each person 16 x [x, y] in image pixels.
+    references: For each person `keypoints`, 16 x [x, y, visibility] in image pixels, and `head_box`,
         [x, y, width, height] in image pixels.
-    threshold: share of the head size within which a keypoint is right.
+    threshold: Share of the head size within which a keypoint is right.
 Returns:
     Head, Shoulder, Elbow, Wrist, Hip, Knee, Ankle, Mean and Mean@0.1 in [0, 1], people, people_excluded.
 """

@@ -14,10 +14,10 @@ DESCRIPTION = "Share of labeled keypoints within a fraction of the torso's diago
 
 USAGE = """
 Args:
-    predictions: for each person K x [x, y] in image pixels.
-    references: for each person K x [x, y, visibility] in image pixels.
-    schema: name of the keypoint schema, which says where shoulders and hips are, such as "lspet" or "coco".
-    threshold: share of the torso's diagonal within which a keypoint is right.
+    predictions: For each person K x [x, y] in image pixels.
+    references: For each person K x [x, y, visibility] in image pixels.
+    schema: Name of the keypoint schema, which says where shoulders and hips are, such as "lspet" or "coco".
+    threshold: Share of the torso's diagonal within which a keypoint is right.
 Returns:
     PCK, PCK_keypoint_mean and PCK_per_keypoint in [0, 1], people, people_excluded (no torso labeled).
 """

@@ -13,12 +13,12 @@ DESCRIPTION = "Average precision and recall of whole-body poses: body, foot, fac
 
 USAGE = """
 Args:
-    predictions: for each image `keypoints`, poses x 133 x [x, y, score] in image pixels, and `score`, one a pose.
-    references: for each image `keypoints`, people x 133 x [x, y, visibility] in image pixels, `bbox`, one
+    predictions: For each image `keypoints`, poses x 133 x [x, y, score] in image pixels, and `score`, one a pose.
+    references: For each image `keypoints`, people x 133 x [x, y, visibility] in image pixels, `bbox`, one
         [x, y, width, height] a person, `area` in square pixels and `iscrowd`, one a person.
     backend: "pycocotools" or "faster_coco_eval".
 Returns:
-    for body, foot, face, left_hand, right_hand and whole: AP, AP50, AP75, APm, APl, AR, AR50, AR75, ARm, ARl.
+    For body, foot, face, left_hand, right_hand and whole: AP, AP50, AP75, APm, APl, AR, AR50, AR75, ARm, ARl.
 """
 
 CITATION = """
