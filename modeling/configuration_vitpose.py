@@ -7,9 +7,11 @@
 import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from transformers.configuration_utils import PreTrainedConfig
+
+from vitpose.base.names import unknown_name
 
 from .configuration_vitpose_backbone import (
     INERT_KEYS,
@@ -18,7 +20,7 @@ from .configuration_vitpose_backbone import (
     as_backbone_config,
     reject_unknown_keys,
 )
-from .keypoint_schemas import KeypointSchema, get_keypoint_schema, schema_from_labels, unify_names
+from .keypoint_schemas import KeypointSchema, get_keypoint_schema, guess_schema, labels_in_order, unify_names
 from .settled_fields_vitpose import Settled, settled_default
 
 Preset = Literal["tiny", "small", "base", "large", "huge", "giant"]
@@ -112,7 +114,7 @@ class ViTPoseConfig(PreTrainedConfig):
         labels, num_labels = vars(self).pop("_labels", None), kwargs.pop("num_labels", None)
         schemas = self.keypoint_schemas
         self.keypoint_schemas = [
-            _to_dict(schema) for schema in ([_guess_schema(labels, num_labels)] if schemas is None else schemas)
+            _to_dict(schema) for schema in ([guess_schema(labels, num_labels)] if schemas is None else schemas)
         ]
         self._check()
         self._take_labels(labels)
@@ -143,9 +145,9 @@ class ViTPoseConfig(PreTrainedConfig):
                 `num_experts=1` for several heads on a backbone without experts.
         """
         if preset not in PRESETS:
-            raise ValueError(f"preset: expected one of {', '.join(PRESETS)}, got {preset!r}.")
-        if decoder not in ("classic", "simple"):
-            raise ValueError(f"decoder: expected 'classic' or 'simple', got {decoder!r}.")
+            raise ValueError(unknown_name("preset", preset, PRESETS))
+        if decoder not in get_args(Decoder):
+            raise ValueError(unknown_name("decoder", decoder, get_args(Decoder)))
         if isinstance(datasets, str):
             raise TypeError(f"datasets: expected a list of names such as [{datasets!r}], got the string {datasets!r}.")
         schemas = [get_keypoint_schema(name) if isinstance(name, str) else name for name in datasets]
@@ -187,7 +189,7 @@ class ViTPoseConfig(PreTrainedConfig):
             vars(self)["_labels"] = labels
             return
         schema = self.get_schema()
-        if unify_names(_in_order(labels)) != unify_names(schema.keypoints):
+        if unify_names(labels_in_order(labels)) != unify_names(schema.keypoints):
             raise ValueError(
                 f"id2label names {len(labels)} keypoints and the schema {schema.name!r} {schema.num_keypoints}, not "
                 "the same ones in the same order: give one of them, or make them agree."
@@ -347,20 +349,6 @@ def _to_dict(schema: KeypointSchema | Mapping[str, Any]) -> dict[str, Any]:
     return (schema if isinstance(schema, KeypointSchema) else KeypointSchema.from_dict(schema)).to_dict()
 
 
-def _in_order(labels: Mapping[Any, str]) -> list[str]:
-    """Labels by their indices, which are strings in JSON."""
-    return [labels[index] for index in sorted(labels, key=int)]
-
-
-def _guess_schema(labels: Mapping[Any, str] | None, num_labels: int | None) -> KeypointSchema:
-    """The schema where none is given: after the labels, else COCO's, else numbered keypoints."""
-    if labels:
-        return schema_from_labels(_in_order(labels))
-    if num_labels is None or num_labels == 17:
-        return get_keypoint_schema("coco")
-    return schema_from_labels([f"keypoint_{index}" for index in range(num_labels)])
-
-
 def _names_other_keypoints(saved: Mapping[str, Any], overrides: Mapping[str, Any]) -> bool:
     """True if arguments replace the keypoints of a saved configuration; with several heads only schemas do."""
     schemas = saved.get("keypoint_schemas") or []
@@ -368,5 +356,5 @@ def _names_other_keypoints(saved: Mapping[str, Any], overrides: Mapping[str, Any
         return "keypoint_schemas" in overrides
     names = schemas[0]["keypoints"] if schemas else list((saved.get("id2label") or {}).values())
     if "id2label" in overrides:
-        return unify_names(_in_order(overrides["id2label"])) != unify_names(names)
+        return unify_names(labels_in_order(overrides["id2label"])) != unify_names(names)
     return overrides.get("num_labels") not in (None, len(names))

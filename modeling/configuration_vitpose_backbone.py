@@ -1,12 +1,13 @@
 """Configuration of the backbone: a plain Vision Transformer, with or without experts, stock-compatible on disk."""
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import Any, Literal, get_args
 
 from transformers.backbone_utils import BackboneConfigMixin
 from transformers.configuration_utils import PreTrainedConfig
+
+from vitpose.base.names import unknown_name
 
 from .settled_fields_vitpose import Settled, settled_default
 
@@ -41,17 +42,10 @@ _LIBRARY_KEYS = {
 
 
 def reject_unknown_keys(owner: str, keys: Iterable[str], known: Iterable[str]) -> None:
-    """Raise a `ValueError` that names the nearest known key for each unknown key."""
-    known = sorted(known)
-    unknown = sorted(set(keys) - set(known) - _LIBRARY_KEYS)
-    if unknown:
-        hints = []
-        for key in unknown:
-            near = difflib.get_close_matches(key, known, n=1)
-            hints.append(f"{key!r} (did you mean {near[0]!r}?)" if near else repr(key))
-        raise ValueError(
-            f"{owner} does not know {', '.join(hints)}. It takes: {', '.join(k for k in known if k[0] != '_')}."
-        )
+    """Raise a `ValueError` for the first unknown key."""
+    known = sorted(key for key in known if key[0] != "_")
+    for key in sorted(set(keys) - set(known) - _LIBRARY_KEYS):
+        raise ValueError(unknown_name(f"{owner}, keyword", key, known))
 
 
 def _pair(name: str, value: Any) -> list[int]:
@@ -244,9 +238,7 @@ class ViTPoseBackboneConfig(BackboneConfigMixin, PreTrainedConfig):
 
     def _check_attention(self) -> None:
         if self.attention_kind not in get_args(AttentionKind):
-            raise ValueError(
-                f"attention_kind: expected one of {', '.join(get_args(AttentionKind))}, got {self.attention_kind!r}."
-            )
+            raise ValueError(unknown_name("attention_kind", self.attention_kind, get_args(AttentionKind)))
         if self.attention_kind == "full" and self.window_size is not None:
             raise ValueError(
                 f"window_size {self.window_size} has no effect with attention_kind 'full': choose a window kind, "
@@ -268,9 +260,7 @@ class ViTPoseBackboneConfig(BackboneConfigMixin, PreTrainedConfig):
         if not isinstance(self.num_experts, int) or self.num_experts < 1:
             raise ValueError(f"num_experts: expected 1, no experts, or the number of datasets, got {self.num_experts}.")
         if self.expert_kind not in get_args(ExpertKind):
-            raise ValueError(
-                f"expert_kind: expected one of {', '.join(get_args(ExpertKind))}, got {self.expert_kind!r}."
-            )
+            raise ValueError(unknown_name("expert_kind", self.expert_kind, get_args(ExpertKind)))
         has_parts = self.num_experts > 1 and self.expert_kind == "partially_shared"
         if has_parts and not 0 < self.part_features < self.hidden_size:
             raise ValueError(

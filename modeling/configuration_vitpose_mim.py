@@ -6,6 +6,8 @@ from typing import Any
 
 from transformers.configuration_utils import PreTrainedConfig
 
+from vitpose.base.names import unknown_name
+
 from .configuration_vitpose import PRESETS, Preset
 from .configuration_vitpose_backbone import INERT_KEYS, ViTPoseBackboneConfig, as_backbone_config, reject_unknown_keys
 from .settled_fields_vitpose import Settled, settled_default
@@ -80,7 +82,7 @@ class ViTPoseMaskedImageModelingConfig(PreTrainedConfig):
             backbone: Fields of `ViTPoseBackboneConfig` to set differently, such as `image_size=(384, 288)`.
         """
         if preset not in PRESETS:
-            raise ValueError(f"preset: expected one of {', '.join(PRESETS)}, got {preset!r}.")
+            raise ValueError(unknown_name("preset", preset, PRESETS))
         sizes = {**PRESETS[preset], "drop_path_rate": 0.0, **backbone}
         decoder = _TINY_DECODER if preset == "tiny" else {}
         return cls(backbone_config=ViTPoseBackboneConfig(**sizes), **decoder)

@@ -1,6 +1,7 @@
 """From pixels to tokens: patch embedding, position table and the transformer blocks."""
 
 import math
+from typing import cast
 
 import torch
 from torch import nn
@@ -164,6 +165,11 @@ class ViTPoseEncoder(nn.Module):
         super().__init__()
         self.layer = nn.ModuleList([ViTPoseLayer(config, depth) for depth in range(config.num_hidden_layers)])
 
+    @property
+    def blocks(self) -> list[ViTPoseLayer]:
+        """The transformer blocks."""
+        return cast(list[ViTPoseLayer], list(self.layer))  # torch types what a ModuleList holds as modules
+
     def forward(
         self,
         hidden_states: torch.Tensor,
@@ -174,8 +180,8 @@ class ViTPoseEncoder(nn.Module):
     ) -> tuple[list[torch.Tensor], list[torch.Tensor | None]]:
         """The tokens before the first and after every block, and each block's attention weights."""
         states, attentions = [hidden_states], []
-        for layer in self.layer:
-            hidden_states, attention = layer(hidden_states, grid_size, dataset_index, output_attentions)
+        for block in self.blocks:
+            hidden_states, attention = block(hidden_states, grid_size, dataset_index, output_attentions)
             states.append(hidden_states)
             attentions.append(attention)
         return states, attentions

@@ -31,6 +31,10 @@ class ViTPoseMLP(nn.Module):
         """A copy of its state dict: it is the same for every dataset already."""
         return {name: value.detach().clone() for name, value in self.named_parameters()}
 
+    def start_from(self, dense: "ViTPoseMLP") -> None:
+        """Start as a copy of another ordinary layer."""
+        self.load_state_dict(dense.state_dict())
+
 
 class ViTPoseExperts(nn.ModuleList):
     """A linear layer for each dataset."""
@@ -158,13 +162,14 @@ class ViTPoseIndependentAndSharedMLP(nn.Module):
             nn.init.zeros_(parameter)
 
 
-EXPERT_MLPS = {
+FeedForward = ViTPoseMLP | ViTPosePartiallySharedMLP | ViTPoseIndependentMLP | ViTPoseIndependentAndSharedMLP
+EXPERT_MLPS: dict[str, type[ViTPosePartiallySharedMLP | ViTPoseIndependentMLP | ViTPoseIndependentAndSharedMLP]] = {
     "partially_shared": ViTPosePartiallySharedMLP,
     "independent": ViTPoseIndependentMLP,
     "independent_and_shared": ViTPoseIndependentAndSharedMLP,
 }
 
 
-def make_mlp(config: ViTPoseBackboneConfig) -> nn.Module:
+def make_mlp(config: ViTPoseBackboneConfig) -> FeedForward:
     """Make the feed-forward layer of a config."""
     return ViTPoseMLP(config) if config.num_experts == 1 else EXPERT_MLPS[config.expert_kind](config)

@@ -6,6 +6,8 @@ from typing import Literal, NamedTuple
 
 from torch import nn
 
+from vitpose.base.names import unknown_name
+
 from .modeling_vitpose_backbone import ViTPoseBackbone
 
 FrozenPart = Literal["attention", "ffn"]
@@ -48,7 +50,7 @@ def frozen_modules(backbone: ViTPoseBackbone, part: FrozenPart) -> list[nn.Modul
 def freeze(backbone: ViTPoseBackbone, part: FrozenPart) -> list[nn.Module]:
     """Take the parameters of a part out of training; returns the modules that have to stay in evaluation mode."""
     if part not in _FROZEN_TOGETHER:
-        raise ValueError(f"part: expected 'attention' or 'ffn', got {part!r}.")
+        raise ValueError(unknown_name("part", part, _FROZEN_TOGETHER))
     modules = frozen_modules(backbone, part)
     for module in modules:
         module.requires_grad_(False)

@@ -13,10 +13,11 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from difflib import SequenceMatcher
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from vitpose.base.names import unknown_name
 
 _OPTIONAL = ("category", "paper", "homepage")
 SCHEMA_FOLDER = Path(__file__).with_name("schemas")
@@ -157,8 +158,8 @@ def get_keypoint_schema(name: str) -> KeypointSchema:
     """The schema of a dataset by its name, such as `"coco"`.
 
     Raises:
-        ValueError: No schema has that name; the message lists the known ones, nearest first. In a copy of this file
-            that a model brought along the schema files are absent, and the message says where they are.
+        ValueError: No schema has that name; the message lists the known ones. In a copy of this code that
+            a model brought along the schema files are absent, and the message says where they are.
     """
     known = list_keypoint_schemas()
     if not known:
@@ -167,8 +168,7 @@ def get_keypoint_schema(name: str) -> KeypointSchema:
             "package, this is a copy of its code. Install vitpose, or read the schemas in the model's config."
         )
     if name not in known:
-        nearest_first = sorted(known, key=lambda other: -SequenceMatcher(None, str(name), other).ratio())
-        raise ValueError(f"Unknown keypoint schema {name!r}. Known, nearest first: {', '.join(nearest_first)}.")
+        raise ValueError(unknown_name("keypoint schema", name, known))
     return KeypointSchema.from_dict(json.loads((SCHEMA_FOLDER / f"{name}.json").read_text(encoding="utf-8")))
 
 
@@ -205,6 +205,20 @@ def mirror_pairs(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
 def unify_names(labels: Iterable[str]) -> list[str]:
     """Names of keypoints in one spelling: `"L_Eye"` is `"left_eye"`."""
     return [re.sub("^l_", "left_", re.sub("^r_", "right_", label.lower())) for label in labels]
+
+
+def labels_in_order(labels: Mapping[Any, str]) -> list[str]:
+    """The labels of an `id2label`, whose indices are strings in JSON, by their indices."""
+    return [labels[index] for index in sorted(labels, key=int)]
+
+
+def guess_schema(labels: Mapping[Any, str] | None, num_labels: int | None) -> KeypointSchema:
+    """The schema of a checkpoint without one: after its labels, else COCO's, else numbered keypoints."""
+    if labels:
+        return schema_from_labels(labels_in_order(labels))
+    if num_labels is None or num_labels == 17:
+        return get_keypoint_schema("coco")
+    return schema_from_labels([f"keypoint_{index}" for index in range(num_labels)])
 
 
 def schema_from_labels(labels: list[str]) -> KeypointSchema:

@@ -3,10 +3,8 @@
 Parameter names are those of transformers' VitPose, so that state dicts pass both ways unchanged.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
@@ -17,14 +15,13 @@ from transformers.utils.generic import can_return_tuple
 from .configuration_vitpose import ViTPoseConfig
 from .configuration_vitpose_backbone import ExpertKind
 from .dataset_index_vitpose import check_dataset_index, one_per_sample
-from .feedforward_vitpose import DatasetIndex
+from .feedforward_vitpose import DatasetIndex, ViTPoseMLP
 from .flipping_vitpose import check_flip_pairs, flip_heatmaps
 from .freezing_vitpose import FrozenPart, PartSize, freeze, trainable_parameters
 from .heads_vitpose import ViTPoseHeads, make_decoder
 from .keypoint_schemas import KeypointSchema, flip_index_of
 from .loss_vitpose import heatmap_loss
-from .modeling_vitpose_backbone import ViTPoseBackbone, ViTPosePreTrainedModel
-from .saving_vitpose import save_with_code
+from .modeling_vitpose_backbone import ViTPoseBackbone, ViTPosePreTrainedModel, resolve_flag
 
 logger = logging.get_logger(__name__)
 
@@ -78,7 +75,7 @@ class ViTPoseForPoseEstimation(ViTPosePreTrainedModel):
         config = _as_own_config(config)
         config._check()  # it may have been changed since it was made
         super().__init__(config)
-        self.backbone = ViTPoseBackbone._from_config(config.backbone_config)
+        self.backbone: ViTPoseBackbone = ViTPoseBackbone._from_config(config.backbone_config)
         if len(config.keypoint_schemas) == 1:
             self.head = make_decoder(config, config.get_schema().num_keypoints)
         else:
@@ -127,12 +124,15 @@ class ViTPoseForPoseEstimation(ViTPosePreTrainedModel):
         )
         if label_weights is not None and labels is None:
             raise ValueError("label_weights without labels have no effect: give both, or neither.")
+        config, backbone = self.config, self.config.backbone_config
         features = self.backbone(
             pixel_values,
-            dataset_index=index if self.config.backbone_config.num_experts > 1 else None,
+            dataset_index=index if backbone.num_experts > 1 else None,
             interpolate_pos_encoding=interpolate_pos_encoding,
-            output_hidden_states=_resolve_flag(output_hidden_states, self.config.output_hidden_states),
-            output_attentions=_resolve_flag(output_attentions, self.config.output_attentions),
+            output_hidden_states=resolve_flag(
+                output_hidden_states, config.output_hidden_states, backbone.output_hidden_states
+            ),
+            output_attentions=resolve_flag(output_attentions, config.output_attentions, backbone.output_attentions),
         )
         heatmaps, keypoint_mask = self._decode(features.feature_maps[-1], index)
         if flip_pairs is not None:
@@ -206,8 +206,8 @@ class ViTPoseForPoseEstimation(ViTPosePreTrainedModel):
         with torch.device("meta"):
             folded = ViTPoseForPoseEstimation(self.config.folded(index))
         weights = {name: value.clone() for name, value in self.state_dict().items() if ".mlp." not in name}
-        for depth, layer in enumerate(self.backbone.encoder.layer):
-            for name, value in layer.mlp.folded(index).items():
+        for depth, block in enumerate(self.backbone.encoder.blocks):
+            for name, value in block.mlp.folded(index).items():
                 weights[f"backbone.encoder.layer.{depth}.mlp.{name}"] = value
         chosen = f"heads.{index}."
         weights = {
@@ -247,20 +247,21 @@ class ViTPoseForPoseEstimation(ViTPosePreTrainedModel):
         for name, value in dense.state_dict().items():
             if not name.startswith("head.") and ".mlp." not in name:
                 weights[name].copy_(value)
-        for layer, source in zip(model.backbone.encoder.layer, dense.backbone.encoder.layer, strict=True):
-            layer.mlp.start_from(source.mlp)
+        for block, source in zip(model.backbone.encoder.blocks, dense.backbone.encoder.blocks, strict=True):
+            assert isinstance(source.mlp, ViTPoseMLP)  # as `with_experts` has checked
+            block.mlp.start_from(source.mlp)
         for head, schema in zip(model.heads, model.config.keypoint_schemas, strict=True):
             if schema["keypoints"] == dense.config.keypoint_schemas[0]["keypoints"]:
                 head.load_state_dict(dense.head.state_dict())
         return model.train(dense.training)
 
-    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:  # type: ignore[override]  # by keyword
-        """Save weights, config and model code so that any transformers user can load the folder.
-
-        Where vitpose is not installed, `AutoModel.from_pretrained(folder, trust_remote_code=True)` gives this class;
-        and where transformers' own class computes the same, `AutoModelForPoseEstimation.from_pretrained(folder)` that.
-        """
-        save_with_code(self, save_directory, auto_map=_auto_map(self.config), **kwargs)
+    def _auto_map(self) -> dict[str, str]:
+        """The class of the saved code for each Auto class, without those whose stock class can load the model."""
+        if self.config.is_stock:
+            return {"AutoModel": f"modeling_vitpose.{ViTPoseFromStockConfig.__name__}"}
+        model = f"modeling_vitpose.{ViTPoseForPoseEstimation.__name__}"
+        config = f"configuration_vitpose.{ViTPoseConfig.__name__}"
+        return {"AutoConfig": config, "AutoModel": model, "AutoModelForPoseEstimation": model}
 
 
 class ViTPoseFromStockConfig(ViTPoseForPoseEstimation):
@@ -285,20 +286,3 @@ def _as_own_config(config: ViTPoseConfig | VitPoseConfig) -> ViTPoseConfig:
             "model with another schema, use ViTPoseForPoseEstimation.from_pretrained(..., keypoint_schemas=[...])."
         )
     return own
-
-
-def _auto_map(config: ViTPoseConfig) -> dict[str, str]:
-    """The class of the saved code for each Auto class, without those whose stock class can load the model."""
-    if config.is_stock:
-        return {"AutoModel": f"modeling_vitpose.{ViTPoseFromStockConfig.__name__}"}
-    model = f"modeling_vitpose.{ViTPoseForPoseEstimation.__name__}"
-    return {
-        "AutoConfig": f"configuration_vitpose.{ViTPoseConfig.__name__}",
-        "AutoModel": model,
-        "AutoModelForPoseEstimation": model,
-    }
-
-
-def _resolve_flag(argument: bool | None, setting: bool | None) -> bool | None:
-    """Resolve a flag: the argument, else the config's value, else None, which leaves it to the backbone's config."""
-    return (setting or None) if argument is None else argument

@@ -58,6 +58,27 @@ class ViTPosePreTrainedModel(PreTrainedModel):
         """The position table, of shape `(1, 1 + num_patches, hidden_size)`; row 0 is added to every token."""
         return self.base_model.get_parameter("embeddings.position_embeddings")
 
+    def save_pretrained(  # type: ignore[override]  # transformers takes what follows by position too
+        self, save_directory: str | os.PathLike[str], **kwargs: Any
+    ) -> None:
+        """Save weights, config and model code, so that any transformers user can load the folder.
+
+        Where vitpose is not installed, `AutoModel.from_pretrained(folder, trust_remote_code=True)` gives this class,
+        and where transformers' own class computes the same, `AutoModelForPoseEstimation.from_pretrained(folder)` that.
+
+        Args:
+            save_directory: Folder to save to.
+            kwargs: Further arguments of `PreTrainedModel.save_pretrained`.
+
+        Raises:
+            ValueError: `push_to_hub` is set.
+        """
+        save_with_code(self, save_directory, auto_map=self._auto_map(), **kwargs)
+
+    def _auto_map(self) -> dict[str, str]:
+        """The class of the saved code for each Auto class."""
+        raise NotImplementedError
+
 
 class ViTPoseBackbone(BackboneMixin, ViTPosePreTrainedModel):
     """The plain Vision Transformer of ViTPose as a feature extractor, for `AutoBackbone`.
@@ -116,8 +137,8 @@ class ViTPoseBackbone(BackboneMixin, ViTPosePreTrainedModel):
             `feature_maps`, a tuple of `torch.Tensor` of shape `(batch_size, hidden_size, rows, columns)` on the patch
             grid, each after the last layer norm.
         """
-        keep_states = _resolve_flag(output_hidden_states, self.config.output_hidden_states)
-        keep_attentions = _resolve_flag(output_attentions, self.config.output_attentions)
+        keep_states = resolve_flag(output_hidden_states, self.config.output_hidden_states)
+        keep_attentions = resolve_flag(output_attentions, self.config.output_attentions)
         index = check_dataset_index(dataset_index, batch=pixel_values.shape[0], num_datasets=self.config.num_experts)
         if self.training and self.config.num_experts > 1:
             index = one_per_sample(index, pixel_values)
@@ -150,16 +171,10 @@ class ViTPoseBackbone(BackboneMixin, ViTPosePreTrainedModel):
         resized = resize_positions(table.detach(), from_grid=before, to_grid=self.config.grid_size)
         self.embeddings.position_embeddings = nn.Parameter(resized, requires_grad=table.requires_grad)
 
-    def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
-        """Save weights, config and model code.
-
-        Where vitpose is not installed, `AutoModel.from_pretrained(folder, trust_remote_code=True)` gives this class;
-        for a repository on the Hub, `AutoBackbone` does too.
-        """
+    def _auto_map(self) -> dict[str, str]:
         backbone = f"modeling_vitpose.{ViTPoseBackbone.__name__}"
         config = f"configuration_vitpose.{ViTPoseBackboneConfig.__name__}"
-        auto_map = {"AutoConfig": config, "AutoModel": backbone, "AutoBackbone": backbone}
-        save_with_code(self, save_directory, auto_map=auto_map, **kwargs)
+        return {"AutoConfig": config, "AutoModel": backbone, "AutoBackbone": backbone}
 
 
 def _to_map(tokens: torch.Tensor, grid_size: tuple[int, int]) -> torch.Tensor:
@@ -168,6 +183,6 @@ def _to_map(tokens: torch.Tensor, grid_size: tuple[int, int]) -> torch.Tensor:
     return tokens[:, :num_patches].transpose(1, 2).unflatten(2, grid_size).contiguous()
 
 
-def _resolve_flag(argument: bool | None, default: bool | None) -> bool:
-    """Resolve a flag: the argument, else the config's value, else False."""
-    return bool(default if argument is None else argument)
+def resolve_flag(argument: bool | None, *settings: bool | None) -> bool:
+    """Resolve a flag: the argument, else True if one of the configs sets it."""
+    return any(settings) if argument is None else argument

@@ -1,6 +1,5 @@
 """Masked-image pre-training of a pose backbone (MAE paper; ViTPose paper, section 3.3)."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +16,6 @@ from .configuration_vitpose_mim import ViTPoseMaskedImageModelingConfig
 from .encoder_vitpose import ViTPoseEncoder
 from .modeling_vitpose_backbone import ViTPoseBackbone, ViTPosePreTrainedModel
 from .positions_vitpose import sine_cosine_positions
-from .saving_vitpose import save_with_code
 
 _VARIANCE_FLOOR = 1e-6  # of a patch of one color (MAE's published code)
 
@@ -113,9 +111,9 @@ class ViTPoseForMaskedImageModeling(ViTPosePreTrainedModel):
 
     def __init__(self, config: ViTPoseMaskedImageModelingConfig) -> None:
         super().__init__(config)
-        self.backbone = ViTPoseBackbone._from_config(config.backbone_config)
+        self.backbone: ViTPoseBackbone = ViTPoseBackbone._from_config(config.backbone_config)
         self.backbone.embeddings.patch_embeddings.projection.padding = (0, 0)
-        self.decoder = ViTPoseMaskedImageDecoder._from_config(
+        self.decoder: ViTPoseMaskedImageDecoder = ViTPoseMaskedImageDecoder._from_config(
             config.decoder_config, encoder_size=config.backbone_config.hidden_size
         )
         self._fix_positions()
@@ -186,15 +184,10 @@ class ViTPoseForMaskedImageModeling(ViTPosePreTrainedModel):
         mask = torch.ones(shape, dtype=torch.bool, device=tokens.device).scatter(1, places, False)
         return places, mask
 
-    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:  # type: ignore[override]  # by keyword
-        """Save weights, config and model code.
-
-        Where vitpose is not installed, `AutoModel.from_pretrained(folder, trust_remote_code=True)` gives this class.
-        """
+    def _auto_map(self) -> dict[str, str]:
         model = f"modeling_vitpose.{ViTPoseForMaskedImageModeling.__name__}"
         config = f"configuration_vitpose.{ViTPoseMaskedImageModelingConfig.__name__}"
-        auto_map = {"AutoConfig": config, "AutoModel": model, "AutoModelForPreTraining": model}
-        save_with_code(self, save_directory, auto_map=auto_map, **kwargs)
+        return {"AutoConfig": config, "AutoModel": model, "AutoModelForPreTraining": model}
 
 
 def patchify(images: torch.Tensor, patch_size: Sequence[int]) -> torch.Tensor:

@@ -144,13 +144,25 @@ def _config(**kwargs: Any) -> Callable[[], ViTPoseConfig]:
 
 
 MISTAKES = [
-    ("an unknown backbone field", _preset("base", drop_path=0.1), "'drop_path' (did you mean 'drop_path_rate'?)"),
-    ("an unknown field", _config(use_simple_decodr=True), "'use_simple_decodr' (did you mean 'use_simple_decoder'?)"),
-    ("a field like no other", _config(zzz=1), "does not know 'zzz'. It takes: "),
+    ("an unknown backbone field", _preset("base", drop_path=0.1), "got 'drop_path'. Did you mean 'drop_path_rate'?"),
+    (
+        "an unknown field",
+        _config(use_simple_decodr=True),
+        "'use_simple_decodr'. Did you mean 'use_simple_decoder'?",
+    ),
+    ("a field like no other", _config(zzz=1), ", scale_factor, transformers_version, use_simple_decoder, got 'zzz'."),
     ("an unknown field of a nested backbone", _config(backbone_config={"hidden_sise": 8}), "'hidden_size'?"),
-    ("an unknown preset", _preset("bsae"), "expected one of tiny, small, base, large, huge, giant, got 'bsae'."),
-    ("an unknown decoder", _preset("base", decoder="deconv"), "expected 'classic' or 'simple', got 'deconv'."),
-    ("an unknown dataset", _preset("base", datasets=["cocoo"]), "'cocoo'. Known, nearest first: coco"),
+    (
+        "an unknown preset",
+        _preset("bsae"),
+        "tiny, small, base, large, huge, giant, got 'bsae'. Did you mean 'base'?",
+    ),
+    (
+        "an unknown decoder",
+        _preset("base", decoder="deconv"),
+        "expected one of classic, simple, got 'deconv'.",
+    ),
+    ("an unknown dataset", _preset("base", datasets=["cocoo"]), "got 'cocoo'. Did you mean 'coco'?"),
     (
         "no dataset",
         _preset("base", datasets=[]),

@@ -79,5 +79,5 @@ def test_the_report_counts_every_part(part: str, small_model) -> None:
 
 
 def test_an_unknown_part_is_refused(small_model) -> None:
-    with pytest.raises(ValueError, match="expected 'attention' or 'ffn', got 'mlp'"):
+    with pytest.raises(ValueError, match="part: expected one of attention, ffn, got 'mlp'"):
         small_model("base").freeze("mlp")

@@ -2,14 +2,13 @@
 
 import dataclasses
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from vitpose.modeling import keypoint_schemas
+from vitpose.base.remote_code import remote_code
 from vitpose.modeling.keypoint_schemas import KeypointSchema, get_keypoint_schema, list_keypoint_schemas
 
 NUM_KEYPOINTS = {
@@ -101,7 +100,7 @@ def test_lspet_sigmas_are_those_of_the_coco_joints() -> None:
 
 
 def test_an_unknown_name_is_answered_with_the_nearest_one() -> None:
-    with pytest.raises(ValueError, match=r"Unknown keypoint schema 'coc'\. Known, nearest first: coco, .*mpii"):
+    with pytest.raises(ValueError, match=r"keypoint schema: expected one of aic, .*, got 'coc'\. Did you mean 'coco'"):
         get_keypoint_schema("coc")
 
 
@@ -154,10 +153,11 @@ def test_a_dictionary_with_unknown_or_missing_keys_is_refused() -> None:
         KeypointSchema.from_dict(values)
 
 
-def test_a_copy_that_travels_with_a_model_reads_dictionaries_but_no_names(tmp_path: Path) -> None:
-    shutil.copy(keypoint_schemas.__file__, tmp_path / "keypoint_schemas.py")
+def test_the_code_of_a_saved_model_reads_dictionaries_but_no_names(tmp_path: Path) -> None:
+    for file, text in remote_code("configuration_vitpose.py").items():
+        (tmp_path / file).write_text(text, encoding="utf-8")
     code = (
-        "import json, sys; from keypoint_schemas import KeypointSchema, get_keypoint_schema\n"
+        "import json, sys; from configuration_vitpose import KeypointSchema, get_keypoint_schema\n"
         "print(KeypointSchema.from_dict(json.load(sys.stdin)).num_keypoints)\n"
         "get_keypoint_schema('coco')"
     )

@@ -323,7 +323,7 @@ REFUSED = [
     ),
     ({}, {"mask_ratio": 0.01}, "mask_ratio: expected a share that hides some"),
     ({}, {"decoder_hidden_size": 33}, "decoder_hidden_size 33 is not a multiple of decoder_num_attention_heads 2"),
-    ({}, {"decoder_depth": 2}, "does not know 'decoder_depth'"),
+    ({}, {"decoder_depth": 2}, "got 'decoder_depth'"),
 ]
 
 
