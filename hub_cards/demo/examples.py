@@ -15,7 +15,7 @@ SEEDS: dict[int, Style] = {1: "studio", 2: "street", 3: "studio", 7: "street"}
 
 
 def write_examples(folder: Path) -> list[tuple[Path, Boxes]]:
-    """Generated photos as files, each with the boxes of its people; the last shows two."""
+    """Write generated photos, and return each path with the boxes of its people; the last shows two."""
     items = [SyntheticPeople(num_people=1, seed=seed, style=style)[0] for seed, style in SEEDS.items()]
     photos: list[Photo] = [(item["image"], [item["bbox"]]) for item in items]
     photos.append(_side_by_side(*photos[:2]))
@@ -26,7 +26,7 @@ def write_examples(folder: Path) -> list[tuple[Path, Boxes]]:
 
 
 def _side_by_side(left: Photo, right: Photo) -> Photo:
-    """Two photos of one person each as one, the second to the right of the first and as high."""
+    """Join two photos of one person each, scaled to the same height."""
     scale = left[0].height / right[0].height
     other = right[0].resize((round(right[0].width * scale), left[0].height))
     joined = Image.new("RGB", (left[0].width + other.width, left[0].height))

@@ -1,4 +1,4 @@
-"""The interface of the demo in Gradio: what a Space shows, and what `vitpose demo` opens."""
+"""Gradio interface of the demo, for Spaces and `vitpose demo`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SOURCE_NAMES: dict[Source, str] = {
 
 
 def build_interface(demo: Demo) -> Any:
-    """The interface as `gradio.Blocks`, to be launched."""
+    """Build the interface as `gradio.Blocks`."""
 
     def heads(chosen: str) -> Any:
         names = demo.datasets(chosen)
@@ -67,7 +67,7 @@ def launch(demo: Demo, *, port: int | None = None) -> None:
 
 
 class _PhotoTab:
-    """Photo and where its people are at the left, what was found at the right."""
+    """Photo and the source of its people on the left, results on the right."""
 
     def __init__(self, demo: Demo, model: Any, head: Any, model_chosen: Any) -> None:
         self._demo, self._model, self._head = demo, model, head
@@ -137,7 +137,7 @@ class _PhotoTab:
             )
 
     def _find_again(self, photo: Any, *settings: Any) -> Found | None:
-        """For another model or head; before there is a photo, there is nothing to find."""
+        """Predict again for another model or head; does nothing without a photo."""
         return None if photo is None else self._find(photo, *settings)
 
     def _show(self, found: Found | None, threshold: float) -> list[Any]:
@@ -147,7 +147,7 @@ class _PhotoTab:
         return [answer.picture, answer.summary, *_downloads(answer.json_file, answer.csv_file)]
 
     def _check(self, photo: Any) -> list[Any]:
-        """Clear away what belongs to the photo before, and a file that is no photo."""
+        """Clear the results of the previous photo, and refuse a file that is not a photo."""
         kept = gr.skip()
         try:
             if photo is not None:
@@ -168,12 +168,12 @@ class _PhotoTab:
         return [[*rows, box_of_corners(corner, event.index)], None]
 
     def _fields(self, source: Any) -> list[Any]:
-        """Show what belongs to where people come from."""
+        """Show the fields of the selected source of people."""
         return [gr.Dataframe(visible=source == "boxes"), gr.Slider(visible=source == "detector")]
 
 
 class _VideoTab:
-    """A video at the left, the drawn one at the right."""
+    """Video on the left, drawn video on the right."""
 
     def __init__(self, demo: Demo, model: Any, head: Any) -> None:
         sources = [source for source in demo.sources if source != "boxes"]
@@ -213,7 +213,7 @@ def _score(value: float, label: str, visible: bool = True) -> Any:
 
 
 def _short(model: str) -> str:
-    """A folder by its last two names, a Hub id as it is."""
+    """Shorten a folder to its last two names; a Hub id stays as it is."""
     return "tiny (knows generated people only)" if model == "tiny" else "/".join(Path(model).parts[-2:])
 
 
@@ -222,7 +222,7 @@ def _path(file: dict[str, Any] | None) -> str | None:
 
 
 def _downloads(*files: Path | None) -> list[Any]:
-    """Buttons of files; one without a file cannot be pressed."""
+    """Download buttons; those without a file are disabled."""
     return [
         gr.DownloadButton(value=None if file is None else str(file), interactive=file is not None) for file in files
     ]

@@ -1,4 +1,4 @@
-"""GPUs of a Space on ZeroGPU, which are lent for a call."""
+"""ZeroGPU Spaces, where a GPU is attached for the duration of a call."""
 
 import functools
 from collections.abc import Callable
@@ -8,14 +8,14 @@ Call = TypeVar("Call", bound=Callable[..., Any])
 
 
 def on_gpu(function: Call, *, seconds: int = 60) -> Call:
-    """The function as a Space on ZeroGPU runs it, where the GPU is lent for a call; elsewhere the function itself.
+    """Wrap a function for a ZeroGPU Space, which attaches a GPU for each call; elsewhere return it unchanged.
 
     It runs in a process of its own there, out of which `spaces` lets no message of an error but Gradio's own: errors
     that are for the user come back as values.
 
     Args:
-        function: arguments and result must be fit for pickling.
-        seconds: that a call may take, of a GPU.
+        function: Its arguments and result must be fit for pickling.
+        seconds: GPU time of a call.
     """
     try:
         import spaces

@@ -41,7 +41,7 @@ MAX_REDIRECTS = 3
 
 
 class EndpointHandler:
-    """A model, ready to answer requests.
+    """A pose model behind an Inference Endpoint.
 
     Args:
         path: Folder or Hub id of the model.
@@ -79,12 +79,12 @@ class EndpointHandler:
 
 
 def read_image(source: Any) -> Image.Image:
-    """An image, turned upright, from bytes, base64, a data URL, an http(s) address or a PIL image.
+    """Read an image from bytes, base64, a data URL, an http(s) address or a PIL image, upright by its EXIF orientation.
 
     A string is never taken for a file of the machine. The pipeline makes RGB of it, without clipping 16 bits to 8.
 
     Raises:
-        TypeError: It is none of these.
+        TypeError: Unsupported type.
         ValueError: It cannot be read, or is larger than this endpoint takes.
     """
     if isinstance(source, Image.Image):
@@ -107,14 +107,14 @@ def read_image(source: Any) -> Image.Image:
 
 
 def fetch(url: str, *, is_allowed: Callable[[str], bool] | None = None) -> bytes:
-    """The bytes at an http(s) address of the public internet.
+    """Fetch the bytes at an http(s) address of the public internet.
 
     The machine may see services that the sender of a request must not: names are resolved once, only public addresses
     are connected to, and redirects pass the same check.
 
     Args:
         url: The address.
-        is_allowed: Whether to connect to an IP address; public ones if not given.
+        is_allowed: Filter for IP addresses to connect to; default: public ones.
 
     Raises:
         ValueError: The address is not public, does not answer in time, or answers with something else than an image's
@@ -214,16 +214,16 @@ def _from_base64(text: str) -> bytes:
         raise ValueError(f"the image is neither base64 nor an http(s) address, it starts {text[:24]!r}.") from error
 
 
-def _parameters(given: Any) -> dict[str, Any]:
-    """The parameters of a request; those of a query are strings that hold JSON."""
-    if given is None:
+def _parameters(parameters: Any) -> dict[str, Any]:
+    """Parse the parameters of a request; those of a query are JSON in strings."""
+    if parameters is None:
         return {}
-    if not isinstance(given, dict):
-        raise TypeError(f"parameters must be an object, got {type(given).__name__}.")
-    unknown = sorted(set(given) - set(PARAMETERS))
+    if not isinstance(parameters, dict):
+        raise TypeError(f"parameters must be an object, got {type(parameters).__name__}.")
+    unknown = sorted(set(parameters) - set(PARAMETERS))
     if unknown:
         raise ValueError(f"parameters are {', '.join(PARAMETERS)}; got {', '.join(unknown)}.")
-    return {name: _value(name, value) for name, value in given.items() if value is not None}
+    return {name: _value(name, value) for name, value in parameters.items() if value is not None}
 
 
 def _value(name: str, value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""An Inference Endpoint on this machine, to try a model and its requests: what `vitpose serve` does.
+"""A local Inference Endpoint, to try a model and its requests: `vitpose serve`.
 
 It is made for trying out and for one team's use: no encryption, no accounts. The number of connections, of requests
 that are worked on and of bytes of a request are bounded, so its memory is too.
@@ -32,7 +32,7 @@ Answer = Callable[[dict[str, Any]], Any]
 
 
 class EndpointServer(ThreadingHTTPServer):
-    """A server that answers `POST /` with what `answer` makes of the request, and `GET /` when it is well.
+    """HTTP server that answers `POST /` by calling `answer`, and `GET /` as a health check.
 
     Args:
         answer: The endpoint's handler; a ValueError or TypeError of it is the sender's mistake.
@@ -50,7 +50,7 @@ class EndpointServer(ThreadingHTTPServer):
         self._connections = threading.BoundedSemaphore(MAX_CONNECTIONS)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Give the connection a thread of its own, or turn it away."""
+        """Start a thread for the connection, or refuse it."""
         if self._connections.acquire(blocking=False):
             super().process_request(request, client_address)
             return
@@ -71,7 +71,7 @@ class EndpointServer(ThreadingHTTPServer):
             self._connections.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Of a connection, not of a request: the client has gone."""
+        """Log a lost connection; errors of requests do not come here."""
         logger.debug("connection to %s lost", client_address, exc_info=True)
 
 
@@ -89,7 +89,7 @@ class _Request(BaseHTTPRequestHandler):
     timeout = SILENCE_SECONDS
 
     def do_GET(self) -> None:
-        """Say that the server is well."""
+        """Answer the health check."""
         known = urlsplit(self.path).path in ("/", "/health")
         self._send(HTTPStatus.OK, {"status": "ok"}) if known else self._send(
             HTTPStatus.NOT_FOUND, {"error": "POST to /"}
@@ -121,7 +121,7 @@ class _Request(BaseHTTPRequestHandler):
             return HTTPStatus.INTERNAL_SERVER_ERROR, {"error": "the server failed; its log says why."}
 
     def _data(self) -> dict[str, Any]:
-        """The request as the handler takes it."""
+        """Parse the request for the handler."""
         url, kind = urlsplit(self.path), self.headers.get_content_type()
         if url.path not in ("/", "/predict"):
             self._refuse(HTTPStatus.NOT_FOUND, f"there is nothing at {url.path}: POST to /.")
@@ -157,7 +157,7 @@ class _Request(BaseHTTPRequestHandler):
         return bytes(body)
 
     def _refuse(self, status: HTTPStatus, message: str) -> NoReturn:
-        """Refuse a request without its body having been read: the connection cannot go on."""
+        """Refuse a request whose body was not read, and close the connection."""
         self.close_connection = True
         raise _Refused(status, message)
 
@@ -175,7 +175,7 @@ class _Request(BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_WR)  # so that a client that still sends can read the answer
 
     def log_message(self, format: str, *args: Any) -> None:
-        """One line a request, for those who ask for debugging."""
+        """Log one line per request, at debug level."""
         logger.debug("%s %s", self.address_string(), format % args)
 
 
