@@ -239,13 +239,13 @@ class KeypointDetectionPipeline(Pipeline):
         """
         folder = os.fspath(save_directory)
         os.makedirs(folder, exist_ok=True)
-        implementation = f"keypoint_detection_pipeline.{KeypointDetectionPipeline.__name__}"
-        entry = {"impl": implementation, "pt": ("AutoModel",), "type": "image"}
-        self.model.config.custom_pipelines = {"keypoint-detection": entry}
+        if isinstance(self.model, PreTrainedModel):
+            implementation = f"keypoint_detection_pipeline.{KeypointDetectionPipeline.__name__}"
+            entry = {"impl": implementation, "pt": ("AutoModel",), "type": "image"}
+            self.model.config.custom_pipelines = {"keypoint-detection": entry}
+            write_code(folder, "keypoint_detection_pipeline.py")
         self.model.save_pretrained(folder, **kwargs)
         self.image_processor.save_pretrained(folder, **kwargs)
-        if isinstance(self.model, PreTrainedModel):
-            write_code(folder, "keypoint_detection_pipeline.py")
 
     @property
     def schema(self) -> Any:

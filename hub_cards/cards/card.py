@@ -13,9 +13,9 @@ from typing import Any
 
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
-from transformers import PreTrainedConfig
 
 from vitpose.base.files import whole_file
+from vitpose.modeling.configuration_vitpose import ViTPoseConfig
 
 from .model_context import model_context, model_schemas
 from .user_edits import CardParts, keep_user_edits
@@ -52,7 +52,7 @@ METRIC_TITLES = {
 def write_model_card(
     folder: str | os.PathLike[str],
     *,
-    model_config: PreTrainedConfig,
+    model_config: ViTPoseConfig,
     metrics: Mapping[str, float] | None = None,
     dataset_name: str | None = None,
     recipe: Mapping[str, Any] | None = None,
@@ -124,7 +124,7 @@ def write_card(path: Path, text: str) -> Path:
 
 def _metadata(
     name: str,
-    model_config: PreTrainedConfig,
+    model_config: ViTPoseConfig,
     results: list[EvalResult],
     *,
     license: str,

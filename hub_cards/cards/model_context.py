@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from transformers import PreTrainedConfig
-
+from vitpose.modeling.configuration_vitpose import ViTPoseConfig
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 
 from .paper_figures import paper_results
@@ -13,10 +12,11 @@ from .paper_figures import paper_results
 PAPER_NAMES = {1: "[ViTPose](https://arxiv.org/abs/2204.12484)", 2: "[ViTPose++](https://arxiv.org/abs/2212.04246)"}
 
 
-def model_context(model_config: PreTrainedConfig) -> dict[str, Any]:
+def model_context(model_config: ViTPoseConfig) -> dict[str, Any]:
     """Values of the template that follow from a `ViTPoseConfig`."""
     schemas = model_schemas(model_config)
     first, several = schemas[0], model_config.num_datasets > 1
+    names = model_config.dataset_names
     (image_height, image_width), (heatmap_height, heatmap_width) = model_config.image_size, model_config.heatmap_size
     people = all({"left_shoulder", "right_shoulder"} <= set(schema.keypoints) for schema in schemas)
     return {
@@ -26,8 +26,8 @@ def model_context(model_config: PreTrainedConfig) -> dict[str, Any]:
         "schemas": schemas,
         "num_keypoints": first.num_keypoints,
         "several_datasets": several,
-        "dataset": (model_config.dataset_names or [0])[0],
-        "datasets_in_order": ", ".join(model_config.dataset_names or [f"0 to {model_config.num_datasets - 1}"]),
+        "dataset": names[0] if names else 0,
+        "datasets_in_order": ", ".join(names or [f"0 to {model_config.num_datasets - 1}"]),
         "stock": model_config.is_stock,
         "paper_results": [result for schema in schemas for result in paper_results(model_config, schema.name)],
         "backbone": model_config.backbone_config,
@@ -39,7 +39,7 @@ def model_context(model_config: PreTrainedConfig) -> dict[str, Any]:
     }
 
 
-def model_schemas(model_config: PreTrainedConfig) -> list[KeypointSchema]:
+def model_schemas(model_config: ViTPoseConfig) -> list[KeypointSchema]:
     """The keypoint schema of each head."""
     return [KeypointSchema.from_dict(schema) for schema in model_config.keypoint_schemas]
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from transformers import PreTrainedConfig
+from vitpose.modeling.configuration_vitpose import ViTPoseConfig
 
 # (width, blocks) of the sizes in the papers
 SIZES = {(384, 12): "S", (768, 12): "B", (1024, 24): "L", (1280, 32): "H", (1408, 40): "G"}
@@ -50,7 +50,7 @@ _OTHERS: dict[str, tuple[str, str, str, dict[str, float]]] = {
 }
 
 
-def paper_results(model_config: PreTrainedConfig, schema: str) -> list[PaperResult]:
+def paper_results(model_config: ViTPoseConfig, schema: str) -> list[PaperResult]:
     """Published results for a model of this size on the dataset of a keypoint schema; empty where there are none."""
     backbone = model_config.backbone_config
     size = SIZES.get((backbone.hidden_size, backbone.num_hidden_layers), "")

@@ -11,7 +11,8 @@ from typing import Any
 
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
-from transformers import PreTrainedConfig
+
+from vitpose.modeling.configuration_vitpose_mim import ViTPoseMaskedImageModelingConfig
 
 from .card import CARD, CURVES, cost_context, write_card
 from .user_edits import CardParts
@@ -23,7 +24,7 @@ TASK = "image-feature-extraction"
 def write_pretraining_card(
     folder: str | os.PathLike[str],
     *,
-    model_config: PreTrainedConfig,
+    model_config: ViTPoseMaskedImageModelingConfig,
     metrics: Mapping[str, float],
     dataset_name: str,
     trained_on: str,

@@ -5,7 +5,6 @@ Formats: DINOv2 as transformers' `Dinov2Model` names it, MAE as transformers' `V
 name it, MAE as its authors published it, and our own `ViTPoseForMaskedImageModeling`.
 """
 
-import json
 import math
 import pickle
 import re
@@ -16,6 +15,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch.nn import functional as F
+
+from vitpose.base.files import read_json
 
 from ..configuration_vitpose_mim import ViTPoseMaskedImageModelingConfig
 from ..modeling_vitpose import ViTPoseForPoseEstimation
@@ -117,7 +118,7 @@ def _own_grid(path: Path) -> tuple[int, int] | None:
     """(rows, columns) of the position table of one of our own masked-image models; None for other checkpoints."""
     folder = path if path.is_dir() else path.parent
     file = folder / "config.json"
-    if not file.is_file() or json.loads(file.read_text(encoding="utf-8")).get("model_type") != "vitpose_mim":
+    if not file.is_file() or read_json(file).get("model_type") != "vitpose_mim":
         return None
     return ViTPoseMaskedImageModelingConfig.from_pretrained(folder).backbone_config.grid_size
 

@@ -90,9 +90,10 @@ def check_same_maps(teacher: ViTPoseConfig, student: ViTPoseConfig) -> None:
 
 def copy_token(teacher: ViTPoseForPoseEstimation, student: ViTPoseForPoseEstimation) -> None:
     """Give the student the teacher's knowledge token."""
-    source, target = (model.backbone.embeddings.knowledge.token for model in (teacher, student))
+    source, target = (model.backbone.embeddings.knowledge for model in (teacher, student))
+    assert source is not None and target is not None
     with torch.no_grad():
-        target.copy_(source)
+        target.token.copy_(source.token)
 
 
 @dataclass(kw_only=True)

@@ -1,6 +1,5 @@
 """An exported model as the pipeline takes it: the config of its folder, and a module that calls its runtime."""
 
-import copy
 import os
 import shutil
 from collections.abc import Iterable
@@ -107,9 +106,7 @@ class ExportedModel(nn.Module):
         """Copy the exported file and its config into a folder."""
         folder = Path(save_directory)
         folder.mkdir(parents=True, exist_ok=True)
-        config = copy.deepcopy(self.config)
-        config.custom_pipelines = {}  # which a pipeline that is saved notes: this model has no code of its own
-        config.save_pretrained(folder)
+        self.config.save_pretrained(folder)
         for path in (self._path, self._path.with_name(COMPANIONS[self._format])):
             if path.is_file() and not path.parent.samefile(folder):
                 shutil.copyfile(path, folder / path.name)
