@@ -12,6 +12,8 @@ from .auto import register
 if TYPE_CHECKING:
     from . import data, metrics
     from .base.bundled import TINY_CHECKPOINT
+    from .base.errors import PlacedError
+    from .cli.convert_data import convert_data
     from .export.export import export_model
     from .export.model import ExportedModel
     from .hub_cards.cards.card import write_model_card
@@ -21,7 +23,9 @@ if TYPE_CHECKING:
     from .modeling.configuration_vitpose_backbone import ViTPoseBackboneConfig
     from .modeling.configuration_vitpose_mim import ViTPoseMaskedImageModelingConfig
     from .modeling.convert.conversion import convert_checkpoint
+    from .modeling.convert.pretrained_backbones import load_pretrained_backbone
     from .modeling.keypoint_schemas import KeypointSchema, get_keypoint_schema
+    from .modeling.loss_vitpose import heatmap_loss
     from .modeling.modeling_vitpose import ViTPoseForPoseEstimation
     from .modeling.modeling_vitpose_backbone import ViTPoseBackbone
     from .modeling.modeling_vitpose_mim import ViTPoseForMaskedImageModeling
@@ -43,6 +47,7 @@ __all__ = [
     "KeypointDetectionPipeline",
     "KeypointSchema",
     "People",
+    "PlacedError",
     "SyntheticPeople",
     "ViTPoseBackbone",
     "ViTPoseBackboneConfig",
@@ -54,11 +59,14 @@ __all__ = [
     "__version__",
     "coco_keypoint_metrics",
     "convert_checkpoint",
+    "convert_data",
     "data",
     "draw_poses",
     "export_model",
     "get_keypoint_schema",
+    "heatmap_loss",
     "load_metric",
+    "load_pretrained_backbone",
     "metrics",
     "predict_heatmaps",
     "publish",
@@ -74,6 +82,7 @@ _HOMES = {
     "KeypointDetectionPipeline": "processing.keypoint_detection_pipeline",
     "KeypointSchema": "modeling.keypoint_schemas",
     "People": "processing.people_vitpose",
+    "PlacedError": "base.errors",
     "SyntheticPeople": "training.synthetic.people",
     "ViTPoseBackbone": "modeling.modeling_vitpose_backbone",
     "ViTPoseBackboneConfig": "modeling.configuration_vitpose_backbone",
@@ -84,10 +93,13 @@ _HOMES = {
     "ViTPoseMaskedImageModelingConfig": "modeling.configuration_vitpose_mim",
     "coco_keypoint_metrics": "training.metrics.coco",
     "convert_checkpoint": "modeling.convert.conversion",
+    "convert_data": "cli.convert_data",
     "draw_poses": "processing.drawing",
     "export_model": "export.export",
     "get_keypoint_schema": "modeling.keypoint_schemas",
+    "heatmap_loss": "modeling.loss_vitpose",
     "load_metric": "training.metrics.modules",
+    "load_pretrained_backbone": "modeling.convert.pretrained_backbones",
     "predict_heatmaps": "processing.prediction_vitpose",
     "publish": "hub_cards.publish.publishing",
     "read_dataset": "training.data.loading",
