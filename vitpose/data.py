@@ -5,9 +5,10 @@ files, saved datasets and the Hub. Their columns are described in docs/datasets.
 """
 
 from .training.data.columns import to_coco_annotations
-from .training.data.loading import read_dataset, read_ground_truth
-from .training.data.readers.coco import read_coco, read_detections
-from .training.data.registry import KnownDataset, get_known_dataset, list_known_datasets
+from .training.data.loading import get_known_dataset, list_known_datasets, read_dataset, read_ground_truth
+from .training.data.readers.coco import read_coco
+from .training.data.readers.detections import read_detections
+from .training.data.registry import KnownDataset
 from .training.data.schema_from_coco import schema_from_annotations
 from .training.data.stored import read_people
 from .training.synthetic.people import SyntheticPeople

@@ -8,7 +8,7 @@ from typing import Any
 from vitpose.base.names import unknown_name
 from vitpose.modeling.keypoint_schemas import KeypointSchema, get_keypoint_schema, read_keypoint_schema
 
-from ..data.registry import get_known_dataset
+from ..data.loading import get_known_dataset
 from .fields import FieldIndex, FieldInfo
 from .sections import (
     DATASETS,

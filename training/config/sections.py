@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from vitpose.modeling.configuration_vitpose import Preset
 
-from ..data.registry import list_known_datasets
+from ..data.loading import list_known_datasets
 from .rules import BELOW_ONE, ONE_OR_MORE, POSITIVE, PROBABILITY, ZERO_OR_MORE, setting
 
 DATASETS = list_known_datasets()

@@ -28,16 +28,21 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
-from datasets import Dataset, Features, List, Value
+import pyarrow as pa
+from datasets import Dataset, DatasetInfo, Features, List, Value
+from datasets.table import InMemoryTable
 
 from vitpose.base.errors import Place, PlacedError
 from vitpose.base.names import first_of
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 from vitpose.processing.people_vitpose import PERSON_CATEGORY
+
+from .images import read_image_size
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +80,60 @@ EXTRA_FEATURES = Features(
 _UNCOUNTED = {"crowdpose": ("top_head", "neck")}
 
 
+def people_table(
+    columns: dict[str, Any],
+    files: Sequence[str],
+    *,
+    schema: KeypointSchema,
+    dataset: str,
+    source: Path,
+    place_of: Callable[[int], Place],
+    min_keypoints: int,
+    everyone: bool,
+) -> Dataset:
+    """Check people and convert them to the common columns; unusable ones are left out, with their number in the log.
+
+    Args:
+        columns: Lists or arrays with one entry for each person: image_id, person_id, width, height, bbox and
+            keypoints; where known area and iscrowd, and any of the columns that only some datasets have.
+        files: Path of each person's photo; the photos are not opened.
+        schema: The keypoints of these people.
+        dataset: Name of the dataset.
+        source: The file they come from, for the log.
+        place_of: Gives the place of a row for errors.
+        min_keypoints: People with fewer labeled keypoints are left out.
+        everyone: Keep everyone, as ground truth needs it.
+
+    Raises:
+        ValueError: A photo is missing, or a row is unusable; the message names it.
+    """
+    count = len(files)
+    check_files_exist(files)
+    columns = checked_columns({"iscrowd": np.zeros(count, np.int8), **columns}, schema, place_of=place_of)
+    kept = slice(None) if everyone else usable_rows(columns, min_keypoints=min_keypoints, source=str(source))
+    columns["dataset"] = np.full(count, dataset, dtype=object)
+    extras = Features({name: EXTRA_FEATURES[name] for name in EXTRA_FEATURES if name in columns})
+    features = Features({**PEOPLE_FEATURES, **extras})
+    arrow = features.arrow_schema
+    paths = pa.array(np.array(files, dtype=object)[kept], pa.string())
+    images = [pa.nulls(len(paths), pa.binary()), paths]
+    arrays = [pa.StructArray.from_arrays(images, fields=list(arrow.field("image").type))]
+    arrays += [_arrow(columns[name], kept, arrow.field(name).type) for name in features if name != "image"]
+    table = InMemoryTable(pa.Table.from_arrays(arrays, schema=arrow))
+    return Dataset(table, info=DatasetInfo(features=features))
+
+
+def _arrow(values: Any, kept: Any, kind: pa.DataType) -> pa.Array:
+    """Convert the kept rows to an Arrow column; arrays of several dimensions become nested lists without a copy."""
+    rows = (values if isinstance(values, np.ndarray) else np.array(values, dtype=object))[kept]
+    if rows.ndim == 1:
+        return pa.array(rows, kind)
+    nested = pa.array(rows.ravel())
+    for length in rows.shape[:0:-1]:
+        nested = pa.ListArray.from_arrays(np.arange(0, len(nested) + 1, length, dtype=np.int32), nested)
+    return nested
+
+
 def checked_columns(
     columns: dict[str, Any], schema: KeypointSchema, *, place_of: Callable[[int], Place]
 ) -> dict[str, np.ndarray]:
@@ -90,46 +149,22 @@ def checked_columns(
     Raises:
         ValueError: A row has other keypoints than the schema, or impossible numbers.
     """
-    sizes = np.concatenate([_sizes(columns[side], side, place_of) for side in ("width", "height")], axis=1)  # (n, 2)
-    boxes = _number_table(columns["bbox"], 4, "bbox = [x, y, width, height]", place_of)  # (n, 4)
     count = schema.num_keypoints
-    content = f"the {count} keypoints [x, y, v] of the schema {schema.name!r}"
-    keypoints = _number_table(columns["keypoints"], 3 * count, content, place_of).reshape(-1, count, 3)
-    box_areas = boxes[:, 2] * boxes[:, 3]
+    contents = {
+        "width": (1, "the width of the image"),
+        "height": (1, "the height of the image"),
+        "bbox": (4, "bbox = [x, y, width, height]"),
+        "keypoints": (3 * count, f"the {count} keypoints [x, y, v] of the schema {schema.name!r}"),
+    }
+    tables = {name: _number_table(columns[name], *content, place_of) for name, content in contents.items()}
+    sizes, boxes = np.concatenate([tables["width"], tables["height"]], axis=1), tables["bbox"]  # (n, 2), (n, 4)
+    keypoints = tables["keypoints"].reshape(-1, count, 3)
+    keypoints[keypoints[..., 2] == 0] = 0
     area = np.array(columns.get("area", [None] * len(boxes)), dtype=np.float64)
-    area = np.where(np.isnan(area), box_areas, area)
-
-    _refuse(~np.isfinite(boxes).all(1), "a box that is not finite", boxes, place_of)
-    _refuse((boxes[:, 2:] < 0).any(1), "a box [x, y, width, height] of negative size", boxes, place_of)
-    _refuse(~(area >= 0), "an area that is negative", area, place_of)
-    flags = keypoints[..., 2]
-    _refuse(~np.isin(flags, (0, 1, 2)).all(1), "a visibility other than 0, 1 or 2", flags, place_of)
-    keypoints[flags == 0] = 0
-    _refuse(~np.isfinite(keypoints).all((1, 2)), "a labeled keypoint that is not finite", keypoints, place_of)
-    _refuse_far_keypoints(keypoints, sizes, place_of)
+    area = np.where(np.isnan(area), boxes[:, 2] * boxes[:, 3], area)
+    _check_numbers(sizes, boxes, area, keypoints, place_of)
     width, height = sizes.astype(np.int64).T
     return {**columns, "width": width, "height": height, "bbox": boxes, "area": area, "keypoints": keypoints}
-
-
-def _sizes(values: Any, side: str, place_of: Callable[[int], Place]) -> np.ndarray:
-    """(n, 1) whole numbers above 0."""
-    sizes = _number_table(values, 1, f"the {side} of the image", place_of)
-    _refuse(
-        ~((sizes > 0) & (sizes == np.floor(sizes))).all(1),
-        f"a {side} that is not a whole number above 0",
-        sizes,
-        place_of,
-    )
-    return sizes
-
-
-def _refuse_far_keypoints(keypoints: np.ndarray, sizes: np.ndarray, place_of: Callable[[int], Place]) -> None:
-    """Refuse keypoints farther outside than the image is large, as of another photo or unit; a little is usual."""
-    reach = sizes.max(1)[:, None, None]
-    points = keypoints[..., :2]  # (n, k, 2)
-    far = ((points < -reach) | (points > sizes[:, None] + reach)).any(2)  # (n, k); unlabeled ones are 0, 0
-    worst = points[np.arange(len(points)), far.argmax(1)]
-    _refuse(far.any(1), "a keypoint farther outside its image than the image is large", worst, place_of)
 
 
 def _number_table(values: Sequence[Any], width: int, content: str, place_of: Callable[[int], Place]) -> np.ndarray:
@@ -148,11 +183,34 @@ def _number_table(values: Sequence[Any], width: int, content: str, place_of: Cal
     return table
 
 
-def _refuse(bad: np.ndarray | np.bool, problem: str, values: np.ndarray, place_of: Callable[[int], Place]) -> None:
-    rows = np.flatnonzero(bad)
-    if len(rows):
-        more = f" (and {len(rows) - 1} more)" if len(rows) > 1 else ""
-        raise PlacedError(f"{problem}: {values[rows[0]].tolist()}{more}. Correct or remove it.", place_of(int(rows[0])))
+def _check_numbers(
+    sizes: np.ndarray, boxes: np.ndarray, area: np.ndarray, keypoints: np.ndarray, place_of: Callable[[int], Place]
+) -> None:
+    """Refuse the first row with impossible numbers, unlabeled keypoints being 0, 0.
+
+    A keypoint a little outside its photo is usual; farther outside than the photo is large it is of another photo or
+    unit.
+    """
+    no_size = ~((sizes > 0) & (sizes == np.floor(sizes)))  # (n, 2)
+    points, flags = keypoints[..., :2], keypoints[..., 2]  # (n, k, 2), (n, k)
+    reach = sizes.max(1)[:, None, None]
+    far = ((points < -reach) | (points > sizes[:, None] + reach)).any(2)  # (n, k)
+    farthest = points[np.arange(len(points)), far.argmax(1)]
+    for bad, problem, values in (
+        (no_size[:, 0], "a width that is not a whole number above 0", sizes[:, 0]),
+        (no_size[:, 1], "a height that is not a whole number above 0", sizes[:, 1]),
+        (~np.isfinite(boxes).all(1), "a box that is not finite", boxes),
+        ((boxes[:, 2:] < 0).any(1), "a box [x, y, width, height] of negative size", boxes),
+        (~(area >= 0), "an area that is negative", area),
+        (~np.isin(flags, (0, 1, 2)).all(1), "a visibility other than 0, 1 or 2", flags),
+        (~np.isfinite(keypoints).all((1, 2)), "a labeled keypoint that is not finite", keypoints),
+        (far.any(1), "a keypoint farther outside its image than the image is large", farthest),
+    ):
+        rows = np.flatnonzero(bad)
+        if len(rows):
+            more = f" (and {len(rows) - 1} more)" if len(rows) > 1 else ""
+            reason = f"{problem}: {values[rows[0]].tolist()}{more}. Correct or remove it."
+            raise PlacedError(reason, place_of(int(rows[0])))
 
 
 def usable_rows(columns: dict[str, Any], *, min_keypoints: int, source: str) -> np.ndarray:
@@ -196,6 +254,17 @@ def check_files_exist(paths: Iterable[str]) -> None:
             missing.append(path or "an image without bytes and without path")
     if missing:
         raise ValueError(f"{len(missing)} annotated images are missing: {first_of(missing)}. Check the image folder.")
+
+
+def photo_sizes(files: Sequence[str]) -> np.ndarray:
+    """Read width and height `(n, 2)` in pixels from the photos' headers, for annotations that lack them.
+
+    Raises:
+        ValueError: A photo is missing or damaged; the message names it.
+    """
+    check_files_exist(files)
+    sizes = {file: read_image_size({"bytes": None, "path": file}, row=row) for row, file in enumerate(files)}
+    return np.array([sizes[file] for file in files]).reshape(-1, 2)
 
 
 def to_coco_annotations(people: Any, schema: KeypointSchema) -> dict[str, Any]:

@@ -7,16 +7,33 @@ from typing import Any
 from datasets import Dataset
 
 from vitpose.base.files import read_json
+from vitpose.base.names import unknown_name
 from vitpose.modeling.keypoint_schemas import KeypointSchema, get_keypoint_schema
 
 from ..metrics.crowdpose import box_areas
 from .columns import to_coco_annotations
-from .readers.coco import read_detections
-from .registry import KnownDataset, Place, get_known_dataset
+from .readers.detections import read_detections
+from .registry import KNOWN_DATASETS, KnownDataset, Place
 
 PUBLISHED_BOXES = "published"  # instead of a file of detections: the one of published results
 
 _BY_BOX_AREA = ("aic", "crowdpose")  # scored with areas from boxes, since they have no outlines
+
+
+def get_known_dataset(name: str) -> KnownDataset:
+    """Look up a dataset by its name.
+
+    Raises:
+        ValueError: The name is unknown; the message has the nearest one.
+    """
+    if name not in KNOWN_DATASETS:
+        raise ValueError(unknown_name("dataset", name, KNOWN_DATASETS))
+    return KNOWN_DATASETS[name]
+
+
+def list_known_datasets() -> list[str]:
+    """List the names of the datasets, in the order of docs/datasets.md."""
+    return list(KNOWN_DATASETS)
 
 
 def find_split(name: str, data_dir: str | os.PathLike[str], split: str) -> Place:

@@ -1,4 +1,4 @@
-"""The known datasets: reader, keypoints, places of the files, and metrics."""
+"""The table of known datasets: reader, keypoints, places of the files, and metrics."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,6 @@ from typing import Any
 
 from datasets import Dataset
 
-from vitpose.base.names import unknown_name
 from vitpose.processing.processor_settings_vitpose import BOX_PADDING
 
 from ..metrics.crowdpose import BOX_SHARE
@@ -65,22 +64,6 @@ class KnownDataset:
     padding: float = BOX_PADDING
     detections: Mapping[str, str] = field(default_factory=dict)
     any_split: tuple[Place, ...] = ()
-
-
-def get_known_dataset(name: str) -> KnownDataset:
-    """Look up a dataset by its name.
-
-    Raises:
-        ValueError: The name is unknown; the message has the nearest one.
-    """
-    if name not in _KNOWN:
-        raise ValueError(unknown_name("dataset", name, _KNOWN))
-    return _KNOWN[name]
-
-
-def list_known_datasets() -> list[str]:
-    """List the names of the datasets, in the order of docs/datasets.md."""
-    return list(_KNOWN)
 
 
 def _places(*pairs: tuple[str, str], **options: Any) -> tuple[Place, ...]:
@@ -292,4 +275,4 @@ _DATASETS = (
         detections={"val": _PERSON_BOXES.format(split="val2017", ap=56)},
     ),
 )
-_KNOWN = {known.name: known for known in _DATASETS}
+KNOWN_DATASETS = {known.name: known for known in _DATASETS}

@@ -9,7 +9,7 @@ from datasets import Dataset
 
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 
-from ..data.registry import get_known_dataset, list_known_datasets
+from ..data.loading import get_known_dataset, list_known_datasets
 from ..metrics.coco import coco_keypoint_metrics
 from ..metrics.crowdpose import crowdpose_metrics
 from ..metrics.distances import end_point_error, keypoint_auc

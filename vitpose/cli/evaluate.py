@@ -48,7 +48,7 @@ def evaluation_recipe(chosen: argparse.Namespace, rest: list[str]) -> "Recipe":
         ValueError: A field is unknown or of a wrong value, or there is a dataset without its folder.
     """
     from vitpose.training.config.parsing import parse_recipe
-    from vitpose.training.data.registry import get_known_dataset
+    from vitpose.training.data.loading import get_known_dataset
 
     file = rest[:1] if rest and not rest[0].startswith("-") else []
     fields = {field: getattr(chosen, flag) for flag, field in _FIELDS.items()}

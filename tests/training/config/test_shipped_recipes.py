@@ -15,7 +15,7 @@ from vitpose.modeling.configuration_vitpose import PRESETS
 from vitpose.training.config.checks import check_recipe
 from vitpose.training.config.parsing import RECIPES, load_recipe_file
 from vitpose.training.config.recipe import DATASETS, Recipe
-from vitpose.training.data.registry import get_known_dataset
+from vitpose.training.data.loading import get_known_dataset
 from vitpose.training.engine.model_building import build_config
 from vitpose.training.session import run_recipe
 

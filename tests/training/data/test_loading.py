@@ -11,8 +11,13 @@ import vitpose
 from vitpose.data import read_coco, read_people, to_coco_annotations
 from vitpose.modeling.keypoint_schemas import get_keypoint_schema
 from vitpose.training.data.columns import EXTRA_FEATURES, PEOPLE_FEATURES
-from vitpose.training.data.loading import find_split, read_dataset, read_ground_truth
-from vitpose.training.data.registry import get_known_dataset, list_known_datasets
+from vitpose.training.data.loading import (
+    find_split,
+    get_known_dataset,
+    list_known_datasets,
+    read_dataset,
+    read_ground_truth,
+)
 from vitpose.training.data.shards import by_photo, write_shards
 from vitpose.training.metrics.modules import METRIC_FOLDER
 

@@ -11,7 +11,7 @@ from vitpose.metrics import torso_size
 from vitpose.processing.people_vitpose import People
 from vitpose.processing.processor_settings_vitpose import ProcessorSettings
 from vitpose.training.config.recipe import Recipe
-from vitpose.training.data.registry import get_known_dataset, list_known_datasets
+from vitpose.training.data.loading import get_known_dataset, list_known_datasets
 from vitpose.training.evaluation.by_dataset import Scored, check_columns, chosen_metrics, measure_by_keypoint
 from vitpose.training.evaluation.score import score
 from vitpose.training.evaluation.submission import mpii_predictions, submission

@@ -10,7 +10,7 @@ from vitpose.processing.people_vitpose import People
 from vitpose.processing.processor_settings_vitpose import ProcessorSettings
 from vitpose.training.config.checks import check_recipe
 from vitpose.training.config.recipe import Recipe
-from vitpose.training.data.registry import get_known_dataset
+from vitpose.training.data.loading import get_known_dataset
 from vitpose.training.evaluation.score import score
 from vitpose.training.samples.sources import evaluation_people, training_people
 

@@ -1,8 +1,10 @@
-"""People, animals and detections of files in COCO's layout."""
+"""People and animals of annotation files in COCO's layout, with errors that carry the file and the entry."""
 
-import logging
 import os
+from array import array
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -13,17 +15,59 @@ from datasets import Dataset
 from vitpose.base.errors import PlacedError
 from vitpose.base.files import read_json
 from vitpose.modeling.keypoint_schemas import KeypointSchema
-from vitpose.processing.people_vitpose import PERSON_CATEGORY
 
-from ..coco_file import CocoFile, Item, by_id, check_category, parse_coco, places_of, read_slim_json
-from ..table import people_table
+from ..columns import people_table
+from ..keypoint_names import check_keypoint_names
 
-logger = logging.getLogger(__name__)
+Item = dict[str, Any]
 
+_IMAGE_FIELDS = ("id", "file_name", "width", "height")
 _ANNOTATION_FIELDS = ("id", "image_id", "bbox", "keypoints")
+# Dropped while a file is parsed: outlines of people are most of COCO's files, and nobody here reads them.
+_UNREAD = ("segmentation", "coco_url", "flickr_url", "date_captured", "license")
+_NUMBER_LISTS = ("keypoints", "foot_kpts", "face_kpts", "lefthand_kpts", "righthand_kpts")
 # columns that some files have, and what they are called there
 _OF_IMAGES = {"crowd_index": "crowdIndex", "video_id": "video_id"}
-_OF_PEOPLE = {name: name for name in ("foot_valid", "face_valid", "lefthand_valid", "righthand_valid", "track_id")}
+_OF_PEOPLE = ("foot_valid", "face_valid", "lefthand_valid", "righthand_valid", "track_id")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CocoFile:
+    """A file in COCO's layout, indexed by id.
+
+    Args:
+        path: The file.
+        images: With id, file_name, width and height.
+        annotations: As in the file, not yet checked.
+        categories: Of people or animals; empty where the file has none.
+    """
+
+    path: Path
+    images: dict[int, Item]
+    annotations: list[Any]
+    categories: dict[int, Item]
+
+    def photo_files(self, folder: Path) -> dict[int, str]:
+        """Path of each image by its id; paths of Windows, where some files were made, become those of here.
+
+        Raises:
+            ValueError: There is no such folder.
+        """
+        if not folder.is_dir():
+            raise ValueError(f"There is no image folder {folder}. Check the path.")
+        names = {number: image["file_name"].replace("\\", "/") for number, image in self.images.items()}
+        return {number: os.path.join(folder, name) for number, name in names.items()}
+
+    def photos_of(self, items: Sequence[Item], kind: str, path: Path) -> list[Item]:
+        """Look up the image of each annotation or result; `kind` and `path` name one of them in the message."""
+        for item in items:
+            if item["image_id"] not in self.images:
+                reason = (
+                    f"is of the unknown image {item['image_id']}: {self.path} describes {len(self.images)} others. Add "
+                    f"the image or remove the {kind}."
+                )
+                raise PlacedError(reason, (str(path), f"{kind} {item['id']}"), " ")
+        return [self.images[item["image_id"]] for item in items]
 
 
 def read_coco(
@@ -85,12 +129,9 @@ def coco_people(
         required: Fields that its annotations have beyond COCO's.
         keypoints_of: Returns the K x [x, y, v] of an annotation.
     """
-    people = list(by_id(file.annotations, "annotation", (*_ANNOTATION_FIELDS, *required), file.path).values())
-    for person in people:
-        file.photo_of(person, "annotation", file.path)
-        check_category(person, file)
-    place_of = places_of("annotation", [person["id"] for person in people], file.path)
-    columns, files = _columns(people, file, image_dir)
+    by_number = by_id(file.annotations, "annotation", (*_ANNOTATION_FIELDS, *required), file.path)
+    numbers, people = list(by_number), list(by_number.values())
+    columns, files = coco_columns(people, file, image_dir)
     columns["keypoints"] = [keypoints_of(person) for person in people]
     columns["iscrowd"] = np.array([person.get("iscrowd", 0) for person in people])
     columns["area"] = [person.get("area") for person in people]
@@ -102,7 +143,7 @@ def coco_people(
         schema=schema,
         dataset=dataset or schema.name,
         source=file.path,
-        place_of=place_of,
+        place_of=lambda row: (str(file.path), f"annotation {numbers[row]}"),
         min_keypoints=min_keypoints,
         everyone=everyone,
     )
@@ -113,112 +154,118 @@ def _share(box: Any, share: float) -> float | None:
     return share * box[2] * box[3] if isinstance(box, list) and len(box) == 4 else None
 
 
-def _columns(items: list[Item], file: CocoFile, image_dir: Path) -> tuple[dict[str, Any], list[str]]:
-    """Columns that annotations and results share, and the photo of each."""
-    photos = [file.images[item["image_id"]] for item in items]
-    paths = file.photo_files(image_dir)
-    columns: dict[str, Any] = {
+def read_slim_json(path: Path) -> Any:
+    """Read a JSON file of annotations without what no reader uses, and with keypoints as packed numbers.
+
+    A COCO file takes a fifth of the memory.
+
+    Raises:
+        ValueError: The file is missing or damaged.
+    """
+    return read_json(path, object_hook=_slim)
+
+
+def _slim(item: Item) -> Item:
+    for field in _UNREAD:
+        item.pop(field, None)
+    for field in _NUMBER_LISTS:
+        if field in item:
+            with suppress(TypeError):  # what holds no numbers stays for the check that can name its owner
+                item[field] = array("d", item[field])
+    return item
+
+
+def parse_coco(content: Any, path: Path, *, schema: KeypointSchema) -> CocoFile:
+    """Check the layout of a COCO file, its images and its categories.
+
+    Args:
+        content: The parsed JSON.
+        path: Its file, for messages.
+        schema: The expected keypoints.
+
+    Raises:
+        ValueError: The layout is another, an image lacks a field, or the keypoints are not those of the schema.
+    """
+    lists = [content.get("images"), content.get("annotations", [])] if isinstance(content, dict) else [None]
+    if not all(isinstance(items, list) for items in lists) or "annotations" not in content:
+        raise ValueError(f"{path} is not in COCO layout: expected an object with the lists images and annotations.")
+    categories = by_id(content.get("categories", []), "category", ("id",), path)
+    for category in categories.values():
+        if category.get("keypoints", list(schema.keypoints)) != list(schema.keypoints):
+            check_keypoint_names(category["keypoints"], schema, path)
+    images = by_id(content["images"], "image", _IMAGE_FIELDS, path)
+    return CocoFile(path=path, images=images, annotations=content["annotations"], categories=categories)
+
+
+def by_id(items: list[Any], kind: str, required: Sequence[str], path: Path) -> dict[int, Item]:
+    """Index images or annotations of a file by their id, and check that each has its required fields.
+
+    Raises:
+        ValueError: An entry is not an object, lacks a field, or has an id that is not a whole number or occurs twice.
+    """
+    found: dict[int, Item] = {}
+    whole = [field for field in ("id", "image_id") if field in required]
+    needed = set(required)
+    for position, item in enumerate(items):
+        if not (isinstance(item, dict) and needed <= item.keys()):
+            check_fields(item, kind, required, path, position)
+        if not all(type(item[field]) is int for field in whole):
+            ids = ", ".join(f"{field} {item[field]!r}" for field in whole)
+            place = (str(path), f"{kind} number {position}")
+            raise PlacedError(f"expected whole numbers for ids, got {ids}. Renumber them.", place)
+        if item["id"] in found:
+            place = (str(path), f"{kind} {item['id']}")
+            raise PlacedError("occurs twice: expected each id once. Renumber them.", place, " ")
+        found[item["id"]] = item
+    return found
+
+
+def check_fields(item: Any, kind: str, required: Sequence[str], path: Path, position: int) -> None:
+    """Raise a ValueError if an entry of a file is not an object, or lacks a field."""
+    if not isinstance(item, dict):
+        place = (str(path), f"{kind} number {position}")
+        raise PlacedError(f"expected an object, got {item!r}. Use a keypoint file.", place)
+    missing = [field for field in required if field not in item]
+    if missing:
+        name = f"{kind} {item['id']}" if "id" in item else f"{kind} number {position}"
+        reason = f"lacks {missing}: expected {list(required)}. Use a keypoint file."
+        raise PlacedError(reason, (str(path), name), " ")
+
+
+def coco_columns(items: list[Item], file: CocoFile, image_dir: Path) -> tuple[dict[str, Any], list[str]]:
+    """Columns that annotations and results share, and the photo of each.
+
+    Raises:
+        ValueError: One is of an image or a category that the file does not describe, or there is no such folder.
+    """
+    photos, paths = file.photos_of(items, "annotation", file.path), file.photo_files(image_dir)
+    optional = {name: [photo.get(field) for photo in photos] for name, field in _OF_IMAGES.items()}
+    optional |= {name: [item.get(name) for item in items] for name in _OF_PEOPLE}
+    categories = [item.get("category_id") for item in items]
+    if file.categories and not {*categories, None} <= {*file.categories, None}:
+        _refuse_category(items, file)
+    if len(file.categories) > 1:
+        names = {number: category.get("name") for number, category in file.categories.items()}
+        optional |= {"category_id": categories, "category": [names.get(number) for number in categories]}
+    columns = {
         "image_id": np.array([item["image_id"] for item in items], dtype=np.int64),
         "person_id": np.array([item["id"] for item in items], dtype=np.int64),
         "width": [photo["width"] for photo in photos],
         "height": [photo["height"] for photo in photos],
         "bbox": [item["bbox"] for item in items],
+        **{name: values for name, values in optional.items() if any(value is not None for value in values)},
     }
-    for name, field in _OF_IMAGES.items():
-        columns |= _present(name, [photo.get(field) for photo in photos])
-    for name, field in _OF_PEOPLE.items():
-        columns |= _present(name, [item.get(field) for item in items])
-    if len(file.categories) > 1:
-        columns["category_id"] = [item.get("category_id") for item in items]
-        names = {number: category.get("name") for number, category in file.categories.items()}
-        columns["category"] = [names.get(number) for number in columns["category_id"]]
     return columns, [paths[item["image_id"]] for item in items]
 
 
-def _present(name: str, values: list[Any]) -> dict[str, list[Any]]:
-    """Make a column, unless every value is missing."""
-    return {name: values} if any(value is not None for value in values) else {}
-
-
-def read_detections(
-    results_file: str | os.PathLike[str],
-    annotation_file: str | os.PathLike[str],
-    image_dir: str | os.PathLike[str],
-    *,
-    schema: KeypointSchema,
-    min_score: float = 0.0,
-    dataset: str | None = None,
-) -> Dataset:
-    """Read a detector's boxes, to evaluate on them instead of the annotated ones.
-
-    Boxes below `min_score`, of other categories than the annotation file's (person, where it has none) and outside
-    their image are left out, with their number in the log.
-
-    Args:
-        results_file: JSON list of COCO results with image_id, category_id, bbox and score, such as
-            `COCO_val2017_detections_AP_H_56_person.json`, the usual boxes of a person detector of 56 AP.
-        annotation_file: The COCO file that describes the images; one without annotations, such as
-            `image_info_test-dev2017.json`, will do.
-        image_dir: Folder of the photos.
-        schema: The keypoints that will be predicted.
-        min_score: Boxes with a lower score are left out; published results keep all of them.
-        dataset: Name of the dataset; the schema's if None.
-
-    Returns:
-        The common columns, with no keypoint labeled, and `box_score`, the detector's confidence.
-
-    Raises:
-        ValueError: As [`read_coco`]; also when a result lacks a field or is of an unknown image.
-    """
-    path, described = Path(results_file), Path(annotation_file)
-    content = read_slim_json(described)
-    if isinstance(content, dict):
-        content = {"annotations": [], **content}
-    file = parse_coco(content, described, schema=schema)
-    results = _results(path)
-    for result in results:
-        file.photo_of(result, "result", path)
-    chosen = _chosen(results, file, min_score, path)
-    columns, files = _columns(chosen, file, Path(image_dir))
-    columns["keypoints"] = np.zeros((len(chosen), schema.num_keypoints, 3))
-    columns["box_score"] = np.array([result["score"] for result in chosen], dtype=np.float64)
-    return people_table(
-        columns,
-        files,
-        schema=schema,
-        dataset=dataset or schema.name,
-        source=path,
-        place_of=places_of("result", [result["id"] for result in chosen], path),
-        min_keypoints=0,
-        everyone=False,
-    )
-
-
-def _results(path: Path) -> list[Item]:
-    """Read the results of a file, and check their fields and scores; their ids are their positions."""
-    results = read_json(path)
-    if not isinstance(results, list):
-        raise ValueError(f"{path} is not a COCO results file: expected a list, got {type(results).__name__}.")
-    numbered = [{**result, "id": n} if isinstance(result, dict) else result for n, result in enumerate(results)]
-    by_id(numbered, "result", ("image_id", "category_id", "bbox", "score"), path)
-    for result in numbered:
-        if not isinstance(result["score"], (int, float)) or not np.isfinite(result["score"]):
-            place = (str(path), f"result {result['id']}")
-            raise PlacedError(f"expected a finite number for the score, got {result['score']!r}.", place)
-    return numbered
-
-
-def _chosen(results: list[Item], file: CocoFile, min_score: float, path: Path) -> list[Item]:
-    categories = set(file.categories) or {PERSON_CATEGORY}
-    of_category = [result for result in results if result["category_id"] in categories]
-    chosen = [result for result in of_category if result["score"] >= min_score]
-    logger.info(
-        "%s: %d boxes; left out %d of other categories and %d below the score %g.",
-        *(path, len(chosen), len(results) - len(of_category), len(of_category) - len(chosen), min_score),
-    )
-    if not chosen:
-        raise ValueError(
-            f"{path} has no box of the categories {sorted(categories)} with a score of at least {min_score}: it has "
-            f"{len(results)} others. Lower min_score or choose another file."
-        )
-    return chosen
+def _refuse_category(items: list[Item], file: CocoFile) -> None:
+    """Raise a ValueError for the first annotation whose category the file does not describe."""
+    for item in items:
+        category = item.get("category_id")
+        if category is not None and category not in file.categories:
+            raise PlacedError(
+                f"has the unknown category {category}: expected one of {list(file.categories)}. Describe the category "
+                "or remove the annotation.",
+                (str(file.path), f"annotation {item['id']}"),
+                " ",
+            )

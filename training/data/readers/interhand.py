@@ -11,8 +11,8 @@ from vitpose.base.errors import Place, PlacedError
 from vitpose.base.files import read_json
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 
-from ..coco_file import CocoFile, Item, by_id, parse_coco, read_slim_json
-from ..table import people_table
+from ..columns import people_table
+from .coco import CocoFile, Item, by_id, parse_coco, read_slim_json
 
 _HANDS = ("right", "left")  # the order of the 42 joints
 _JOINTS = 21
@@ -107,7 +107,7 @@ class _Scene:
 def _hands(item: Item, file: CocoFile, scene: _Scene) -> Iterator[dict[str, Any]]:
     """Convert both hands of an annotation to the common fields."""
     place = (str(file.path), f"annotation {item['id']}")
-    image = file.photo_of(item, "annotation", file.path)
+    (image,) = file.photos_of([item], "annotation", file.path)
     valid = np.array(item["joint_valid"], dtype=np.float64).ravel()
     if valid.size != 2 * _JOINTS:
         raise PlacedError(f"expected 42 joint_valid, got {valid.size}. Use the files of InterHand2.6M.", place)

@@ -8,8 +8,8 @@ from datasets import Dataset
 
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 
+from ..columns import people_table, photo_sizes
 from ..matlab import load_mat
-from ..table import people_table, photo_sizes
 
 _MARGIN = 0.12  # of the longer side of the box around the joints, added on each side: there are no boxes in the data
 

@@ -19,9 +19,9 @@ from vitpose.base.files import read_json
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 
 from ...metrics.pckh import HEAD_SHARE
-from ..coco_file import check_fields
+from ..columns import people_table, photo_sizes
 from ..matlab import load_mat
-from ..table import people_table, photo_sizes
+from .coco import check_fields
 
 logger = logging.getLogger(__name__)
 

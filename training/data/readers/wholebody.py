@@ -9,8 +9,7 @@ from datasets import Dataset
 
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 
-from ..coco_file import Item, parse_coco, read_slim_json
-from .coco import coco_people
+from .coco import Item, coco_people, parse_coco, read_slim_json
 
 _PARTS = ("keypoints", "foot_kpts", "face_kpts", "lefthand_kpts", "righthand_kpts")  # 17 + 6 + 68 + 21 + 21
 _VALID = ("foot_valid", "face_valid", "lefthand_valid", "righthand_valid")
