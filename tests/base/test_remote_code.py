@@ -63,6 +63,12 @@ def test_no_name_is_unused_unknown_or_there_twice(texts, tmp_path) -> None:
     assert done.returncode == 0, done.stdout
 
 
+def test_of_several_processes_one_writes_the_code(tmp_path) -> None:
+    model = vitpose.ViTPoseForPoseEstimation(vitpose.ViTPoseConfig.from_preset("tiny", **SMALL))
+    model.save_pretrained(tmp_path, is_main_process=False)
+    assert not list(tmp_path.glob("*.py"))
+
+
 STRANGER = """
 import sys
 sys.modules["vitpose"] = None

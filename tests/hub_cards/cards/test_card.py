@@ -99,6 +99,20 @@ def test_text_states_command_cost_seed_recipe_and_limits(write):
 
 
 @pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(59, "59 seconds on"), (61, "1.0 minutes on"), (3590, "59.8 minutes on"), (3610, "1.0 hours on")],
+)
+def test_a_run_s_time_is_in_the_unit_that_fits(seconds, text, write):
+    assert f"Seed 3, {text} 2 CPU cores" in write(cost={"hardware": "2 CPU cores", "seconds": seconds})
+
+
+@pytest.mark.parametrize("decoder", ["classic", "simple"])
+def test_a_card_names_the_decoder(decoder, write):
+    text = write(model_config=ViTPoseConfig.from_preset("tiny", decoder=decoder))
+    assert f"with the {decoder} decoder" in text
+
+
+@pytest.mark.parametrize(
     ("sentence", "base_model", "metadata", "text"),
     [
         ("a Hub id is linked", "owner/vit-s", "owner/vit-s", "[owner/vit-s](https://huggingface.co/owner/vit-s)"),

@@ -55,7 +55,15 @@ BAD_FOLDERS = [
     ("no weights", lose("model.safetensors"), ABSENT, "holds no weights"),
     ("a missing shard", shard(A_SHARD), ABSENT, "lacks model-00001-of-00002.safetensors"),
     ("an index that is none", shard([]), ValueError, "not an index of shards"),
-    ("pickled weights", write("pytorch_model.bin", ""), ValueError, "pytorch_model.bin.*runs the code in it"),
+    *(
+        (
+            f"pickled weights, {suffix}",
+            write(f"weights{suffix}", ""),
+            ValueError,
+            f"weights{suffix}.*runs the code in it",
+        )
+        for suffix in (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
+    ),
     ("pickled weights of any name", write("best.pth", ""), ValueError, "best.pth"),
     ("weights cut short", write("model.safetensors", "123"), ValueError, "cannot be read as safetensors"),
     ("NaN weights", poison, ValueError, "1 tensors hold NaN or infinite values.*backbone.layernorm.weight.*--force"),
