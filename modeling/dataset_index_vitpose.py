@@ -6,7 +6,7 @@ import torch
 def check_dataset_index(
     dataset_index: int | torch.Tensor | None, *, batch: int, num_datasets: int, names: list[str] | None = None
 ) -> int | torch.Tensor:
-    """The index in the form that experts and heads take: an int where it is the same for all crops, or a long tensor.
+    """The index in the form that experts and heads take: an int where it is one for all crops, or a long tensor.
 
     Args:
         dataset_index: The argument of the model. None stands for 0 where there is one dataset.
@@ -35,7 +35,7 @@ def check_dataset_index(
             f"dataset_index: expected {valid}, as this model has {_datasets(num_datasets, names)}; got "
             f"{dataset_index!r}."
         )
-    return values[0] if len(set(values)) == 1 else index
+    return index if len(set(values)) > 1 else next(iter(values), 0)
 
 
 def one_per_sample(index: int | torch.Tensor, batch: torch.Tensor) -> torch.Tensor:

@@ -51,6 +51,10 @@ class ViTPoseExperts(nn.ModuleList):
         """
         if isinstance(dataset_index, int):
             return self[dataset_index](hidden_states)
+        inference = not torch.compiler.is_compiling() and not torch.is_grad_enabled()
+        if inference and hidden_states.is_cpu and len(dataset_index):  # a product per sample costs less than the copies
+            samples = zip(dataset_index.tolist(), hidden_states, strict=True)
+            return torch.stack([self[index](sample) for index, sample in samples])
         plain = [expert for expert in self if isinstance(expert, nn.Linear) and is_plain(expert)]
         if len(plain) < len(self):
             outputs = torch.stack([expert(hidden_states) for expert in self])  # (experts, B, N, out)
