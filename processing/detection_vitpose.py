@@ -47,7 +47,7 @@ def detect(
     """
     if isinstance(labels, str):
         raise TypeError(f"detector_labels: expected a list of names such as [{labels!r}], got the string {labels!r}.")
-    known = detector.model.config.id2label
+    known = {int(number): label for number, label in (detector.model.config.id2label or {}).items()}
     wanted = {number for number, label in known.items() if label in labels}
     if not wanted:
         raise ValueError(
@@ -56,9 +56,8 @@ def detect(
         )
     photo = _to_photo(pixels, do_rescale)
     outputs = detector.forward(detector.preprocess(photo))
-    (found,) = detector.image_processor.post_process_object_detection(
-        outputs, threshold=threshold, target_sizes=[pixels.shape[1:]]
-    )
+    processor: Any = detector.image_processor  # that of a detector, of which transformers declares no class
+    (found,) = processor.post_process_object_detection(outputs, threshold=threshold, target_sizes=[pixels.shape[1:]])
     corners, classes = found["boxes"].cpu().double(), found["labels"].tolist()  # (n, 4) left, top, right, bottom
     kept = torch.tensor([number in wanted for number in classes], dtype=torch.bool)
     kept &= _visible(corners, kept, height=pixels.shape[1], width=pixels.shape[2])

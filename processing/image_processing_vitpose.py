@@ -7,6 +7,7 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 from transformers.image_processing_utils import BaseImageProcessor, BatchFeature
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, ChannelDimension
@@ -35,7 +36,7 @@ from .processor_settings_vitpose import (
 logger = logging.getLogger(__name__)
 
 # Settings that stock does not have, with the value that it works by; saved only where they differ from it.
-_BEYOND_STOCK = {"dark_sigma": 0.8, "heatmap_stride": HEATMAP_STRIDE, "use_udp": True}
+_BEYOND_STOCK: dict[str, Any] = {"dark_sigma": 0.8, "heatmap_stride": HEATMAP_STRIDE, "use_udp": True}
 
 
 class ViTPoseImageProcessor(BaseImageProcessor):
@@ -51,7 +52,7 @@ class ViTPoseImageProcessor(BaseImageProcessor):
     """
 
     model_input_names = ["pixel_values"]
-    valid_kwargs = ViTPoseImageProcessorKwargs
+    valid_kwargs = ViTPoseImageProcessorKwargs  # type: ignore[assignment]  # a processor of crops has other settings
 
     size = {"height": 256, "width": 192}
     do_rescale = True
@@ -61,9 +62,9 @@ class ViTPoseImageProcessor(BaseImageProcessor):
     image_std = IMAGENET_DEFAULT_STD
     do_affine_transform = True
     normalize_factor = SCALE_UNIT_PX
-    dark_sigma = _BEYOND_STOCK["dark_sigma"]
-    heatmap_stride = _BEYOND_STOCK["heatmap_stride"]
-    use_udp = _BEYOND_STOCK["use_udp"]
+    dark_sigma: float = _BEYOND_STOCK["dark_sigma"]
+    heatmap_stride: int = _BEYOND_STOCK["heatmap_stride"]
+    use_udp: bool = _BEYOND_STOCK["use_udp"]
 
     def __init__(self, **kwargs: Unpack[ViTPoseImageProcessorKwargs]) -> None:
         super().__init__()
@@ -73,7 +74,7 @@ class ViTPoseImageProcessor(BaseImageProcessor):
         self._set_attributes(**settings)
         if not self.do_affine_transform:
             raise ValueError("do_affine_transform must be True: cutting out boxes is what ViTPoseImageProcessor does.")
-        if not (self.size.height and self.size.width):
+        if not (self.size["height"] and self.size["width"]):
             raise ValueError(f"size must be a height and a width of at least 2 pixels, got {dict(self.size)}.")
         _ = self.settings
 
@@ -103,7 +104,7 @@ class ViTPoseImageProcessor(BaseImageProcessor):
         if not (self.normalize_factor > 0):
             raise ValueError(f"normalize_factor must be a positive number, got {self.normalize_factor}.")
         return ProcessorSettings(
-            crop_size=(int(self.size.height), int(self.size.width)),
+            crop_size=(int(self.size["height"]), int(self.size["width"])),
             padding=BOX_PADDING * SCALE_UNIT_PX / self.normalize_factor,
             use_udp=self.use_udp,
             do_rescale=self.do_rescale,
@@ -269,7 +270,7 @@ def _cut(
 ) -> Crops:
     """The crops of one image's boxes `(num_people, 4)`; the image's place in the batch is in every message."""
     try:
-        image = upright_pil(source)
+        image: Image.Image | Tensor | None = upright_pil(source)
         if image is None:
             image = to_rgb_tensor(source, input_data_format=layout, do_rescale=settings.do_rescale)
         return cut_crops(image, table, settings, image_index=index, device=device, dtype=dtype)

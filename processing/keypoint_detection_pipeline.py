@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 from transformers import Pipeline, PreTrainedModel
@@ -79,10 +80,11 @@ class KeypointDetectionPipeline(Pipeline):
     All of them but the first three can be given when the pipeline is made, and for a single call.
     """
 
-    _load_processor = False
-    _load_image_processor = True
-    _load_feature_extractor = False
-    _load_tokenizer = False
+    image_processor: ViTPoseImageProcessor
+    _load_processor: Any = False
+    _load_image_processor: Any = True
+    _load_feature_extractor: Any = False
+    _load_tokenizer: Any = False
 
     def __init__(self, *args: Any, backend: str | None = None, **kwargs: Any) -> None:
         self._detectors: dict[str, Pipeline] = {}
@@ -118,7 +120,9 @@ class KeypointDetectionPipeline(Pipeline):
             self._detectors[name] = as_detector(name, device=self.device)
         return self._detectors[name]
 
-    def __call__(self, inputs: Any, boxes: Any = None, **kwargs: Any) -> Any:
+    def __call__(  # type: ignore[override]  # boxes have a place of their own
+        self, inputs: Any, boxes: Any = None, **kwargs: Any
+    ) -> Any:
         """Find the people in one image or many.
 
         Args:
@@ -187,7 +191,7 @@ class KeypointDetectionPipeline(Pipeline):
                 dataset_index=index,
                 flip_test=flip_test,
                 device=self.device,
-                dtype=self.dtype,
+                dtype=self.dtype or torch.float32,
             )
         return self._predictors[key]
 
@@ -201,7 +205,7 @@ class KeypointDetectionPipeline(Pipeline):
             except (TypeError, ValueError, OSError) as error:
                 raise placed(error, "inputs", image.number) from error
 
-    def preprocess(
+    def preprocess(  # type: ignore[override]  # a step takes and gives what the path has
         self, image: LoadedImage, *, predictor: PosePredictor, options: PipelineOptions
     ) -> tuple[Crops, Detections]:
         """Find the people of one image and cut them out."""
@@ -222,11 +226,15 @@ class KeypointDetectionPipeline(Pipeline):
         )
         return crops, found
 
-    def _forward(self, model_inputs: Crops, *, predictor: PosePredictor) -> Tensor:
+    def _forward(  # type: ignore[override]  # as preprocess
+        self, model_inputs: Crops, *, predictor: PosePredictor
+    ) -> Tensor:
         """Heatmaps of crops; they stay on the model's device."""
         return predictor.heatmaps(model_inputs.pixel_values)
 
-    def postprocess(self, model_outputs: People, threshold: float | None = None) -> list[dict[str, Any]]:
+    def postprocess(  # type: ignore[override]  # as preprocess
+        self, model_outputs: People, threshold: float | None = None
+    ) -> list[dict[str, Any]]:
         """The people of one image as dicts."""
         return model_outputs.to_dicts(threshold)
 

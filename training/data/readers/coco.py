@@ -245,7 +245,7 @@ def coco_columns(items: list[Item], file: CocoFile, image_dir: Path) -> tuple[di
     if file.categories and not {*categories, None} <= {*file.categories, None}:
         _refuse_category(items, file)
     if len(file.categories) > 1:
-        names = {number: category.get("name") for number, category in file.categories.items()}
+        names: dict[Any, Any] = {number: category.get("name") for number, category in file.categories.items()}
         optional |= {"category_id": categories, "category": [names.get(number) for number in categories]}
     columns = {
         "image_id": np.array([item["image_id"] for item in items], dtype=np.int64),
