@@ -99,6 +99,7 @@ class ViTPoseSelfOutput(nn.Module):
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """(B, N, C) to (B, N, C)."""
         return self.dropout(self.dense(hidden_states))
 
 

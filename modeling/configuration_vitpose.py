@@ -88,7 +88,6 @@ class ViTPoseConfig(PreTrainedConfig):
         ValueError: A keyword is unknown, or a value contradicts another.
 
     Example:
-
     ```python
     >>> from vitpose import ViTPoseConfig
     >>> config = ViTPoseConfig.from_preset("small", datasets=["coco"], decoder="simple")

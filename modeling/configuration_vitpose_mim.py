@@ -45,7 +45,6 @@ class ViTPoseMaskedImageModelingConfig(PreTrainedConfig):
             of patches: window attention, a convolution branch, experts, overlapping patches or a knowledge token.
 
     Example:
-
     ```python
     >>> from vitpose import ViTPoseMaskedImageModelingConfig
     >>> config = ViTPoseMaskedImageModelingConfig.from_preset("small")

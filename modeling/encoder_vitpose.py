@@ -107,6 +107,7 @@ class ViTPoseDropPath(nn.Module):
         self.rate = rate
 
     def forward(self, branch: torch.Tensor) -> torch.Tensor:
+        """The branch (B, ...), in training with some samples' zeroed and the others scaled up."""
         if not self.training or self.rate == 0:
             return branch
         keep = 1 - self.rate
@@ -115,6 +116,7 @@ class ViTPoseDropPath(nn.Module):
         return branch * (kept / keep).to(branch.dtype)
 
     def extra_repr(self) -> str:
+        """The rate, where a model is printed."""
         return f"rate={self.rate:.3f}"
 
 

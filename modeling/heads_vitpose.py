@@ -50,8 +50,10 @@ class ViTPoseHeads(nn.ModuleList):
         return heatmaps, torch.arange(most, device=features.device) < counts[:, None]
 
     def _by_every_head(self, features: torch.Tensor, dataset_index: torch.Tensor, most: int) -> torch.Tensor:
-        """Every head sees the whole batch and each sample keeps its own: batch statistics as in the released code, and
-        a gradient for every head."""
+        """Every head sees the whole batch and each sample keeps its own head's maps.
+
+        So every head has a gradient, and batch statistics are those of the released code.
+        """
         found = []
         for index, head in enumerate(self):
             own = (dataset_index == index)[:, None, None, None]

@@ -58,7 +58,6 @@ class ViTPoseForPoseEstimation(ViTPosePreTrainedModel):
     Reads checkpoints of transformers' `VitPoseForPoseEstimation` and its own alike, and saves what that class reads.
 
     Example:
-
     ```python
     >>> import torch
     >>> from vitpose import ViTPoseConfig, ViTPoseForPoseEstimation

@@ -84,7 +84,6 @@ class ViTPoseBackbone(BackboneMixin, ViTPosePreTrainedModel):
     """The plain Vision Transformer of ViTPose as a feature extractor, for `AutoBackbone`.
 
     Example:
-
     ```python
     >>> import torch
     >>> from vitpose import ViTPoseBackbone, ViTPoseBackboneConfig

@@ -95,7 +95,6 @@ class ViTPoseForMaskedImageModeling(ViTPosePreTrainedModel):
     neighbor. The published pose models took their MAE weights over that same difference.
 
     Example:
-
     ```python
     >>> import torch
     >>> from vitpose import ViTPoseForMaskedImageModeling, ViTPoseMaskedImageModelingConfig

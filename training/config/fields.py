@@ -50,6 +50,7 @@ class FieldIndex:
         """The field of a full or bare name.
 
         Args:
+            name: As it was written.
             owner: Where the name was read, for messages.
 
         Raises:

@@ -46,9 +46,12 @@ def read_image(image: Any, *, row: int, size: tuple[int, int]) -> Tensor:
 def read_region(
     image: Any, *, row: int, size: tuple[int, int], region: Sequence[int], do_rescale: bool = True
 ) -> Tensor:
-    """Decode a region of an image; `image`, `row`, `size` and errors as [`read_image`].
+    """Decode a region of an image; errors as [`read_image`].
 
     Args:
+        image: As for [`read_image`].
+        row: As for [`read_image`].
+        size: As for [`read_image`].
         region: Left, top, right and bottom (exclusive) in image pixels.
         do_rescale: As of `to_rgb_tensor`.
 

@@ -117,6 +117,7 @@ class DistillationObjective(PoseObjective):
         self._places = torch.tensor([self.teacher.config.dataset_index(name) for name in names if several]).to(device)
 
     def __call__(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+        """(B,) the error to the teacher's heatmaps, and with it that to the annotated keypoints."""
         targets = self._teacher_heatmaps(batch)
         output = self.predict(model, batch)
         assert output.heatmaps is not None

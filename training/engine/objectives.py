@@ -33,6 +33,7 @@ class PoseObjective:
     settings: ProcessorSettings
 
     def __call__(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+        """(B,) the loss of each sample."""
         return self.losses_to_keypoints(self.predict(model, batch), batch)
 
     def predict(self, model: nn.Module, batch: dict[str, Tensor]) -> ViTPoseOutput:

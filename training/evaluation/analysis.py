@@ -84,6 +84,7 @@ def analyse(evaluator: Evaluator, evaluation: Evaluation, *, worst: int) -> Eval
 
     Args:
         evaluator: Made the evaluation.
+        evaluation: Its metrics and people.
         worst: How many of the worst people to keep.
     """
     source, schema = evaluator.source, evaluator.schema

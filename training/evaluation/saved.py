@@ -83,6 +83,9 @@ def report_model(
     """Evaluate a saved model as [`evaluate_model`] does, and say where it fails.
 
     Args:
+        model_source: As for [`evaluate_model`].
+        recipe: As for [`evaluate_model`].
+        ensemble: As for [`evaluate_model`].
         out: Folder for `metrics.json`, `results.json` in the benchmark's form, `report.png`, and of MPII `pred.mat`;
             nothing is written without it.
 

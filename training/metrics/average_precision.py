@@ -41,9 +41,13 @@ def run_coco_eval(
     backend: Backend = "pycocotools",
     thresholds: Sequence[float] | None = None,
 ) -> Any:
-    """Run the evaluator, and return it for what it holds besides the ten metrics; arguments as [`oks_metrics`].
+    """Run the evaluator, and return it for what it holds besides the ten metrics.
 
     Args:
+        truth: As for [`oks_metrics`].
+        poses: As for [`oks_metrics`].
+        sigmas: As for [`oks_metrics`].
+        backend: As for [`oks_metrics`].
         thresholds: OKS thresholds instead of COCO's ten; people of all sizes are then one group.
     """
     make_index, make_evaluator = _evaluator(backend)

@@ -41,6 +41,7 @@ def base_words(recipe: Recipe) -> str | None:
 
 
 def limits_words(recipe: Recipe) -> list[str]:
+    """What the card says of a model that has seen no photograph."""
     if any(part.dataset.data != "synthetic" for part in recipe.parts):
         return []
     return ["It has seen generated people only: it is made for trying the tools, and fails on many photographs."]

@@ -15,8 +15,10 @@ _PER_KEYPOINT = ("keypoints_crop", "visibility")
 
 
 class MixedDataset(Dataset):
-    """Several datasets as one: their samples, with their `part`, the place of the dataset in the mixture, and the
-    `dataset_index` of the expert and head they train, where they train one.
+    """Several datasets as one.
+
+    Their samples have a `part`, the place of the dataset in the mixture, and the `dataset_index` of the expert and head
+    they train, where they train one.
 
     Args:
         parts: The datasets.

@@ -135,9 +135,11 @@ class Canvas:
         self.rgb[:, patch.window[0], patch.window[1]] *= shade
 
     def tube(self, start: Point, end: Point, radii: Point, *, caps: tuple[float, float] = (1.0, 1.0)) -> Tube | None:
-        """A round limb from `start` to `end`, (x, y, ...) in pixels; None outside the picture.
+        """A round limb; None outside the picture.
 
         Args:
+            start: (x, y, ...) in pixels of its first end.
+            end: (x, y, ...) of its other end.
             radii: Four half-widths in pixels at equal steps from start to end.
             caps: Height of the rounded ends relative to their half-width.
         """

@@ -94,6 +94,7 @@ def sample_outfit(rng: np.random.Generator, *, fabrics: Sequence[Color], pattern
     """Sample an outfit.
 
     Args:
+        rng: Draws it.
         fabrics: Colors to choose from.
         patterned: Share of patterned tops; trousers have patterns less often.
         outdoor: Share of people with a hat; open jackets and backpacks follow it.

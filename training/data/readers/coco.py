@@ -123,9 +123,16 @@ def coco_people(
     required: Sequence[str] = (),
     keypoints_of: Callable[[Item], Any] = itemgetter("keypoints"),
 ) -> Dataset:
-    """Convert the people of a parsed file; arguments as [`read_coco`], and two more.
+    """Convert the people of a parsed file.
 
     Args:
+        file: Of a COCO layout.
+        image_dir: As for [`read_coco`], and so are the next ones.
+        schema: Keypoints of the people.
+        min_keypoints: Least number of labeled keypoints.
+        everyone: Leave nobody out.
+        dataset: Name of the dataset, for messages.
+        box_share: As for [`read_coco`].
         required: Fields that its annotations have beyond COCO's.
         keypoints_of: Returns the K x [x, y, v] of an annotation.
     """
