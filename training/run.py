@@ -68,7 +68,7 @@ def _use_all_cores() -> None:
 
 
 def _message(error: Exception) -> str:
-    """What went wrong, in one line: the error of a data-loader worker arrives as the text of its traceback."""
+    """The error's message in one line: the error of a data-loader worker arrives as the text of its traceback."""
     return str(error).strip().rsplit(f"{type(error).__name__}: ", maxsplit=1)[-1]
 
 

@@ -74,7 +74,7 @@ class Recipe:
 
     @property
     def keypoint_schema(self) -> KeypointSchema:
-        """The schema that `schema` names, or that the data has by itself."""
+        """The schema that `schema` names, else the data's own."""
         data = self.dataset.data
         schema = self.dataset.schema or (get_known_dataset(data).schema if data in DATASETS else "coco")
         return read_keypoint_schema(schema) if schema.endswith(".json") else get_keypoint_schema(schema)
@@ -105,7 +105,7 @@ class Recipe:
 
     @property
     def rates(self) -> list[float]:
-        """How often an epoch draws each person of each part."""
+        """Draws of each person in an epoch, for each part."""
         return [float(entry.get("rate", 1.0)) for entry in self.dataset.mixture] or [1.0]
 
     @property

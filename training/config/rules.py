@@ -1,4 +1,4 @@
-"""What a recipe knows of each of its fields: its explanation, its range, and where it may change or not apply."""
+"""Rules of the fields of a recipe: explanation, range, and where a field may change or does not apply."""
 
 import math
 from collections.abc import Callable

@@ -21,8 +21,8 @@ class RunSection:
 
     task: Literal["pose", "knowledge_token", "masked_image_modeling"] = setting(
         "pose",
-        "What is learned: 'pose' from annotated keypoints, a 'knowledge_token' in the frozen init_from, or a backbone, "
-        "from pictures alone, by 'masked_image_modeling'.",
+        "Training objective: 'pose' from annotated keypoints, a 'knowledge_token' in the frozen init_from, or "
+        "'masked_image_modeling' to pre-train a backbone on images alone.",
     )
     output_dir: str = setting(
         "runs/default", "Folder of the run: checkpoints, log and, at its top, the final model.", resumable=True
@@ -41,7 +41,7 @@ class RunSection:
     )
     resume: bool = setting(False, "Go on from the newest checkpoint in output_dir.", resumable=True)
     log_every: int = setting(10, "Steps between lines of the log.", ONE_OR_MORE, resumable=True)
-    profile: bool = setting(False, "Measure where the time of a few steps goes, write output_dir/trace.json, and end.")
+    profile: bool = setting(False, "Profile a few steps, write output_dir/trace.json, and end.")
     report_to: str | None = setting(
         None, "Tracker of Accelerate: tensorboard, wandb, trackio, ... ; none if null.", resumable=True
     )
@@ -61,31 +61,31 @@ class ModelSection:
         None, "Pixels from patch to patch; null: the patch size, usually 16.", ONE_OR_MORE
     )
     attention_kind: Literal["full", "window", "shifted_window", "pooled_window", "shifted_pooled_window"] = setting(
-        "full", "What a token attends to (ViTPose paper, section 3.3)."
+        "full", "Attention pattern of the blocks (ViTPose paper, section 3.3)."
     )
     window_size: int | None = setting(None, "Tokens on a side of a window; null: 8.", ONE_OR_MORE)
     drop_path_rate: float | None = setting(None, "Stochastic depth of the last block; null: the preset's.", BELOW_ONE)
     experts: Literal["partially_shared", "independent", "independent_and_shared", "none"] = setting(
         "partially_shared",
-        "What each block holds for each dataset of a mixture (ViTPose++ paper); 'none': heads alone.",
+        "Experts in each block for the datasets of a mixture (ViTPose++ paper); 'none': separate heads only.",
         pose_only=True,
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class TransferSection:
-    """What the model inherits: initial weights, what of them is frozen, and a teacher (ViTPose paper, section 3.4)."""
+    """Initial weights, frozen parts and the teacher of a distillation (ViTPose paper, section 3.4)."""
 
     init_from: str = setting(
         "tiny",
-        "Where weights come from: 'tiny' (the checkpoint inside the package), 'none' (random), a folder or Hub id of a "
+        "Initial weights: 'tiny' (the checkpoint inside the package), 'none' (random), a folder or Hub id of a "
         "pose model, the folder of a masked-image pre-training, or a DINOv2 or MAE checkpoint file for the backbone.",
         resumable=True,
     )
     freeze: Literal["none", "attention", "ffn"] = setting("none", "Part of the backbone to freeze.", pose_only=True)
     distillation: Literal["none", "output", "token", "both"] = setting(
         "none",
-        "What a teacher gives: its heatmaps as targets ('output'), its knowledge token, both, or nothing.",
+        "Knowledge taken from the teacher: its heatmaps as targets ('output'), its knowledge token, both, or none.",
         pose_only=True,
     )
     teacher: str | None = setting(
@@ -139,7 +139,7 @@ class DatasetSection:
         per_dataset=True,
     )
     crops: Literal["people", "images"] = setting(
-        "people", "What masked-image pre-training sees: the boxes of people, or whole images."
+        "people", "Crops of masked-image pre-training: the boxes of people, or whole images."
     )
     mixture: list[dict[str, Any]] = setting(
         [],
@@ -155,7 +155,7 @@ class AugmentationSection:
     augment: bool = setting(True, "Augment at all.")
     flip_probability: float = setting(0.5, "Probability of mirroring a person.", PROBABILITY)
     half_body_probability: float = setting(
-        0.0, "Probability of cutting to the upper or lower body.", PROBABILITY, pose_only=True
+        0.0, "Probability of cropping to the upper or lower body.", PROBABILITY, pose_only=True
     )
     scale_deviation: float = setting(
         0.15, "Standard deviation of the box scale around 1, clipped to 1 plus or minus it.", BELOW_ONE, pose_only=True

@@ -17,12 +17,12 @@ PROGRESS_FILE = "progress.json"
 
 @dataclass(kw_only=True)
 class Progress:
-    """How far a run has come.
+    """The progress of a run.
 
     Args:
-        epoch: The epoch that is under way, from 0.
+        epoch: The current epoch, from 0.
         samples: Samples of that epoch that every process together has trained on.
-        step: Optimiser steps taken since the start.
+        step: Optimizer steps taken since the start.
         seconds: Wall-clock time spent, over all parts of the run.
     """
 
@@ -90,7 +90,7 @@ def load_checkpoint(
 
 
 def _layout(accelerator: Accelerator) -> dict[str, Any]:
-    """How many processes share a run, and whether they share out its weights."""
+    """Number of processes of a run, and whether its weights are sharded over them."""
     return {"processes": accelerator.num_processes, "sharded": accelerator.is_fsdp2}
 
 

@@ -100,7 +100,7 @@ def copy_token(teacher: ViTPoseForPoseEstimation, student: ViTPoseForPoseEstimat
 class DistillationObjective(PoseObjective):
     """Mean squared error to a teacher's heatmaps; with distillation "both", added to that of the annotated keypoints.
 
-    Every heatmap of the teacher counts in full, also where a keypoint is not labelled. The teacher sees the very crops
+    Every heatmap of the teacher counts in full, also where a keypoint is not labeled. The teacher sees the very crops
     of the student, so with augmentation its maps differ in every epoch and are not kept. In a mixture each sample's
     maps are those of its own dataset.
 

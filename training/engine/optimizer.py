@@ -27,7 +27,7 @@ def layer_index(name: str, num_layers: int) -> int:
 
 
 def has_weight_decay(name: str, parameter: nn.Parameter) -> bool:
-    """Whether weight decay applies: not to vectors (norms, biases), position tables and the knowledge token."""
+    """True where weight decay applies: not to vectors (norms, biases), position tables and the knowledge token."""
     return parameter.ndim > 1 and not re.search(r"position_embeddings|rel_pos_|knowledge\.token", name)
 
 

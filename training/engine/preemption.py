@@ -14,7 +14,7 @@ class PreemptedError(RuntimeError):
 
 
 class TerminationNotice:
-    """Whether the run was asked to end, in any of its processes.
+    """Notices a request to end (SIGTERM) in any of the processes of a run.
 
     Args:
         accelerator: Of the run; its processes agree in [`heard`].
@@ -40,7 +40,7 @@ class TerminationNotice:
         self._event.set()
 
     def heard(self) -> bool:
-        """Whether one of the processes was asked to end; called by all of them alike."""
+        """True where any process was asked to end; a collective call."""
         if self._accelerator.num_processes == 1:
             return self._event.is_set()
         if self._event.is_set():

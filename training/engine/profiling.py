@@ -1,4 +1,4 @@
-"""Where a step's time goes: a few steps under torch's profiler, as a trace file and as a table."""
+"""Profile of a few steps by torch's profiler, as a trace file and as a table."""
 
 import logging
 from collections.abc import Callable, Generator, Iterator

@@ -1,4 +1,4 @@
-"""What a task brings to a run, and what a run hands back to it at the end."""
+"""The parts of a run that depend on its task, and the finished run that outputs are made from."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ E = TypeVar("E", bound=Measured)
 
 @dataclass(kw_only=True)
 class FinishedRun(Generic[M, E]):
-    """What the outputs of a run are made from, in its main process.
+    """A finished run, in its main process.
 
     Args:
         model: The model to save, unwrapped; where weights are sharded it holds only a part of them.
@@ -39,7 +39,7 @@ class FinishedRun(Generic[M, E]):
 
 @dataclass(kw_only=True)
 class RunParts(Generic[M, E]):
-    """What a task brings to a run; nothing of it is prepared yet.
+    """The parts of a run that depend on its task, not yet prepared by the accelerator.
 
     Args:
         model: The model with its initial weights.

@@ -15,7 +15,7 @@ _INSTEAD = "Launch with training/launch/fsdp2.yaml."
 
 
 def sharding_plugin(recipe: Recipe) -> FullyShardedDataParallelPlugin | None:
-    """What `accelerate launch` was asked to shard with; None where every process is to hold a whole model.
+    """The FSDP2 plugin that `accelerate launch` asks for; None where every process holds a whole model.
 
     The launch says whether gathered weights are kept from the forward to the backward pass. The rest follows from the
     model: each block is gathered by itself, checkpoints are written in shards, precision is autocast's.

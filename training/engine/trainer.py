@@ -107,7 +107,7 @@ class Trainer(Generic[E]):
 
     @property
     def checkpoint_folder(self) -> Path:
-        """Where checkpoints go."""
+        """The folder of checkpoints."""
         return Path(self.recipe.run.output_dir) / "checkpoints"
 
     @property

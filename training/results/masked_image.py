@@ -1,4 +1,4 @@
-"""Masked-image pre-training of a backbone (MAE paper; ViTPose paper, section 3.3): its model, data and measure."""
+"""Masked-image pre-training of a backbone (MAE paper; ViTPose paper, section 3.3): its model, data and evaluation."""
 
 import logging
 from collections.abc import Callable, Sized

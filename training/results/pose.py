@@ -1,4 +1,4 @@
-"""What learning poses brings to a run: model, data, objective, measures, the best model, and the outputs."""
+"""The parts of a run that learns poses: model, data, objective, evaluators, best model and outputs."""
 
 import logging
 from collections.abc import Callable, Sized

@@ -1,4 +1,4 @@
-"""What a run leaves in its folder: model, processor, metrics, pictures and card, each file whole or absent."""
+"""The outputs of a run: model, processor, metrics, pictures and card, each file whole or absent."""
 
 import logging
 from collections.abc import Callable, Mapping
