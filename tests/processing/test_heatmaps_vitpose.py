@@ -86,6 +86,15 @@ def test_decoding_undoes_encoding(margin, blur_sigma):
     assert ((scores > 0.9) & (scores <= 1)).all()
 
 
+@pytest.mark.parametrize("peak", [0.1, 1.5, 40.0])
+def test_the_height_of_a_map_moves_no_keypoint(peak):
+    points = random_keypoints(50, 17, margin=6.5)
+    heatmaps = encode(points)[0]
+    decoded, scores = decode_heatmaps(peak * heatmaps, blur_sigma=2.0)
+    assert (decoded - points).abs().max() < 0.002
+    torch.testing.assert_close(scores, peak * heatmaps.amax((-2, -1)))
+
+
 def test_a_keypoint_just_outside_the_map_is_found_at_most_a_pixel_outside():
     points = torch.tensor([[[-0.7, 30.0], [20.0, 63.9], [-3.0, 66.0]]])
     decoded, _ = decode_heatmaps(encode(points)[0], blur_sigma=0.8)
@@ -231,7 +240,7 @@ def test_the_mirrored_map_of_a_mirrored_image_is_the_map():
 
 @pytest.mark.parametrize("flip_index", [(0, 1), (0, 1, 1), (0, 1, 3)])
 def test_a_flip_index_must_be_a_permutation(flip_index):
-    with pytest.raises(ValueError, match=r"flip_index must be a permutation of range\(3\)"):
+    with pytest.raises(ValueError, match=r"flip_index: expected a permutation of range\(3\)"):
         flip_heatmaps(torch.zeros(1, 3, 4, 4), flip_index)
 
 
