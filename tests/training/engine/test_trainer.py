@@ -17,6 +17,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from PIL import Image
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from vitpose.training import run
 from vitpose.training.config.recipe import Recipe
@@ -139,6 +140,31 @@ def test_samples_of_an_accumulated_step_count_alike(tmp_path, make_recipe, monke
     one, other = (read_weights(tmp_path / name) for name in ("whole", "parts"))
     for name, values in one.items():
         torch.testing.assert_close(other[name], values, atol=2e-5, rtol=0, msg=name)
+
+
+def norms_of_gradients(recipe: Recipe) -> list[float]:
+    """The L2 norm of all gradients at each step of a run, as the optimizer gets them."""
+    norms = []
+
+    def measure(optimizer: torch.optim.Optimizer, *_: object) -> None:
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        norms.append(torch.cat([p.grad.flatten() for p in parameters if p.grad is not None]).norm().item())
+
+    handle = register_optimizer_step_pre_hook(measure)
+    try:
+        run_recipe(recipe)
+    finally:
+        handle.remove()
+    return norms
+
+
+def test_long_gradients_are_scaled_down_unless_the_limit_is_0(tmp_path, make_recipe):
+    free = norms_of_gradients(make_recipe(max_grad_norm=0.0, output_dir=str(tmp_path / "free")))
+    limit = free[0] / 2
+    clipped = norms_of_gradients(make_recipe(max_grad_norm=limit, output_dir=str(tmp_path / "clipped")))
+    assert len(clipped) == len(free) == 3
+    assert clipped[0] == pytest.approx(limit, rel=0.01)
+    assert max(clipped) <= limit * 1.0001
 
 
 def test_the_gradients_of_a_step_travel_once(make_recipe, monkeypatch):
