@@ -24,10 +24,9 @@ from torch.utils.data import DataLoader, Dataset
 from vitpose import get_keypoint_schema
 from vitpose.base.machine import usable_cores
 from vitpose.processing.processor_settings_vitpose import ProcessorSettings
-from vitpose.training.samples.augmentation import Augmentation
-from vitpose.training.samples.collate import CropCollator
-from vitpose.training.samples.pose import PoseDataset
-from vitpose.training.samples.sampler import EpochSampler
+from vitpose.training.samples.crops import CropCollator
+from vitpose.training.samples.loaders import EpochSampler
+from vitpose.training.samples.pose import Augmentation, PoseDataset
 
 SIZE = 640, 480  # width, height
 AUGMENTATION = Augmentation(flip_probability=0.5, half_body_probability=0.3, scale=0.5, rotation=40.0)
@@ -98,8 +97,8 @@ def main() -> None:
         people = PoseDataset(rows, schema=schema, settings=ProcessorSettings(), augmentation=AUGMENTATION, cut=False)
         kinds = {
             "floor": (Decoding(rows), None),
-            "gpu": (people, CropCollator(reader=people.read_crops, on_device=True)),
-            "cpu": (people, CropCollator(reader=people.read_crops, on_device=False)),
+            "gpu": (people, CropCollator(settings=people.settings, on_device=True)),
+            "cpu": (people, CropCollator(settings=people.settings, on_device=False)),
         }
         loaders = {
             (kind, workers): make_loader(dataset, workers, given.batch_size, collate)

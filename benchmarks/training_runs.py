@@ -17,7 +17,7 @@ from vitpose.base.files import whole_file
 from vitpose.training.config.checks import check_recipe
 from vitpose.training.config.recipe import Recipe
 from vitpose.training.data.columns import PEOPLE_FEATURES
-from vitpose.training.samples.sources import EVALUATION_SEED
+from vitpose.training.samples.loaders import EVALUATION_SEED
 from vitpose.training.session import run_recipe
 from vitpose.training.synthetic.people import SyntheticPeople
 

@@ -44,7 +44,7 @@ import vitpose
 from vitpose.cli.main import main as command_line
 from vitpose.training.config.recipe import Recipe
 from vitpose.training.engine.objectives import PoseObjective
-from vitpose.training.samples.collate import materialize_crops
+from vitpose.training.samples.crops import materialize_crops
 from vitpose.training.samples.loaders import build_training_loader
 from vitpose.training.samples.settings import training_settings
 from vitpose.video.files import VideoWriter

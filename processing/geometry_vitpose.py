@@ -77,16 +77,12 @@ def crop_to_image_matrices(
         middle = torch.stack([torch.where(flips, width - 1 - middle[:, 0], middle[:, 0]), middle[:, 1]], dim=-1)
     linear = torch.diag_embed(scale)  # (n, 2, 2)
     if rotations is not None:
-        linear = _rotation_matrices(rotations.to(scale)) * scale[:, None]
+        radians = torch.deg2rad(rotations.to(scale))
+        cos, sin = radians.cos(), radians.sin()
+        linear = torch.stack([cos, -sin, sin, cos], dim=-1).view(-1, 2, 2) * scale[:, None]
     # Sums and no matrix products, whose last digit depends on how many people there are.
     offset = centers - (linear * middle[:, None]).sum(-1)  # (n, 2) image position of crop pixel (0, 0)
     return torch.cat([linear, offset[:, :, None]], dim=-1)
-
-
-def _rotation_matrices(degrees: Tensor) -> Tensor:
-    radians = torch.deg2rad(degrees)
-    cos, sin = radians.cos(), radians.sin()
-    return torch.stack([torch.stack([cos, -sin], dim=-1), torch.stack([sin, cos], dim=-1)], dim=-2)  # (n, 2, 2)
 
 
 def invert_matrices(matrices: Tensor) -> Tensor:
@@ -171,37 +167,20 @@ def sample_crops(
     return crops
 
 
-def covering_regions(matrices: Tensor, *, crop_size: tuple[int, int], image_sizes: Tensor) -> Tensor:
+def covering_regions(matrices: Tensor, *, crop_size: tuple[int, int], image_sizes: Tensor) -> tuple[Tensor, Tensor]:
     """The parts of images that [`sample_crops`] reads.
 
-    Cut to them, with the matrices moved to their corners ([`move_origins`]), images give the same crops.
+    Cut to them, with the matrices moved to their corners, images give the same crops.
 
     Args:
-        matrices: `(num_people, 2, 3)` from crop to image pixels.
+        matrices: `(num_people, 2, 3)` from crop to image pixels, float64.
         crop_size: height and width of the crops in pixels.
         image_sizes: `(num_people, 2)` or `(2,)`, heights and widths of the images in pixels.
 
     Returns:
         `(num_people, 4)`, left, top, right and bottom (exclusive) in image pixels, whole numbers in float64; without
-        width or height for a crop that lies outside its image.
+        width or height for a crop that lies outside its image; and `(num_people,)`, whether a crop reaches beyond it.
     """
-    return _touched_regions(matrices.double(), crop_size, image_sizes)[0]
-
-
-def move_origins(matrices: Tensor, corners: Tensor) -> Tensor:
-    """Matrices `(num_people, 2, 3)` into images of which all left of and above a corner was cut off.
-
-    Args:
-        matrices: `(num_people, 2, 3)` into the whole images.
-        corners: `(num_people, 2)` or `(2,)`, x and y in image pixels.
-    """
-    moved = matrices.clone()
-    moved[:, :, 2] -= corners
-    return moved
-
-
-def _touched_regions(matrices: Tensor, crop_size: tuple[int, int], image_sizes: Tensor) -> tuple[Tensor, Tensor]:
-    """The part of its image that each crop covers, `(n, 4)` as in [`covering_regions`], and `(n,)` if it is cut off."""
     extents = matrices[:, :, :2] * matrices.new_tensor([crop_size[1] - 1, crop_size[0] - 1])  # (n, 2, 2)
     first = matrices[:, :, 2] + extents.clamp(max=0).sum(-1)  # (n, 2) smallest x and y
     last = matrices[:, :, 2] + extents.clamp(min=0).sum(-1)
@@ -223,7 +202,7 @@ class _SamplingPlan(NamedTuple):
 
 
 def _plan_sampling(matrices: Tensor, crop_size: tuple[int, int], image_sizes: Tensor, group: int) -> _SamplingPlan:
-    regions, cut_off = _touched_regions(matrices, crop_size, image_sizes)
+    regions, cut_off = covering_regions(matrices, crop_size=crop_size, image_sizes=image_sizes)
     if group > 1:
         regions = torch.cat([regions[:, :2].amin(0), regions[:, 2:].amax(0)]).expand(group, -1)
     sizes = (regions[:, 2:] - regions[:, :2]).clamp(min=1)  # (n, 2)

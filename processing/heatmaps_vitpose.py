@@ -44,27 +44,21 @@ def encode_heatmaps(
         Labels `(num_people, num_keypoints, height, width)` and weights `(num_people, num_keypoints)`, both float32. A
         weight is 1 where the keypoint is labelled and its support meets the map, else 0; its map is then all zero.
     """
-    height, width = heatmap_size
     scale = heatmap_to_crop(crop_size, heatmap_size, use_udp=use_udp).to(keypoints_crop)
     centers = keypoints_crop / scale  # (n, k, 2) heatmap pixels
     if not use_udp:
         centers = (centers + 0.5).floor()
     labelled = visibility > 0
     centers = centers.masked_fill(~labelled[..., None], -math.inf)  # so far away that no support reaches the map
-    profile_x = _truncated_gaussian(centers[..., 0], width, sigma)  # (n, k, w)
-    profile_y = _truncated_gaussian(centers[..., 1], height, sigma)  # (n, k, h)
-    labels = profile_y[..., :, None] * profile_x[..., None, :]  # (n, k, h, w)
-    inside = (profile_x > 0).any(-1) & (profile_y > 0).any(-1)
-    return labels, inside.float()
-
-
-def _truncated_gaussian(centers: Tensor, length: int, sigma: float) -> Tensor:
-    """One axis of the targets, `(..., length)` float32: zero beyond 3 sigma of the rounded centre."""
-    pixels = torch.arange(length, device=centers.device, dtype=centers.dtype)
-    rounded = (centers + 0.5).floor()[..., None]
-    support = (pixels - rounded).abs() <= _SUPPORT_SIGMAS * sigma
-    values = torch.exp(-((pixels - centers[..., None]) ** 2) / (2 * sigma**2))
-    return torch.where(support, values, 0).float()
+    profiles = []  # of x (n, k, w) and y (n, k, h)
+    for length, center in zip(heatmap_size[::-1], centers[..., None].unbind(-2), strict=True):  # (n, k, 1)
+        pixels = torch.arange(length, device=center.device, dtype=center.dtype)
+        support = (pixels - (center + 0.5).floor()).abs() <= _SUPPORT_SIGMAS * sigma
+        values = torch.exp(-((pixels - center) ** 2) / (2 * sigma**2))
+        profiles.append(torch.where(support, values, 0).float())
+    along, down = profiles
+    inside = (along > 0).any(-1) & (down > 0).any(-1)
+    return down[..., :, None] * along[..., None, :], inside.float()  # (n, k, h, w), (n, k)
 
 
 @torch.no_grad()

@@ -112,22 +112,21 @@ def check_path(source: str | Path) -> None:
         raise ValueError(f"There is no image file {text}. Check the path.")
 
 
-def cut_to_region(image: Image.Image, region: Sequence[int]) -> tuple[Image.Image, tuple[int, int]]:
-    """The part of a photo that a region covers, where that spares time, else all of it: converting it takes its time.
+def rgb_region(image: Image.Image, region: Sequence[int], *, do_rescale: bool = True) -> Tensor:
+    """The pixels of a region of an upright photo as of [`to_rgb_tensor`], maybe a view of the whole.
 
-    Deep images stay whole, as what their values mean shows in the whole range of them.
+    No more is converted than the region where that spares time. Deep images are converted whole, as what their values
+    mean shows in the whole range of them.
 
     Args:
-        image: An upright photo.
+        image: The photo.
         region: Left, top, right and bottom (exclusive) in image pixels.
-
-    Returns:
-        The image, and x and y of its corner in the photo.
+        do_rescale: As of [`to_rgb_tensor`].
     """
     left, top, right, bottom = region
-    if not _is_deep(image) and 0 < 2 * (right - left) * (bottom - top) < image.width * image.height:
-        return image.crop((left, top, right, bottom)), (left, top)
-    return image, (0, 0)
+    if 0 < 2 * (right - left) * (bottom - top) < image.width * image.height and not _is_deep(image):
+        return _from_pil(image.crop((left, top, right, bottom)), do_rescale)
+    return _from_pil(image, do_rescale)[:, top:bottom, left:right]
 
 
 def _from_pil(image: Image.Image, do_rescale: bool) -> Tensor:

@@ -22,12 +22,11 @@ from .geometry_vitpose import (
     covering_regions,
     crop_to_image_matrices,
     heatmap_to_crop,
-    move_origins,
     sample_crops,
     transform_points,
 )
 from .heatmaps_vitpose import decode_heatmaps, decode_heatmaps_quarter_offset
-from .images_vitpose import cut_to_region, to_rgb_tensor
+from .images_vitpose import rgb_region
 from .people_vitpose import Detections, People
 from .processor_settings_vitpose import HEATMAP_STRIDE, ProcessorSettings
 
@@ -47,29 +46,15 @@ class Crops:
     boxes_xywh: Tensor
 
 
-def crop_matrices(
-    boxes_xywh: Tensor,
-    settings: ProcessorSettings,
-    *,
-    padding: Tensor | None = None,
-    rotations: Tensor | None = None,
-    flips: Tensor | None = None,
-) -> Tensor:
+def crop_matrices(boxes_xywh: Tensor, settings: ProcessorSettings) -> Tensor:
     """Maps `(N, 2, 3)` from crop pixels to image pixels, of boxes `(N, 4)` in image pixels.
 
     Args:
         boxes_xywh: Left, top, width and height.
         settings: Size, padding and scheme of the crops.
-        padding: `(N, 1)`, factors on the sides of each box instead of the settings' one.
-        rotations: `(N,)` degrees, see [`crop_to_image_matrices`].
-        flips: `(N,)` bool, True mirrors the crop.
     """
-    centers, sizes = box_to_center_and_size(
-        boxes_xywh, crop_size=settings.crop_size, padding=settings.padding if padding is None else padding
-    )
-    return crop_to_image_matrices(
-        centers, sizes, crop_size=settings.crop_size, rotations=rotations, flips=flips, use_udp=settings.use_udp
-    )
+    centers, sizes = box_to_center_and_size(boxes_xywh, crop_size=settings.crop_size, padding=settings.padding)
+    return crop_to_image_matrices(centers, sizes, crop_size=settings.crop_size, use_udp=settings.use_udp)
 
 
 def cut_crops(
@@ -108,10 +93,11 @@ def cut_crops(
 def _covered(image: Image.Image, matrices: Tensor, settings: ProcessorSettings) -> tuple[Tensor, Tensor]:
     """What the crops need of an image as a tensor, and the matrices `(N, 2, 3)` into that."""
     sizes = matrices.new_tensor([image.height, image.width])
-    regions = covering_regions(matrices, crop_size=settings.crop_size, image_sizes=sizes)
-    region = torch.cat([regions[:, :2].amin(0), regions[:, 2:].amax(0)]).int().tolist()
-    part, corner = cut_to_region(image, region)
-    return to_rgb_tensor(part, do_rescale=settings.do_rescale), move_origins(matrices, matrices.new_tensor(corner))
+    regions, _ = covering_regions(matrices, crop_size=settings.crop_size, image_sizes=sizes)
+    corner = regions[:, :2].amin(0)
+    region = torch.cat([corner, regions[:, 2:].amax(0)]).int().tolist()
+    into_region = torch.cat([matrices[:, :, :2], matrices[:, :, 2:] - corner[:, None]], dim=-1)
+    return rgb_region(image, region, do_rescale=settings.do_rescale), into_region
 
 
 @torch.no_grad()

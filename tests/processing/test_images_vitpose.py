@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from vitpose.processing.images_vitpose import cut_to_region, list_images, to_rgb_photo, to_rgb_tensor
+from vitpose.processing.images_vitpose import list_images, rgb_region, to_rgb_photo, to_rgb_tensor
 
 RED, GRAY = (200, 10, 20), 90
 HEIGHT, WIDTH = 6, 8
@@ -122,8 +122,7 @@ def test_floats_keep_their_range_where_nothing_rescales_them():
 def test_a_dark_part_of_a_deep_image_means_what_the_whole_does():
     image = Image.new("I", (40, 40), 200)
     image.putpixel((39, 39), 65535)
-    part, (left, top) = cut_to_region(image, (0, 0, 5, 5))
-    assert to_rgb_tensor(part)[0, 1 - top, 1 - left] == pytest.approx(200 / 257)
+    assert rgb_region(image, (0, 0, 5, 5))[0, 1, 1] == pytest.approx(200 / 257)
 
 
 def test_a_black_float_image_is_no_mistake():

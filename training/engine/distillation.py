@@ -14,7 +14,7 @@ from vitpose.base.bundled import resolve_model
 from vitpose.modeling.configuration_vitpose import ViTPoseConfig
 from vitpose.modeling.convert.complete import load_complete
 from vitpose.modeling.loss_vitpose import sample_losses
-from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
+from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation, ViTPoseOutput
 from vitpose.processing.processor_settings_vitpose import ProcessorSettings
 
 from ..config.recipe import Recipe
@@ -116,15 +116,12 @@ class DistillationObjective(PoseObjective):
         # The teacher may have its datasets in another order, and more of them.
         self._places = torch.tensor([self.teacher.config.dataset_index(name) for name in names if several]).to(device)
 
-    def __call__(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
-        """(B,) the error to the teacher's heatmaps, and with it that to the annotated keypoints."""
-        targets = self._teacher_heatmaps(batch)
-        output = self.predict(model, batch)
+    def losses(self, output: ViTPoseOutput, batch: dict[str, Tensor]) -> Tensor:
+        """Errors (B,) to the teacher's heatmaps, and with them those to the annotated keypoints."""
         assert output.heatmaps is not None
+        targets = self._teacher_heatmaps(batch)
         losses = sample_losses(output.heatmaps, targets, keypoint_mask=output.keypoint_mask)
-        if self.recipe.transfer.distillation == "output":
-            return losses
-        return losses + self.losses_to_keypoints(output, batch)
+        return losses if self.recipe.transfer.distillation == "output" else losses + super().losses(output, batch)
 
     @torch.no_grad()
     def _teacher_heatmaps(self, batch: dict[str, Tensor]) -> Tensor:

@@ -33,16 +33,12 @@ class PoseObjective:
     settings: ProcessorSettings
 
     def __call__(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
-        """(B,) the loss of each sample."""
-        return self.losses_to_keypoints(self.predict(model, batch), batch)
-
-    def predict(self, model: nn.Module, batch: dict[str, Tensor]) -> ViTPoseOutput:
-        """The model's output; of several datasets each sample takes the head of its own."""
+        """Losses (B,) of a batch; of several datasets each sample takes the head of its own."""
         several = {"dataset_index": batch["dataset_index"]} if self.config.num_datasets > 1 else {}
-        return model(batch["pixel_values"], **several)
+        return self.losses(model(batch["pixel_values"], **several), batch)
 
-    def losses_to_keypoints(self, output: ViTPoseOutput, batch: dict[str, Tensor]) -> Tensor:
-        """(B,) the error to the annotated keypoints."""
+    def losses(self, output: ViTPoseOutput, batch: dict[str, Tensor]) -> Tensor:
+        """Errors (B,) of the model's output to the annotated keypoints."""
         labels, weights = self.targets(batch)
         assert output.heatmaps is not None
         return sample_losses(output.heatmaps, labels, weights, output.keypoint_mask)
@@ -53,7 +49,7 @@ class PoseObjective:
             batch["keypoints_crop"],
             batch["visibility"],
             crop_size=self.settings.crop_size,
-            heatmap_size=self.settings.heatmap_size,
+            heatmap_size=self.config.heatmap_size,
             sigma=self.recipe.targets.target_sigma,
             use_udp=self.settings.use_udp,
         )

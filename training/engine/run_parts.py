@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedModel
 
 from ..evaluation.measured import Measured
-from ..samples.sampler import EpochSampler
+from ..samples.loaders import EpochSampler
 from .checkpoints import Progress
 from .objectives import Objective
 

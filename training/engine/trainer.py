@@ -28,8 +28,8 @@ from ..config.recipe import Recipe
 from ..evaluation.evaluator import joined_metrics
 from ..evaluation.predict import share_buffers
 from ..metrics.primary import PRIMARY_METRICS
-from ..samples.collate import materialize_crops
-from ..samples.sampler import EpochSampler
+from ..samples.crops import materialize_crops
+from ..samples.loaders import EpochSampler
 from .checkpoints import Progress, save_checkpoint
 from .objectives import Objective
 from .optimizer import learning_rate_factor, set_learning_rate

@@ -16,8 +16,7 @@ from vitpose.processing.processor_settings_vitpose import ProcessorSettings
 
 from ..config.recipe import Recipe
 from ..metrics.modules import MetricName
-from ..samples.loaders import build_evaluation_loader
-from ..samples.sources import EvaluationPeople, evaluation_people
+from ..samples.loaders import EvaluationPeople, build_evaluation_loader, evaluation_people
 from .by_dataset import check_columns, chosen_metrics
 from .measured import Measured
 from .predict import predict_people

@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from vitpose.processing.people_vitpose import People
 from vitpose.processing.prediction_vitpose import PosePredictor, locate_keypoints
 
-from ..samples.collate import materialize_crops
+from ..samples.crops import materialize_crops
 from ..samples.pose import PoseDataset
 from .by_dataset import column
 

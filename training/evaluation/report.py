@@ -12,10 +12,10 @@ from PIL import Image
 from vitpose.base.files import whole_file
 from vitpose.processing.drawing import SHEET_COLOUR
 
-from ..data.images import read_image
 from ..metrics.error_types import ERROR_TYPES
 from ..pictures.curves import INK, style_axes
 from ..pictures.sheets import predictions_sheet
+from ..samples.crops import read_image
 from .analysis import Curve, EvaluationAnalysis
 from .evaluator import Evaluator
 

@@ -19,12 +19,10 @@ from vitpose.processing.processor_settings_vitpose import ProcessorSettings
 from ..config.recipe import Recipe
 from ..engine.model_building import build_pretraining_model
 from ..engine.run_parts import RunParts
-from ..samples.collate import materialize_crops
-from ..samples.loaders import build_sampler, loading
+from ..samples.crops import materialize_crops
+from ..samples.loaders import EpochSampler, build_sampler, evaluation_people, loading, training_people
 from ..samples.mixture import MixedDataset
 from ..samples.picture import PictureDataset
-from ..samples.sampler import EpochSampler
-from ..samples.sources import evaluation_people, training_people
 from .masked_image_outputs import PretrainingEvaluation, write_pretraining_outputs
 
 logger = logging.getLogger(__name__)

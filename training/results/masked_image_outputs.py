@@ -22,7 +22,7 @@ from ..config.recipe import Recipe
 from ..engine.run_parts import FinishedRun
 from ..evaluation.evaluator import joined_metrics
 from ..pictures.curves import save_curves
-from ..samples.collate import CropCollator
+from ..samples.crops import CropCollator
 from ..samples.picture import PictureDataset
 from .run_words import command_words, dataset_words, training_words
 from .save_model import save_into
@@ -101,7 +101,7 @@ def draw_reconstructions(model: ViTPoseForMaskedImageModeling, datasets: Sequenc
     """Draw crops, evenly spread over each dataset, as they are, without their hidden patches, and reconstructed."""
     shares = [len(share) for share in np.array_split(range(PICTURED_CROPS), len(datasets))]
     samples = [sample for dataset, share in zip(datasets, shares, strict=True) for sample in _spread(dataset, share)]
-    batch = CropCollator(reader=datasets[0].read_crops, on_device=False)(samples)
+    batch = CropCollator(settings=datasets[0].settings, on_device=False)(samples)
     crops, noise = batch["pixel_values"], batch["noise"]
     was_training = model.training
     model.eval()

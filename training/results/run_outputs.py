@@ -14,13 +14,13 @@ from vitpose.processing.people_vitpose import People
 from vitpose.processing.processor_settings_vitpose import ProcessorSettings
 
 from ..config.recipe import Recipe
-from ..data.images import read_image
 from ..engine.run_parts import FinishedRun
 from ..evaluation.evaluator import Evaluator, joined_metrics
 from ..evaluation.files import file_name, write_metrics
 from ..evaluation.score import Evaluation
 from ..pictures.curves import save_curves
 from ..pictures.sheets import predictions_sheet
+from ..samples.crops import read_image
 from .run_words import base_words, command_words, dataset_words, limits_words, training_words
 from .save_model import save_model
 

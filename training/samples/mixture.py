@@ -31,8 +31,7 @@ class MixedDataset(Dataset):
     ) -> None:
         self.parts = list(parts)
         self.dataset_indices = dataset_indices
-        self.read_crops = self.parts[0].read_crops  # crops of all are cut alike, once it is known where
-        self.settings = self.parts[0].settings
+        self.settings = self.parts[0].settings  # crops of all are cut alike, once it is known where
 
     def __len__(self) -> int:
         return sum(map(len, self.parts))

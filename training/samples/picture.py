@@ -12,8 +12,8 @@ from vitpose.processing.geometry_vitpose import box_to_center_and_size, crop_to_
 from vitpose.processing.processor_settings_vitpose import ProcessorSettings
 
 from ..synthetic.people import SyntheticPeople
-from .augmentation import rng_for
-from .crops import CropReader
+from .crops import read_crops
+from .pose import rng_for
 
 CropKind = Literal["people", "images"]
 
@@ -37,7 +37,7 @@ class PictureDataset(Dataset):
             crop's proportions.
         flip_probability: Chance of mirroring left and right.
         seed: Seed of crops and masks.
-        cut: Whether samples hold crops, or what crops are cut from, for `vitpose.training.samples.collate`.
+        cut: Whether samples hold crops, or what crops are cut from, for `vitpose.training.samples.crops`.
 
     Raises:
         ImageReadError: An image cannot be read; the message names the file and the row.
@@ -58,7 +58,6 @@ class PictureDataset(Dataset):
         self.rows = rows
         self.crops = crops
         self.settings = settings
-        self.read_crops = CropReader(settings=settings)
         self.num_patches = num_patches
         self.augment = augment
         self.flip_probability = flip_probability
@@ -89,7 +88,7 @@ class PictureDataset(Dataset):
         rows = [self.rows[number] for number in numbers]
         rngs = [rng_for(self.seed, *draw) for draw in draws]
         matrices = torch.cat([self._crop_matrix(row, rng) for row, rng in zip(rows, rngs, strict=True)])  # (n, 2, 3)
-        pictures = self.read_crops.samples(rows, numbers, matrices, cut=self.cut)
+        pictures = read_crops(rows, numbers, matrices, self.settings, cut=self.cut)
         return [
             {
                 **picture,

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageOps
 
-from vitpose.training.data.images import read_image, read_image_size
+from vitpose.training.data.images import read_image_size
+from vitpose.training.samples.crops import read_image
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

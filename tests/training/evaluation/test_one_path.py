@@ -12,7 +12,7 @@ from vitpose import TINY_CHECKPOINT, SyntheticPeople, ViTPoseForPoseEstimation, 
 from vitpose.cli.predict import load_pipeline
 from vitpose.training.config.recipe import Recipe
 from vitpose.training.evaluation.saved import evaluate_model
-from vitpose.training.samples.sources import EVALUATION_SEED
+from vitpose.training.samples.loaders import EVALUATION_SEED
 
 SIZE = {"height": 128, "width": 96}  # of the tiny checkpoint's crops
 FEW = {"eval_people": 4, "num_workers": 0}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vitpose.modeling.keypoint_schemas import get_keypoint_schema
-from vitpose.training.samples.augmentation import Augmentation, Crop, rng_for, sample_crop
+from vitpose.training.samples.pose import Augmentation, Crop, rng_for, sample_crop
 
 COCO = get_keypoint_schema("coco")
 BOX = np.array([100.0, 50.0, 60.0, 120.0])

@@ -16,9 +16,8 @@ from vitpose.training.engine.objectives import PoseObjective
 from vitpose.training.engine.trainer import Trainer
 from vitpose.training.pictures.curves import _draw_loss
 from vitpose.training.pictures.curves import read_log as read_training_lines
-from vitpose.training.samples.loaders import build_training_loader
+from vitpose.training.samples.loaders import MixtureSampler, build_training_loader
 from vitpose.training.samples.mixture import collate_mixed
-from vitpose.training.samples.sampler import MixtureSampler
 from vitpose.training.samples.settings import training_settings
 from vitpose.training.session import run_recipe
 

@@ -16,10 +16,10 @@ from vitpose.processing.geometry_vitpose import sample_crops, transform_points
 from vitpose.processing.image_processing_vitpose import ViTPoseImageProcessor
 from vitpose.processing.images_vitpose import to_rgb_tensor
 from vitpose.processing.processor_settings_vitpose import ProcessorSettings
-from vitpose.training.data.images import ImageReadError, read_image, read_image_size
-from vitpose.training.samples.augmentation import Augmentation
-from vitpose.training.samples.pose import PoseDataset
-from vitpose.training.samples.sampler import EpochSampler
+from vitpose.training.data.images import ImageReadError, read_image_size
+from vitpose.training.samples.crops import read_image
+from vitpose.training.samples.loaders import EpochSampler
+from vitpose.training.samples.pose import Augmentation, PoseDataset
 
 COCO = get_keypoint_schema("coco")
 LEFT_WRIST, RIGHT_WRIST = COCO.keypoints.index("left_wrist"), COCO.keypoints.index("right_wrist")
@@ -238,7 +238,7 @@ def test_an_image_is_turned_as_its_exif_orientation_says():
         pytest.param(encoded(photo(0), "JPEG", 3000), r"im7.img: row 0: .*truncated", id="cut short"),
         pytest.param({"bytes": b"no image", "path": "im7.img"}, r"im7.img: row 0: .*cannot identify", id="no image"),
         pytest.param({"bytes": None, "path": "/absent/a.jpg"}, r"/absent/a.jpg: row 0: .*No such file", id="absent"),
-        pytest.param({"bytes": None, "path": None}, "row 0: .* it has neither bytes nor a path", id="nothing"),
+        pytest.param({"bytes": None, "path": None}, "row 0: .* 'path' or 'bytes' but both are None", id="nothing"),
         pytest.param("a.jpg", "expected a PIL image or a mapping .* got str", id="a bare path"),
         pytest.param(Image.new("RGB", (160, 200)), "expected 200x160 pixels .*, got 160x200", id="another size"),
     ],

@@ -47,17 +47,6 @@ class CocoFile:
     annotations: list[Any]
     categories: dict[int, Item]
 
-    def photo_files(self, folder: Path) -> dict[int, str]:
-        """Path of each image by its id; paths of Windows, where some files were made, become those of here.
-
-        Raises:
-            ValueError: There is no such folder.
-        """
-        if not folder.is_dir():
-            raise ValueError(f"There is no image folder {folder}. Check the path.")
-        names = {number: image["file_name"].replace("\\", "/") for number, image in self.images.items()}
-        return {number: os.path.join(folder, name) for number, name in names.items()}
-
     def photos_of(self, items: Sequence[Item], kind: str, path: Path) -> list[Item]:
         """Look up the image of each annotation or result; `kind` and `path` name one of them in the message."""
         for item in items:
@@ -245,15 +234,18 @@ def coco_columns(items: list[Item], file: CocoFile, image_dir: Path) -> tuple[di
     Raises:
         ValueError: One is of an image or a category that the file does not describe, or there is no such folder.
     """
-    photos, paths = file.photos_of(items, "annotation", file.path), file.photo_files(image_dir)
+    if not image_dir.is_dir():
+        raise ValueError(f"There is no image folder {image_dir}. Check the path.")
+    photos = file.photos_of(items, "annotation", file.path)
+    names = [photo["file_name"].replace("\\", "/") for photo in photos]  # some files were made on Windows
     optional = {name: [photo.get(field) for photo in photos] for name, field in _OF_IMAGES.items()}
     optional |= {name: [item.get(name) for item in items] for name in _OF_PEOPLE}
     categories = [item.get("category_id") for item in items]
     if file.categories and not {*categories, None} <= {*file.categories, None}:
         _refuse_category(items, file)
     if len(file.categories) > 1:
-        names: dict[Any, Any] = {number: category.get("name") for number, category in file.categories.items()}
-        optional |= {"category_id": categories, "category": [names.get(number) for number in categories]}
+        named: dict[Any, Any] = {number: category.get("name") for number, category in file.categories.items()}
+        optional |= {"category_id": categories, "category": [named.get(number) for number in categories]}
     columns = {
         "image_id": np.array([item["image_id"] for item in items], dtype=np.int64),
         "person_id": np.array([item["id"] for item in items], dtype=np.int64),
@@ -262,7 +254,7 @@ def coco_columns(items: list[Item], file: CocoFile, image_dir: Path) -> tuple[di
         "bbox": [item["bbox"] for item in items],
         **{name: values for name, values in optional.items() if any(value is not None for value in values)},
     }
-    return columns, [paths[item["image_id"]] for item in items]
+    return columns, [os.path.join(image_dir, name) for name in names]
 
 
 def _refuse_category(items: list[Item], file: CocoFile) -> None:

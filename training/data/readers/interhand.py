@@ -12,7 +12,7 @@ from vitpose.base.files import read_json
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 
 from ..columns import people_table
-from .coco import CocoFile, Item, by_id, parse_coco, read_slim_json
+from .coco import CocoFile, Item, by_id, coco_columns, parse_coco, read_slim_json
 
 _HANDS = ("right", "left")  # the order of the 42 joints
 _JOINTS = 21
@@ -43,11 +43,10 @@ def read_interhand(
     scene = _Scene(annotation_file)
     least = 1 if everyone else max(min_keypoints, _LEAST_JOINTS)
     hands = [hand for item in annotations for hand in _hands(item, file, scene) if hand["count"] >= least]
-    paths = file.photo_files(image_dir)
-    names = ("image_id", "person_id", "width", "height", "bbox", "keypoints", "hand")
+    columns, files = coco_columns(hands, file, image_dir)
     return people_table(
-        {name: [hand[name] for hand in hands] for name in names},
-        [paths[hand["image_id"]] for hand in hands],
+        {**columns, "keypoints": [hand["keypoints"] for hand in hands], "hand": [hand["hand"] for hand in hands]},
+        files,
         schema=schema,
         dataset=schema.name,
         source=annotation_file,
@@ -116,10 +115,8 @@ def _hands(item: Item, file: CocoFile, scene: _Scene) -> Iterator[dict[str, Any]
         labeled &= labeled[_WRIST]
         yield {
             "image_id": item["image_id"],
-            "person_id": 2 * item["id"] + side,
+            "id": 2 * item["id"] + side,
             "annotation": item["id"],
-            "width": image["width"],
-            "height": image["height"],
             "bbox": _tight_box(points[side][labeled]),
             "keypoints": np.column_stack([points[side], 2 * labeled]),
             "hand": _HANDS[side],

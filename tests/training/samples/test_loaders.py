@@ -12,7 +12,7 @@ from vitpose.training.config.checks import check_recipe
 from vitpose.training.config.recipe import Recipe
 from vitpose.training.data.loading import get_known_dataset
 from vitpose.training.evaluation.score import score
-from vitpose.training.samples.sources import evaluation_people, training_people
+from vitpose.training.samples.loaders import evaluation_people, training_people
 
 SAMPLES = {
     "coco": "test_coco.json",

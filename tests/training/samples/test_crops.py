@@ -9,10 +9,9 @@ from torch.utils.data import DataLoader
 from vitpose.modeling.keypoint_schemas import get_keypoint_schema
 from vitpose.processing.geometry_vitpose import crop_to_image_matrices, sample_crops, sample_ragged
 from vitpose.processing.processor_settings_vitpose import ProcessorSettings
-from vitpose.training.samples import collate, loaders
-from vitpose.training.samples.augmentation import Augmentation
-from vitpose.training.samples.collate import CropCollator, materialize_crops
-from vitpose.training.samples.pose import PoseDataset
+from vitpose.training.samples import crops, loaders
+from vitpose.training.samples.crops import CropCollator, materialize_crops
+from vitpose.training.samples.pose import Augmentation, PoseDataset
 from vitpose.training.session import run_recipe
 
 COCO = get_keypoint_schema("coco")
@@ -36,7 +35,7 @@ def make_dataset(cut: bool, *, scale: float = 1.0, shift: float = 0.0) -> PoseDa
 
 
 def collator(dataset: PoseDataset, *, on_device: bool) -> CropCollator:
-    return CropCollator(reader=dataset.read_crops, on_device=on_device)
+    return CropCollator(settings=dataset.settings, on_device=on_device)
 
 
 def crops_cut_on_device(dataset: PoseDataset) -> torch.Tensor:
@@ -128,7 +127,7 @@ def test_a_run_is_the_same_wherever_its_crops_are_cut(make_recipe, read_log, wri
 
     monkeypatch.setattr(loaders, "CropCollator", on_device)
     monkeypatch.setattr(CropCollator, "_saves_memory", lambda self, regions: True)  # people fill these photos
-    monkeypatch.setattr(collate, "sample_ragged", counted)
+    monkeypatch.setattr(crops, "sample_ragged", counted)
     run_recipe(make_recipe(**recipe, output_dir=str(tmp_path / "device")))
     workers, device = (
         [line["loss"] for line in read_log(tmp_path / where) if "loss" in line] for where in ("workers", "device")
