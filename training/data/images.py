@@ -64,5 +64,6 @@ def _file_of(image: Any) -> Any:
 
 
 def place_of_image(image: Any, row: int) -> Place:
+    """The place of an image for errors: its file, where it has one, and its row."""
     path = image.get("path") if isinstance(image, Mapping) else None
     return (str(path), f"row {row}") if path else (f"row {row}",)
