@@ -108,3 +108,11 @@ def test_constraints_pin_every_requirement_within_its_range() -> None:
     assert [
         str(want) for want in wanted if not want.specifier.contains(pinned.get(canonicalize_name(want.name), unpinned))
     ] == []
+
+
+def test_an_endpoint_asks_for_the_same_lower_ends() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(CHECKOUT / "setup.cfg")
+    ours = set(setup["options"]["install_requires"].split("\n"))
+    lines = (CHECKOUT / "hub_cards" / "endpoint" / "requirements.txt").read_text("utf-8").splitlines()
+    assert [line for line in lines if ">=" in line and line not in ours] == []
