@@ -39,9 +39,9 @@ import torch
 from accelerate import Accelerator
 from PIL import Image
 from transformers import pipeline
+from vitpose_cli.main import main as command_line
 
 import vitpose
-from vitpose.cli.main import main as command_line
 from vitpose.training.config.recipe import Recipe
 from vitpose.training.engine.objectives import PoseObjective
 from vitpose.training.samples.crops import materialize_crops

@@ -82,37 +82,6 @@ def _numbers(entry: Any, place: tuple[str, int]) -> Tensor:
         raise PlacedError(f"must hold rows of numbers of equal length: {error}", place, " ") from error
 
 
-def check_boxes_meet_image(table: Tensor, image_index: int, *, image_size: tuple[int, int], matrices: Tensor) -> None:
-    """Reject boxes whose crop would show nothing of the image.
-
-    Args:
-        table: Boxes `(num_people, 4)` in image pixels.
-        image_index: The image's place in the batch, for the message.
-        image_size: Height and width of the image.
-        matrices: `(num_people, 2, 3)` from crop to image pixels.
-    """
-    limits = table.new_tensor([image_size[1], image_size[0]])
-    first, last = table[:, :2], table[:, :2] + table[:, 2:]
-    outside = ((first >= limits) | (last <= 0)).any(-1)
-    if outside.any():
-        _raise_box(table, outside, image_index, image_size, "lies wholly outside the image")
-    vast = (matrices[:, [0, 1], [0, 1]] > limits).any(-1)  # width and height of a crop pixel
-    if vast.any():
-        _raise_box(
-            table, vast, image_index, image_size, "is so large that the whole image falls between two crop pixels"
-        )
-
-
-def _raise_box(table: Tensor, bad: Tensor, image_index: int, image_size: tuple[int, int], reason: str) -> None:
-    person = int(bad.nonzero()[0])
-    raise PlacedError(
-        f"= {table[person].tolist()} {reason} (height {image_size[0]}, width {image_size[1]}): boxes are "
-        f"[x, y, width, height] in image pixels.",
-        ("boxes", image_index, person),
-        " ",
-    )
-
-
 def parse_keypoints(keypoints: Keypoints, *, boxes: list[Tensor]) -> list[Tensor]:
     """One float64 tensor `(num_people, num_keypoints, 3)` an image: x and y in image pixels, COCO's visibility.
 

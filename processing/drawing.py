@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -20,14 +20,14 @@ from vitpose.modeling.keypoint_schemas import KeypointSchema
 from .images_vitpose import to_rgb_photo
 from .people_vitpose import CONFIDENCE_THRESHOLD, People
 
-Side = Literal["left", "right", "centre"]
-Colour = tuple[int, int, int]
+Side = Literal["left", "right", "center"]
+Color = tuple[int, int, int]
 
-SIDE_COLOURS: dict[Side, Colour] = {"left": (56, 182, 255), "right": (255, 136, 40), "centre": (178, 240, 92)}
-OUTLINE_COLOUR: Colour = (18, 20, 26)
-CORE_COLOUR: Colour = (255, 255, 255)
-BOX_COLOUR: Colour = (245, 245, 245)
-SHEET_COLOUR: Colour = (250, 250, 248)
+SIDE_COLORS: dict[Side, Color] = {"left": (56, 182, 255), "right": (255, 136, 40), "center": (178, 240, 92)}
+OUTLINE_COLOR: Color = (18, 20, 26)
+CORE_COLOR: Color = (255, 255, 255)
+BOX_COLOR: Color = (245, 245, 245)
+SHEET_COLOR: Color = (250, 250, 248)
 MAX_LAYER_PIXELS = 16_000_000  # bounds the memory of an enlarged layer to 64 MB
 OPAQUE_SCORE = 0.7  # drawn without transparency from here on
 HUB_EDGES = 5  # so many bones that leave one joint, as those of a palm, are drawn thinner: they would merge
@@ -63,19 +63,40 @@ def draw_poses(
     if not isinstance(image, Image.Image):
         raise TypeError(f"image must be a PIL image, got {type(image).__name__}; use PIL.Image.fromarray for arrays.")
     canvas = to_rgb_photo(image)  # a copy
-    diagonal = math.hypot(*canvas.size)
     drawn = people if isinstance(people, People) else _as_people(people, schema)
-    keypoints, scores = drawn.keypoints_xy.double().numpy(), drawn.scores.double().numpy()
-    for number, (points, values, corners) in enumerate(zip(keypoints, scores, drawn.boxes_xyxy.tolist(), strict=True)):
-        shown = (values >= min_score) & (values > 0)  # (K,)
-        if np.isnan(values).any() or not np.isfinite(points[shown]).all():
-            raise ValueError(f"person {number}: scores and the keypoints to draw must be finite, got NaN or infinite.")
-        if boxes:
-            _draw(canvas, _box_strokes(np.array(corners), diagonal))
-        if shown.any():
-            strokes = _skeleton_strokes(points, values, shown, drawn.schema, min_score=min_score, diagonal=diagonal)
-            _draw(canvas, strokes)
+    paint_people(canvas, drawn, min_score=min_score, boxes=boxes)
     return canvas
+
+
+def paint_people(
+    canvas: Image.Image, people: People, *, min_score: float = CONFIDENCE_THRESHOLD, boxes: bool = False
+) -> None:
+    """Draw as [`draw_poses`] does, into the picture itself, which is RGB; track ids stand above the boxes."""
+    keypoints, scores = people.keypoints_xy.double().numpy(), people.scores.double().numpy()
+    shown = (scores >= min_score) & (scores > 0)  # (N, K)
+    invalid = np.isnan(scores).any(1) | (shown & ~np.isfinite(keypoints).all(2)).any(1)
+    if invalid.any():
+        raise ValueError(
+            f"person {invalid.argmax()}: scores and the keypoints to draw must be finite, got NaN or infinite."
+        )
+    opacity = 85 + 170 * np.clip((scores - min_score) / max(OPAQUE_SCORE - min_score, 1e-6), 0, 1)  # (N, K)
+    opacity = np.round(opacity).astype(int)
+    for number, box in enumerate(people.boxes_xywh.tolist()):
+        if boxes:
+            _draw(canvas, _box_strokes(*box, diagonal=math.hypot(*canvas.size)))
+        if shown[number].any():
+            limit = 0.012 * math.hypot(*canvas.size) + 1.2
+            _draw(canvas, _skeleton_strokes(keypoints[number], shown[number], opacity[number], people.schema, limit))
+    pen, size = ImageDraw.Draw(canvas), max(12, round(0.03 * min(canvas.size)))
+    track_ids = [] if people.track_ids is None else people.track_ids.tolist()
+    for track_id, (left, top, width, _) in zip(track_ids, people.boxes_xywh.tolist(), strict=False):
+        place = min(max(left + width / 2, size), canvas.width - size), max(top, 1.2 * size)  # inside the picture
+        pen.text(
+            *(place, str(track_id), CORE_COLOR, ImageFont.load_default(size)),
+            anchor="mb",  # the middle of its lower edge
+            stroke_width=max(1, size // 8),
+            stroke_fill=OUTLINE_COLOR,
+        )
 
 
 def _as_people(people: Sequence[Mapping[str, Any]], schema: KeypointSchema | None) -> People:
@@ -95,7 +116,7 @@ def contact_sheet(
     tile: tuple[int, int] = (256, 192),
     gap: int = 8,
 ) -> Image.Image:
-    """Images in rows of equal tiles, each fitted into its tile and centred, with a caption below.
+    """Images in rows of equal tiles, each fitted into its tile and centered, with a caption below.
 
     Args:
         images: one or more images of any size.
@@ -115,7 +136,7 @@ def contact_sheet(
     columns = min(columns, len(images))
     rows = math.ceil(len(images) / columns)
     row_height, column_width = height + caption_height + gap, width + gap
-    sheet = Image.new("RGB", (columns * column_width + gap, rows * row_height + gap), SHEET_COLOUR)
+    sheet = Image.new("RGB", (columns * column_width + gap, rows * row_height + gap), SHEET_COLOR)
     pen = ImageDraw.Draw(sheet)
     for number, image in enumerate(images):
         top, left = gap + number // columns * row_height, gap + number % columns * column_width
@@ -123,146 +144,109 @@ def contact_sheet(
         sheet.paste(fitted, (left + (width - fitted.width) // 2, top + (height - fitted.height) // 2))
         if captions is not None:
             middle = (left + width / 2, top + height + caption_height / 2)
-            pen.text(middle, captions[number], fill=OUTLINE_COLOUR, font=font, anchor="mm")
+            pen.text(middle, captions[number], fill=OUTLINE_COLOR, font=font, anchor="mm")
     return sheet
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Stroke:
+class _Stroke(NamedTuple):
     """Line with round ends in image pixels; a disc where start and end are one point `(2,)`."""
 
     start: np.ndarray
     end: np.ndarray
     radius: float
-    colour: Colour
+    color: Color
     opacity: int = 255
     core: float = 0.0  # radius of the white disc at the start, none at 0
 
-    @property
-    def outline(self) -> float:
-        """Radius of the dark stroke underneath."""
-        return self.radius + max(0.5, 0.44 * self.radius)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Layer:
-    """Transparent layer over a region of the photo, `zoom` times enlarged."""
-
-    pixels: Image.Image
-    origin: tuple[int, int]  # left, top of the region in image pixels
-    zoom: int
-
-    @classmethod
-    def over(cls, canvas: Image.Image, corners: np.ndarray, margin: float) -> _Layer | None:
-        """Layer over the part of the canvas that holds all corners `(n, 2)`; None when there is no such part."""
-        low = np.clip(np.floor(corners.min(axis=0) - margin), 0, canvas.size).astype(int)
-        high = np.clip(np.ceil(corners.max(axis=0) + margin) + 1, 0, canvas.size).astype(int)
-        width, height = (high - low).tolist()
-        if width <= 0 or height <= 0:
-            return None
-        zoom = max(1, min(4, math.isqrt(MAX_LAYER_PIXELS // (width * height))))
-        pixels = Image.new("RGBA", (width * zoom, height * zoom))
-        return cls(pixels=pixels, origin=(int(low[0]), int(low[1])), zoom=zoom)
-
-    def line(self, start: np.ndarray, end: np.ndarray, radius: float, fill: tuple[int, ...]) -> None:
-        pen, (a, b), r = ImageDraw.Draw(self.pixels), self._enlarged(np.stack([start, end])), radius * self.zoom
-        length = float(np.linalg.norm(b - a))
-        if length > 0:
-            across = np.array([a[1] - b[1], b[0] - a[0]]) * (r / length)
-            pen.polygon([tuple(corner) for corner in (a + across, b + across, b - across, a - across)], fill=fill)
-        for x, y in (a, b):
-            pen.ellipse((round(x - r), round(y - r), round(x + r), round(y + r)), fill=fill)  # floats would be cut off
-
-    def merge_into(self, canvas: Image.Image) -> None:
-        reduced = self.pixels.reduce(self.zoom) if self.zoom > 1 else self.pixels
-        canvas.paste(reduced, self.origin, mask=reduced)
-
-    def _enlarged(self, points: np.ndarray) -> np.ndarray:
-        """Layer coordinates of the centres of image pixels."""
-        return (points - self.origin + 0.5) * self.zoom - 0.5
-
 
 def _draw(canvas: Image.Image, strokes: Sequence[_Stroke]) -> None:
-    """All outlines first, so that limbs meet without a seam, then the colours, then the white cores of the joints."""
-    corners = np.concatenate([[stroke.start, stroke.end] for stroke in strokes])
-    layer = _Layer.over(canvas, corners, max(stroke.outline for stroke in strokes))
-    if layer is None:
+    """All outlines first, so that limbs meet without a seam, then the colors, then the white cores of the joints.
+
+    They go onto a transparent layer, enlarged `zoom` times, over the part of the picture that holds them all.
+    """
+    ends = np.array([(stroke.start, stroke.end) for stroke in strokes])  # (n, 2, 2)
+    outlines = [stroke.radius + max(0.5, 0.44 * stroke.radius) for stroke in strokes]
+    low = np.clip(np.floor(ends.min(axis=(0, 1)) - max(outlines)), 0, canvas.size).astype(int)
+    high = np.clip(np.ceil(ends.max(axis=(0, 1)) + max(outlines)) + 1, 0, canvas.size).astype(int)
+    width, height = (high - low).tolist()
+    if width <= 0 or height <= 0:
         return
-    for stroke in strokes:
-        layer.line(stroke.start, stroke.end, stroke.outline, (*OUTLINE_COLOUR, stroke.opacity))
-    for stroke in strokes:
-        layer.line(stroke.start, stroke.end, stroke.radius, (*stroke.colour, stroke.opacity))
-    for stroke in strokes:
-        if stroke.core:
-            layer.line(stroke.start, stroke.start, stroke.core, (*CORE_COLOUR, stroke.opacity))
-    layer.merge_into(canvas)
+    zoom = max(1, min(4, math.isqrt(MAX_LAYER_PIXELS // (width * height))))
+    layer = Image.new("RGBA", (width * zoom, height * zoom))
+    pen, ends = ImageDraw.Draw(layer), (ends - low + 0.5) * zoom - 0.5
+    lines = [(own, radius, OUTLINE_COLOR, stroke) for own, radius, stroke in zip(ends, outlines, strokes, strict=True)]
+    lines += [(own, stroke.radius, stroke.color, stroke) for own, stroke in zip(ends, strokes, strict=True)]
+    lines += [(own, stroke.core, CORE_COLOR, stroke) for own, stroke in zip(ends, strokes, strict=True) if stroke.core]
+    for (a, b), radius, color, stroke in lines:
+        fill, radius = (*color, stroke.opacity), radius * zoom
+        length = float(np.linalg.norm(b - a))
+        if length > 0:
+            across = np.array([a[1] - b[1], b[0] - a[0]]) * (radius / length)
+            pen.polygon([tuple(corner) for corner in (a + across, b + across, b - across, a - across)], fill=fill)
+        for x, y in (a, b):  # floats would be cut off
+            pen.ellipse((round(x - radius), round(y - radius), round(x + radius), round(y + radius)), fill=fill)
+    reduced = layer.reduce(zoom) if zoom > 1 else layer
+    canvas.paste(reduced, (int(low[0]), int(low[1])), mask=reduced)
 
 
-def _box_strokes(box_xyxy: np.ndarray, diagonal: float) -> list[_Stroke]:
-    x1, y1, x2, y2 = box_xyxy
-    corners = np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]])
+def _box_strokes(x: float, y: float, width: float, height: float, *, diagonal: float) -> list[_Stroke]:
+    corners = np.array([[x, y], [x + width, y], [x + width, y + height], [x, y + height]])
     sides = zip(corners, np.roll(corners, -1, axis=0), strict=True)
-    return [_Stroke(start=a, end=b, radius=max(0.5, 0.0012 * diagonal), colour=BOX_COLOUR) for a, b in sides]
+    return [_Stroke(start, end, max(0.5, 0.0012 * diagonal), BOX_COLOR) for start, end in sides]
 
 
 def _skeleton_strokes(
-    points: np.ndarray,
-    scores: np.ndarray,
-    shown: np.ndarray,
-    schema: KeypointSchema,
-    *,
-    min_score: float,
-    diagonal: float,
+    points: np.ndarray, shown: np.ndarray, opacity: np.ndarray, schema: KeypointSchema, max_thickness: float
 ) -> list[_Stroke]:
-    """Limbs, then joints: discs a little wider than their widest limb, small dots where there is none."""
+    """Limbs, then joints: discs a little wider than their widest limb, small dots where there is none.
+
+    Args:
+        points: `(K, 2)` in image pixels.
+        shown: `(K,)` bool, the keypoints to draw.
+        opacity: `(K,)` alpha of each, 0 to 255.
+        schema: What they are.
+        max_thickness: Of a limb, in image pixels.
+    """
     extent = float(np.linalg.norm(np.ptp(points[shown], axis=0)))
-    thickness = float(np.clip(0.018 * extent, 1.2, 0.012 * diagonal + 1.2))
-    sides = [keypoint_side(name) for name in schema.keypoints]
-    opacity = _opacity(scores, min_score)  # (K,)
+    thickness = float(np.clip(0.018 * extent, 1.2, max_thickness))
+    colors, limb_colors, degrees = _schema_colors(schema)
     joint_radii = np.full(len(points), max(0.6, 0.18 * thickness))  # (K,)
-    degrees = np.bincount(np.array(schema.edges, dtype=int).ravel(), minlength=len(points))  # (K,)
     strokes = []
-    for a, b in schema.edges:
+    for (a, b), color in zip(schema.edges, limb_colors, strict=True):
         if shown[a] and shown[b]:
+            # half the stroke's width, less for short edges such as those of fingers and faces
+            radius = min(thickness / 2, max(0.5, 0.12 * float(np.linalg.norm(points[b] - points[a]))))
             crowding = max(degrees[a], degrees[b]) / 2
-            radius = _limb_radius(points[a], points[b], thickness) / (crowding if 2 * crowding >= HUB_EDGES else 1)
-            colour = SIDE_COLOURS[_limb_side(sides[a], sides[b])]
-            alpha = int(min(opacity[a], opacity[b]))
-            strokes.append(_Stroke(start=points[a], end=points[b], radius=radius, colour=colour, opacity=alpha))
+            radius = radius / (crowding if 2 * crowding >= HUB_EDGES else 1)
+            strokes.append(_Stroke(points[a], points[b], radius, color, int(min(opacity[a], opacity[b]))))
             joint_radii[[a, b]] = np.maximum(joint_radii[[a, b]], 1.5 * radius)
     for index in np.flatnonzero(shown):
-        point, radius, alpha = points[index], float(joint_radii[index]), int(opacity[index])
-        colour = SIDE_COLOURS[sides[index]]
-        disc = _Stroke(start=point, end=point, radius=radius, colour=colour, opacity=alpha, core=radius / 2)
-        strokes.append(disc)
+        point, radius = points[index], float(joint_radii[index])
+        strokes.append(_Stroke(point, point, radius, colors[index], int(opacity[index]), core=radius / 2))
     return strokes
 
 
+@lru_cache(maxsize=16)
+def _schema_colors(schema: KeypointSchema) -> tuple[list[Color], list[Color], np.ndarray]:
+    """Colors of a schema's keypoints and of its edges, and how many edges `(K,)` leave each keypoint.
+
+    A limb from the middle outwards belongs to its outer side; one across the body to neither.
+    """
+    sides = [keypoint_side(name) for name in schema.keypoints]
+    degrees = np.bincount(np.array(schema.edges, dtype=int).ravel(), minlength=schema.num_keypoints)
+    limb_sides: list[Side] = []
+    for a, b in schema.edges:
+        outer = {sides[a], sides[b]} - {"center"}
+        limb_sides.append(outer.pop() if len(outer) == 1 else "center")
+    return [SIDE_COLORS[side] for side in sides], [SIDE_COLORS[side] for side in limb_sides], degrees
+
+
 def keypoint_side(name: str) -> Side:
-    """Side of the body that a keypoint's name tells: `left_knee`, `L_Knee`, ... or centre where it tells none."""
+    """Side of the body that a keypoint's name tells: `left_knee`, `L_Knee`, ... or center where it tells none."""
     match = re.match(r"(left|right|l_|r_)", name.lower())
     if match is None:
-        return "centre"
+        return "center"
     return "left" if match[0].startswith("l") else "right"
-
-
-def _limb_side(a: Side, b: Side) -> Side:
-    """A limb from the middle outwards belongs to its outer side; one across the body to neither."""
-    if "centre" in (a, b):
-        return b if a == "centre" else a
-    return a if a == b else "centre"
-
-
-def _limb_radius(start: np.ndarray, end: np.ndarray, thickness: float) -> float:
-    """Half the stroke's width, less for short edges such as those of fingers and faces."""
-    length = float(np.linalg.norm(end - start))
-    return min(thickness / 2, max(0.5, 0.12 * length))
-
-
-def _opacity(scores: np.ndarray, min_score: float) -> np.ndarray:
-    """Alpha `(K,)` from a third at `min_score` to full at `OPAQUE_SCORE`."""
-    share = np.clip((scores - min_score) / max(OPAQUE_SCORE - min_score, 1e-6), 0, 1)
-    return np.round(85 + 170 * share)
 
 
 def _fitted(image: Image.Image, tile: tuple[int, int]) -> Image.Image:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -35,6 +36,7 @@ from .processor_settings_vitpose import (
 
 logger = logging.getLogger(__name__)
 
+_shared_settings = lru_cache(maxsize=32)(ProcessorSettings)  # which are checked once and keep what they computed
 # Settings that stock does not have, with the value that it works by; saved only where they differ from it.
 _BEYOND_STOCK: dict[str, Any] = {"dark_sigma": 0.8, "heatmap_stride": HEATMAP_STRIDE, "use_udp": True}
 
@@ -68,8 +70,10 @@ class ViTPoseImageProcessor(BaseImageProcessor):
 
     def __init__(self, **kwargs: Unpack[ViTPoseImageProcessorKwargs]) -> None:
         super().__init__()
-        settings, unknown = split_known(kwargs)
-        reject_unknown(unknown, self.valid_kwargs, "ViTPoseImageProcessor")
+        settings: dict[str, Any] = {**kwargs}
+        if not settings.keys() <= self.valid_kwargs.__annotations__.keys():
+            settings, unknown = split_known(kwargs)
+            reject_unknown(unknown, self.valid_kwargs, "ViTPoseImageProcessor")
         self._unknown: dict[str, Any] = {}
         self._set_attributes(**settings)
         if not self.do_affine_transform:
@@ -103,15 +107,18 @@ class ViTPoseImageProcessor(BaseImageProcessor):
         """
         if not (self.normalize_factor > 0):
             raise ValueError(f"normalize_factor must be a positive number, got {self.normalize_factor}.")
-        return ProcessorSettings(
+        mean, std = (
+            value if isinstance(value, (int, float)) else tuple(value) for value in (self.image_mean, self.image_std)
+        )
+        return _shared_settings(
             crop_size=(int(self.size["height"]), int(self.size["width"])),
             padding=BOX_PADDING * SCALE_UNIT_PX / self.normalize_factor,
             use_udp=self.use_udp,
             do_rescale=self.do_rescale,
             rescale_factor=self.rescale_factor,
             do_normalize=self.do_normalize,
-            image_mean=self.image_mean,
-            image_std=self.image_std,
+            image_mean=mean,
+            image_std=std,
             dark_sigma=self.dark_sigma,
             heatmap_stride=self.heatmap_stride,
         )

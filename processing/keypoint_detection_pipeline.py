@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from transformers import Pipeline, PreTrainedModel
+from transformers import Pipeline, PreTrainedModel, pipeline
 
 from vitpose.base.errors import placed
+from vitpose.modeling.keypoint_schemas import KeypointSchema
 from vitpose.modeling.saving_vitpose import write_code
 
 from .annotations_vitpose import parse_image_boxes
@@ -24,8 +25,8 @@ from .detection_vitpose import as_detector, detect
 from .image_processing_vitpose import ViTPoseImageProcessor
 from .images_vitpose import LoadedImage, load_images
 from .people_vitpose import Detections, People
-from .prediction_vitpose import Crops, PosePredictor, check_fits, cut_crops, select_dataset
-from .processor_settings_vitpose import reject_unknown, split_known
+from .prediction_vitpose import Crops, PosePredictor, check_fits, cut_crops
+from .processor_settings_vitpose import ViTPoseImageProcessorKwargs, reject_unknown
 
 BATCH_SIZE = 32  # people in one forward pass
 DETECTOR_THRESHOLD = 0.3
@@ -89,17 +90,40 @@ class KeypointDetectionPipeline(Pipeline):
     def __init__(self, *args: Any, backend: str | None = None, **kwargs: Any) -> None:
         self._detectors: dict[str, Pipeline] = {}
         super().__init__(*args, **kwargs)
-        if not _tells_all(self.model.config):
+        config = self.model.config
+        # transformers' own configuration knows its dataset where there are no experts
+        knows_datasets = hasattr(config, "num_datasets") or config.backbone_config.num_experts == 1
+        if not (getattr(config, "keypoint_schemas", None) and knows_datasets):
             raise TypeError(
                 f"model must be a ViTPose model that knows its keypoints and datasets, got "
                 f"{type(self.model).__name__}: give its name, or load it with "
                 f"vitpose.ViTPoseForPoseEstimation.from_pretrained."
             )
         self.image_processor = _as_own_processor(self.image_processor)
-        check_fits(self.image_processor.settings, self.model.config, "The pipeline")
+        self._settings = self.image_processor.settings
+        self._processor_state = {
+            name: value for name, value in vars(self.image_processor).items() if name != "_unknown"
+        }
+        check_fits(self._settings, self.model.config, "The pipeline")
         self._predictors: dict[tuple[Any, ...], PosePredictor] = {}
-        self._processor_state: dict[str, Any] = {}
-        _open_runtime(self.model, backend)
+        if hasattr(self.model, "open_runtime"):  # what is wrong with an exported file is told before the first image
+            self.model.open_runtime(backend)
+        elif backend is not None:
+            raise ValueError(
+                f"backend={backend!r} is for exported models, got {type(self.model).__name__}: make one of it with "
+                f"vitpose export, or leave backend out."
+            )
+
+    @classmethod
+    def from_pretrained(cls, source: str, **settings: Any) -> "KeypointDetectionPipeline":
+        """The pipeline of a folder or of a repository on the Hub, whose own copy of this class is not asked for.
+
+        Args:
+            source: The folder or the repository's id.
+            settings: Those of the class, and of `transformers.pipeline`.
+        """
+        load: Callable[..., KeypointDetectionPipeline] = pipeline
+        return load("keypoint-detection", model=source, pipeline_class=cls, **settings)
 
     def _sanitize_parameters(
         self, *, detector: str | Path | Pipeline | None = None, **settings: Any
@@ -141,14 +165,14 @@ class KeypointDetectionPipeline(Pipeline):
         Raises:
             TypeError, ValueError: As the image processor; the message names the input by its place.
         """
-        options = self._options(kwargs)
+        options = self.options(**kwargs)
         return self._find(inputs, boxes, options, lambda people: people.to_dicts(options.threshold))
 
     def find_people(self, inputs: Any, boxes: Any = None, **kwargs: Any) -> Any:
         """As calling the pipeline, with the people of each image as [`People`], all of their keypoints included."""
-        return self._find(inputs, boxes, self._options(kwargs), lambda people: people)
+        return self._find(inputs, boxes, self.options(**kwargs), lambda people: people)
 
-    def _options(self, changes: dict[str, Any]) -> PipelineOptions:
+    def options(self, **changes: Any) -> PipelineOptions:
         """The settings of a call: its own, those of the pipeline, else the defaults."""
         own = {"batch_size": self._batch_size, "num_workers": self._num_workers, **self._preprocess_params}
         chosen = {**own, **self._sanitize_parameters(**changes)[0]}
@@ -166,27 +190,29 @@ class KeypointDetectionPipeline(Pipeline):
             num_workers=options.num_workers,
         )
         crops = self._cut_all(images, predictor, options)
-        results = map(shown, predictor.stream(crops, batch_size=options.batch_size))
+        results = (shown(people) for _, people in predictor.stream(crops, batch_size=options.batch_size))
         if is_one:
             return next(results)
         return list(results) if isinstance(inputs, (list, tuple, np.ndarray, Tensor)) else results
 
-    def predictor(self, dataset: str | int | None = None, *, flip_test: bool = False) -> PosePredictor:
+    def predictor(self, dataset: str | int | None = None, *, flip_test: bool | None = None) -> PosePredictor:
         """What finds keypoints in boxes, for who reads photos and boxes otherwise; see [`PosePredictor`].
 
         Args:
-            dataset: Whose keypoints to find, where the model has several.
-            flip_test: Average with the heatmaps of the mirrored crops.
+            dataset: Whose keypoints to find, where the model has several; by default the pipeline's setting.
+            flip_test: Average with the heatmaps of the mirrored crops; by default the pipeline's setting.
         """
-        state = {name: value for name, value in vars(self.image_processor).items() if name != "_unknown"}
+        dataset = self._preprocess_params.get("dataset") if dataset is None else dataset
+        flip_test = self._preprocess_params.get("flip_test", False) if flip_test is None else flip_test
+        if vars(self.image_processor) != self._processor_state:  # a user may have changed a setting since
+            self._settings, self._processor_state = self.image_processor.settings, vars(self.image_processor).copy()
+            self._predictors = {}
         key = (dataset, flip_test, self.device, self.dtype)
-        if state != self._processor_state:  # a user may have changed a setting since
-            self._predictors, self._processor_state = {}, state
         if key not in self._predictors:
-            index, schema = select_dataset(self.model.config, dataset)
+            index, schema = _select_dataset(self.model.config, dataset)
             self._predictors[key] = PosePredictor(
                 models=self.model,
-                settings=self.image_processor.settings,
+                settings=self._settings,
                 schema=schema,
                 dataset_index=index,
                 flip_test=flip_test,
@@ -197,13 +223,14 @@ class KeypointDetectionPipeline(Pipeline):
 
     def _cut_all(
         self, images: Iterator[LoadedImage], predictor: PosePredictor, options: PipelineOptions
-    ) -> Iterator[tuple[Crops, Detections]]:
-        """The crops of each image, and what they are of; a mistake names its image by its place in the input."""
+    ) -> Iterator[tuple[int, Crops, Detections]]:
+        """Each image's number, its crops and what they are of; a mistake names its image by its place in the input."""
         for image in images:
             try:
-                yield self.preprocess(image, predictor=predictor, options=options)
+                crops, found = self.preprocess(image, predictor=predictor, options=options)
             except (TypeError, ValueError, OSError) as error:
                 raise placed(error, "inputs", image.number) from error
+            yield image.number, crops, found
 
     def preprocess(  # type: ignore[override]  # a step takes and gives what the path has
         self, image: LoadedImage, *, predictor: PosePredictor, options: PipelineOptions
@@ -258,14 +285,7 @@ class KeypointDetectionPipeline(Pipeline):
     @property
     def schema(self) -> Any:
         """The `KeypointSchema` of what the pipeline finds: names, edges and so on."""
-        return self.predictor(self._preprocess_params.get("dataset")).schema
-
-
-def _tells_all(config: Any) -> bool:
-    """Whether a configuration knows its keypoints and datasets; transformers' own does where there are no experts."""
-    if not getattr(config, "keypoint_schemas", None):
-        return False
-    return hasattr(config, "num_datasets") or config.backbone_config.num_experts == 1
+        return self.predictor().schema
 
 
 def _as_own_processor(processor: Any) -> ViTPoseImageProcessor:
@@ -274,16 +294,28 @@ def _as_own_processor(processor: Any) -> ViTPoseImageProcessor:
         return processor
     if not type(processor).__name__.startswith("VitPoseImageProcessor"):
         raise TypeError(f"image_processor must be one of ViTPose, got {type(processor).__name__}.")
-    settings, _ = split_known(processor.to_dict())
-    return ViTPoseImageProcessor(**settings)
+    known = ViTPoseImageProcessorKwargs.__annotations__
+    return ViTPoseImageProcessor(**{name: value for name, value in processor.to_dict().items() if name in known})
 
 
-def _open_runtime(model: Any, backend: str | None) -> None:
-    """Read an exported model's file, so that what is wrong with it is told before the first image."""
-    if hasattr(model, "open_runtime"):
-        model.open_runtime(backend)
-    elif backend is not None:
-        raise ValueError(
-            f"backend={backend!r} is for exported models, got {type(model).__name__}: make one of it with vitpose "
-            f"export, or leave backend out."
-        )
+def _select_dataset(config: Any, dataset: str | int | None) -> tuple[int | None, KeypointSchema]:
+    """The model's index of a dataset, None for a model of one, and its keypoints.
+
+    Args:
+        config: Of a pose model of vitpose, or of transformers in a folder that vitpose saved.
+        dataset: Name or index; may be None where there is one.
+
+    Raises:
+        ValueError: The model has no such dataset, or several and none is named.
+    """
+    schemas = config.keypoint_schemas
+    if getattr(config, "num_datasets", 1) == 1:  # also transformers' own config, which knows no datasets
+        name = schemas[0]["name"]
+        if dataset not in (None, 0, name):
+            raise ValueError(f"dataset: expected {name!r} or 0, the only one of this model, got {dataset!r}.")
+        return None, KeypointSchema.from_dict(schemas[0])
+    if dataset is None:
+        names = list(config.named_datasets) or [f"0 to {config.num_datasets - 1}"]
+        raise ValueError(f"This model has several datasets, say which one's keypoints to find: {', '.join(names)}.")
+    index = config.dataset_index(dataset)
+    return index, KeypointSchema.from_dict(schemas[0 if len(schemas) == 1 else index])

@@ -166,8 +166,8 @@ class People:
         Returns:
             A dict a person, and `track_id` where it is known. `keypoints` are x, y, score, K times.
         """
-        images = [image_ids] * len(self) if isinstance(image_ids, int) else image_ids
-        categories = [category_ids] * len(self) if isinstance(category_ids, int) else category_ids
+        images = [image_ids] * len(self.labels) if isinstance(image_ids, int) else image_ids
+        categories = [category_ids] * len(self.labels) if isinstance(category_ids, int) else category_ids
         keypoints = torch.cat([self.keypoints_xy, self.scores[..., None]], dim=2).flatten(1).double()  # (N, 3 K)
         rows = zip(
             *(images, categories, self.boxes_xywh.double().tolist(), keypoints.tolist(), self.person_scores.tolist()),

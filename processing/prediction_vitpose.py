@@ -6,17 +6,16 @@ Everything that predicts, trains or measures comes through here, by the settings
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from vitpose.base.errors import PlacedError
 from vitpose.modeling.flipping_vitpose import flip_heatmaps
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 
-from .annotations_vitpose import check_boxes_meet_image
 from .geometry_vitpose import (
     box_to_center_and_size,
     covering_regions,
@@ -29,6 +28,8 @@ from .heatmaps_vitpose import decode_heatmaps, decode_heatmaps_quarter_offset
 from .images_vitpose import rgb_region
 from .people_vitpose import Detections, People
 from .processor_settings_vitpose import HEATMAP_STRIDE, ProcessorSettings
+
+_Photo = TypeVar("_Photo")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,12 +83,28 @@ def cut_crops(
     """
     matrices = crop_matrices(boxes_xywh, settings)
     size = (image.height, image.width) if isinstance(image, Image.Image) else (image.shape[1], image.shape[2])
-    check_boxes_meet_image(boxes_xywh, image_index, image_size=size, matrices=matrices)
+    limits = boxes_xywh.new_tensor([size[1], size[0]])
+    outside = ((boxes_xywh[:, :2] >= limits) | (boxes_xywh[:, :2] + boxes_xywh[:, 2:] <= 0)).any(-1)
+    vast = (matrices[:, [0, 1], [0, 1]] > limits).any(-1)  # width and height of a crop pixel
+    if outside.any() or vast.any():
+        _raise_invalid_box(boxes_xywh, torch.stack([outside, vast], dim=1), image_index, size)
     pixels, into_pixels = (image, matrices) if isinstance(image, Tensor) else _covered(image, matrices, settings)
     pixels = pixels if device is None else pixels.to(device)
     gain, bias = settings.normalization
     pixel_values = sample_crops(pixels, into_pixels, crop_size=settings.crop_size, gain=gain, bias=bias, dtype=dtype)
     return Crops(pixel_values=pixel_values, matrices=matrices, boxes_xywh=boxes_xywh)
+
+
+def _raise_invalid_box(boxes_xywh: Tensor, invalid: Tensor, image_index: int, size: tuple[int, int]) -> None:
+    """Name the first of the invalid boxes `(N, 2)`: those outside the image, and those whose crop shows none of it."""
+    person, reason = invalid.nonzero()[0].tolist()
+    is_vast = "is so large that the whole image falls between two crop pixels"
+    raise PlacedError(
+        f"= {boxes_xywh[person].tolist()} {is_vast if reason else 'lies wholly outside the image'} (height {size[0]}, "
+        f"width {size[1]}): boxes are [x, y, width, height] in image pixels.",
+        ("boxes", image_index, person),
+        " ",
+    )
 
 
 def _covered(image: Image.Image, matrices: Tensor, settings: ProcessorSettings) -> tuple[Tensor, Tensor]:
@@ -201,78 +218,74 @@ class PosePredictor:
             use_udp=self.settings.use_udp,
         )
 
-    def people(self, heatmaps: Tensor, matrices: Tensor, found: Detections) -> People:
-        """The people of detections, from the heatmaps of their crops and the crops' matrices into the photo."""
-        keypoints_xy, scores = locate_keypoints(heatmaps, matrices, self.settings)
-        return People(
-            keypoints_xy=keypoints_xy,
-            scores=scores,
-            boxes_xywh=found.boxes_xywh,
-            box_scores=found.scores,
-            labels=found.labels,
-            schema=self.schema,
-        )
-
     def __call__(self, image: Tensor | Image.Image, found: Detections, *, batch_size: int = 32) -> People:
         """The people of one photo, whose boxes are known."""
         crops = cut_crops(image, found.boxes_xywh, self.settings, device=self.device, dtype=self.dtype)
-        return next(self.stream([(crops, found)], batch_size=batch_size))
+        ((_, people),) = self.stream([(None, crops, found)], batch_size=batch_size)
+        return people
 
-    def stream(self, photos: Iterable[tuple[Crops, Detections]], *, batch_size: int) -> Iterator[People]:
+    def stream(
+        self,
+        photos: Iterable[tuple[_Photo, Crops, Detections]],
+        *,
+        batch_size: int = 32,
+        max_waiting: int | None = None,
+    ) -> Iterator[tuple[_Photo, People]]:
         """The people of photo after photo, as soon as they are complete; batches are filled across photos.
 
         Args:
-            photos: Of each its crops and the detections that they are of; read as the batches need them.
+            photos: Of each what stands for it, its crops and the detections that they are of; read as the batches need
+                them. An error in reading them is raised when the people of the photos before it are complete.
             batch_size: People in one forward pass.
+            max_waiting: Photos that are read before a batch runs that is not full; by default `batch_size`.
+
+        Returns:
+            What stands for each photo, and its people.
         """
-        waiting: deque[tuple[Tensor, Detections]] = deque()  # matrices alone: pixels may go once they are predicted
-        crops: list[Tensor] = []  # of waiting photos' people, in their order, to be predicted
-        maps: list[Tensor] = []  # of waiting photos' people, in their order, predicted
-        for photo in chain(photos, [None]):  # None: there are no more
-            if photo is not None:
-                crops.append(photo[0].pixel_values)
-                waiting.append((photo[0].matrices, photo[1]))
+        max_waiting = batch_size if max_waiting is None else max_waiting
+        waiting: deque[tuple[_Photo, Detections]] = deque()
+        queues: tuple[list[Tensor], list[Tensor]] = ([], [])  # crops of waiting photos' people, and their matrices
+        located = torch.zeros(0, self.schema.num_keypoints, 3)  # those of their people that are predicted
+        source, is_last, error = iter(photos), False, None
+        while not is_last:
+            try:
+                photo, crops, found = next(source)
+                waiting.append((photo, found))
+                queues[0].append(crops.pixel_values)
+                queues[1].append(crops.matrices)
+            except StopIteration:
+                is_last = True
+            except (TypeError, ValueError, OSError) as raised:
+                is_last, error = True, raised
             # photos without people must not pile up behind one whose batch does not fill
-            all_now = photo is None or len(waiting) >= batch_size
-            while (ready := sum(map(len, crops))) >= batch_size or (all_now and ready):
-                batch, crops = _take(crops, batch_size)
-                maps.append(self.heatmaps(batch))
-            while waiting and (num_people := len(waiting[0][1].labels)) <= sum(map(len, maps)):
-                matrices, found = waiting.popleft()
-                if not num_people:
-                    yield People.nobody(self.schema)
-                    continue
-                heatmaps, maps = _take(maps, num_people)
-                yield self.people(heatmaps, matrices, found)
+            all_now = is_last or len(waiting) >= max_waiting
+            while (ready := sum(map(len, queues[0]))) >= batch_size or (all_now and ready):
+                pixel_values, matrices = (_take(queue, batch_size) for queue in queues)
+                keypoints_xy, scores = locate_keypoints(self.heatmaps(pixel_values), matrices, self.settings)
+                located = torch.cat([located, torch.cat([keypoints_xy, scores[..., None]], dim=2)])
+            while waiting and (count := len(waiting[0][1].labels)) <= len(located):
+                photo, found = waiting.popleft()
+                own, located = located[:count], located[count:]
+                yield (
+                    photo,
+                    People(
+                        keypoints_xy=own[..., :2],
+                        scores=own[..., 2],
+                        boxes_xywh=found.boxes_xywh,
+                        box_scores=found.scores,
+                        labels=found.labels,
+                        schema=self.schema,
+                    ),
+                )
+        if error is not None:
+            raise error
 
 
-def _take(parts: list[Tensor], count: int) -> tuple[Tensor, list[Tensor]]:
-    """The first `count` rows of tensors joined, and the rest."""
-    joined = parts[0] if len(parts) == 1 else torch.cat(parts)
-    return joined[:count], [joined[count:]]
-
-
-def select_dataset(config: Any, dataset: str | int | None) -> tuple[int | None, KeypointSchema]:
-    """The model's index of a dataset, None for a model of one, and its keypoints.
-
-    Args:
-        config: Of a pose model of vitpose, or of transformers in a folder that vitpose saved.
-        dataset: Name or index; may be None where there is one.
-
-    Raises:
-        ValueError: The model has no such dataset, or several and none is named.
-    """
-    schemas = config.keypoint_schemas
-    if getattr(config, "num_datasets", 1) == 1:  # also transformers' own config, which knows no datasets
-        name = schemas[0]["name"]
-        if dataset not in (None, 0, name):
-            raise ValueError(f"dataset: expected {name!r} or 0, the only one of this model, got {dataset!r}.")
-        return None, KeypointSchema.from_dict(schemas[0])
-    if dataset is None:
-        names = list(config.named_datasets) or [f"0 to {config.num_datasets - 1}"]
-        raise ValueError(f"This model has several datasets, say which one's keypoints to find: {', '.join(names)}.")
-    index = config.dataset_index(dataset)
-    return index, KeypointSchema.from_dict(schemas[0 if len(schemas) == 1 else index])
+def _take(queue: list[Tensor], count: int) -> Tensor:
+    """Take the first `count` rows of the tensors in a queue."""
+    joined = queue[0] if len(queue) == 1 else torch.cat(queue)
+    queue[:] = [joined[count:]]
+    return joined[:count]
 
 
 def check_fits(settings: ProcessorSettings, config: Any, source: str) -> None:

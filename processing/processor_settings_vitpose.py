@@ -116,7 +116,7 @@ class ProcessorSettings:
             )
         _ = self.normalization
 
-    @property
+    @cached_property
     def heatmap_size(self) -> tuple[int, int]:
         """Height and width of the heatmaps in pixels."""
         return self.crop_size[0] // self.heatmap_stride, self.crop_size[1] // self.heatmap_stride

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import pytest
 from PIL import Image
 from skimage.data import astronaut
+from vitpose_cli.evaluate import evaluation_recipe
 
 from vitpose import get_keypoint_schema
-from vitpose.cli.evaluate import evaluation_recipe
 from vitpose.cli.main import _parser
 from vitpose.training.config.parsing import parse_recipe
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from vitpose_cli.main import main
 
 from vitpose import SyntheticPeople, ViTPoseForPoseEstimation, get_keypoint_schema
-from vitpose.cli.main import main
 from vitpose.training.config.checks import check_recipe
 from vitpose.training.config.recipe import Recipe
 from vitpose.training.data.schema_from_coco import schema_from_annotations

@@ -58,7 +58,7 @@ def test_a_wheel_built_from_the_source_archive_holds_every_file_and_the_command(
     with zipfile.ZipFile(tmp_path / wheel_name) as wheel:
         names = {name for name in wheel.namelist() if ".dist-info/" not in name}
         (commands,) = (name for name in wheel.namelist() if name.endswith("entry_points.txt"))
-        assert "vitpose = vitpose.cli.main:main" in wheel.read(commands).decode()
+        assert "vitpose = vitpose_cli.main:main" in wheel.read(commands).decode()
     assert names == expected
 
 

@@ -11,9 +11,9 @@ from .auto import register
 
 if TYPE_CHECKING:
     from . import data, metrics
-    from .base.bundled import TINY_CHECKPOINT
     from .base.errors import PlacedError
-    from .cli.convert_data import convert_data
+    from .base.files import TINY_CHECKPOINT
+    from .export.convert_data import convert_data
     from .export.export import export_model
     from .export.model import ExportedModel
     from .hub_cards.cards.card import write_model_card
@@ -77,7 +77,7 @@ __all__ = [
 
 _MODULES = ("data", "metrics")
 _HOMES = {
-    "TINY_CHECKPOINT": "base.bundled",
+    "TINY_CHECKPOINT": "base.files",
     "ExportedModel": "export.model",
     "KeypointDetectionPipeline": "processing.keypoint_detection_pipeline",
     "KeypointSchema": "modeling.keypoint_schemas",
@@ -93,7 +93,7 @@ _HOMES = {
     "ViTPoseMaskedImageModelingConfig": "modeling.configuration_vitpose_mim",
     "coco_keypoint_metrics": "training.metrics.coco",
     "convert_checkpoint": "modeling.convert.conversion",
-    "convert_data": "cli.convert_data",
+    "convert_data": "export.convert_data",
     "draw_poses": "processing.drawing",
     "export_model": "export.export",
     "get_keypoint_schema": "modeling.keypoint_schemas",

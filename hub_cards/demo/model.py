@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import functools
 import json
 import math
 import shutil
@@ -12,12 +11,12 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from PIL import Image
 
-from vitpose.cli.predict import Predictor, load_pipeline, name_or_number
+from vitpose.base.files import resolve_model
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 from vitpose.processing.detection_vitpose import as_detector
 from vitpose.processing.drawing import draw_poses
@@ -81,7 +80,9 @@ class Demo:
         if not models:
             raise ValueError("models: expected at least one folder or Hub id, got none.")
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._pipelines = {name: load_pipeline(name, device=device) for name in models}
+        self._pipelines = {
+            name: KeypointDetectionPipeline.from_pretrained(resolve_model(name), device=device) for name in models
+        }
         self._detector = None if detector is None else as_detector(detector, device=device)
         self._folder = tempfile.TemporaryDirectory(prefix="vitpose-demo-")
         self.examples = write_examples(Path(self._folder.name))
@@ -193,18 +194,16 @@ class Demo:
         detector_threshold: float,
     ) -> list[dict[str, Any]]:
         detector = {"detector": self._detector, "detector_threshold": detector_threshold} if detect else {}
-        pipe = self._pipeline(model)
-        return cast(list[dict[str, Any]], pipe(image, boxes=boxes, dataset=name_or_number(dataset), **detector))
+        return self._pipeline(model)(image, boxes=boxes, dataset=self._index(model, dataset), **detector)
 
     def _predict_video(
         self, clip: Path, folder: Path, model: str, dataset: str, detect: bool, detect_every: int, smooth: bool
     ) -> None:
-        from vitpose.video.find_people import PeopleDetector, find_whole_image  # they need the extra `video`
-        from vitpose.video.predict_video import predict_video
-        from vitpose.video.predictor import VideoPredictor
+        from vitpose.video.files import predict_video  # it needs the extra `video`
+        from vitpose.video.people import PeopleDetector, VideoPredictor, find_whole_image
 
         predictor = VideoPredictor(
-            predictor=_HeadPredictor(self._pipeline(model), dataset, self._schema(model, dataset)),
+            predictor=self._pipeline(model).predictor(self._index(model, dataset)),
             find_people=PeopleDetector(self._detector) if detect and self._detector else find_whole_image,
             detect_every=detect_every if detect else 1,
             smooth=smooth,
@@ -216,8 +215,11 @@ class Demo:
             raise ValueError(f"model: expected one of {', '.join(self.models)}, got {model!r}.")
         return self._pipelines[model]
 
+    def _index(self, model: str, dataset: str) -> int:
+        return self.datasets(model).index(dataset)
+
     def _schema(self, model: str, dataset: str) -> KeypointSchema:
-        return self._pipeline(model).model.config.get_schema(self.datasets(model).index(dataset))
+        return self._pipeline(model).predictor(self._index(model, dataset)).schema
 
     def _check_dataset(self, model: str, dataset: str) -> None:
         known = self.datasets(model)
@@ -230,14 +232,6 @@ class Demo:
             shutil.rmtree(self._answers.popleft())
         self._answers.append(Path(tempfile.mkdtemp(dir=self._folder.name)))
         return self._answers[-1]
-
-
-class _HeadPredictor(Predictor):
-    """Keypoints of one dataset of a model that may have several."""
-
-    def __init__(self, pipe: KeypointDetectionPipeline, dataset: str, schema: KeypointSchema) -> None:
-        self._pipe: Any = functools.partial(pipe, dataset=name_or_number(dataset))
-        self.schema = schema
 
 
 def read_photo(path: str | Path | None) -> Image.Image:

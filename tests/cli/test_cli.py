@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 from transformers import ViTImageProcessor
+from vitpose_cli import main as cli
 
 from vitpose import ViTPoseConfig, ViTPoseForPoseEstimation, ViTPoseImageProcessor
-from vitpose.cli import main as cli
 
 SIZE = (80, 100)  # width, height of the photos in pixels
 
@@ -261,9 +261,7 @@ def test_an_unknown_field_of_an_evaluation_is_named(model, capsys):
 
 
 def test_it_is_a_command():
-    done = subprocess.run(
-        [sys.executable, "-m", "vitpose.cli.main", "--help"], capture_output=True, text=True, timeout=120
-    )
+    done = subprocess.run([sys.executable, "-m", "vitpose", "--help"], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0
     assert "predict" in done.stdout and "evaluate" in done.stdout
 

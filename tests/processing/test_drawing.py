@@ -7,7 +7,7 @@ from PIL import Image
 from skimage import data
 
 from vitpose.modeling.keypoint_schemas import get_keypoint_schema, list_keypoint_schemas
-from vitpose.processing.drawing import SIDE_COLOURS, contact_sheet, draw_poses, keypoint_side
+from vitpose.processing.drawing import SIDE_COLORS, contact_sheet, draw_poses, keypoint_side
 
 COCO = get_keypoint_schema("coco")
 
@@ -81,8 +81,8 @@ def test_a_keypoint_is_centred_on_its_pixel_to_a_tenth():
         ("right_big_toe", "right"),
         ("L_F_Paw", "left"),
         ("R_Eye", "right"),
-        ("nose", "centre"),
-        ("lip", "centre"),
+        ("nose", "center"),
+        ("lip", "center"),
         ("right", "right"),
     ],
 )
@@ -96,7 +96,7 @@ def test_limbs_have_the_colour_of_their_side(end, side):
     person = only(f"{side}_hip", 100, 20)
     other = only(f"{side}_{end}", 100, 180)
     both = {key: person[key] + other[key] for key in person}
-    assert draw_poses(grey, [both], COCO).getpixel((100, 100)) == SIDE_COLOURS[side]
+    assert draw_poses(grey, [both], COCO).getpixel((100, 100)) == SIDE_COLORS[side]
 
 
 def test_low_scores_fade_and_scores_below_the_minimum_vanish():

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from vitpose_cli import main as cli
 
 from vitpose import SyntheticPeople, get_keypoint_schema
-from vitpose.cli import main as cli
 from vitpose.video.files import Frame, VideoReader, VideoWriter, video_source
 from vitpose.video.find_people import BoxesFile, find_whole_image
 from vitpose.video.predict_video import draw_people, predict_video

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from vitpose.base.bundled import resolve_model
+from vitpose.base.files import resolve_model
 from vitpose.modeling.configuration_vitpose import STOCK_MODEL_TYPE, ViTPoseConfig
 from vitpose.modeling.convert.pretrained_backbones import load_pretrained_backbone
 from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from vitpose.base.bundled import resolve_model
+from vitpose.base.files import resolve_model
 from vitpose.modeling.configuration_vitpose import ViTPoseConfig
 from vitpose.modeling.configuration_vitpose_mim import ViTPoseMaskedImageModelingConfig
 from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation

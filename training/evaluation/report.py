@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from vitpose.base.files import whole_file
-from vitpose.processing.drawing import SHEET_COLOUR
+from vitpose.processing.drawing import SHEET_COLOR
 
 from ..metrics.error_types import ERROR_TYPES
 from ..pictures.curves import INK, style_axes
@@ -43,7 +43,7 @@ def save_report(
     charts = _charts(analysis, title=title, width=1984 if gallery is None else max(gallery.width, 1400))
     parts = [charts] if gallery is None else [charts, gallery]
     size = max(part.width for part in parts), sum(part.height for part in parts)
-    picture, top = Image.new("RGB", size, SHEET_COLOUR), 0
+    picture, top = Image.new("RGB", size, SHEET_COLOR), 0
     for part in parts:
         picture.paste(part, (0, top))
         top += part.height
@@ -55,7 +55,7 @@ def _charts(analysis: EvaluationAnalysis, *, title: str, width: int) -> Image.Im
     """The charts as a picture of a width in pixels."""
     names = _shown_keypoints(analysis.by_keypoint)
     height = max(560, 150 + 22 * len(names))
-    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, layout="constrained", facecolor=_hex(SHEET_COLOUR))
+    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, layout="constrained", facecolor=_hex(SHEET_COLOR))
     figure.suptitle(title, x=0.01, ha="left", fontsize=13, color=INK)
     if analysis.errors is None:
         curve, by_keypoint = figure.subplots(1, 2)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from vitpose.processing.drawing import SHEET_COLOUR, contact_sheet, draw_poses
+from vitpose.processing.drawing import SHEET_COLOR, contact_sheet, draw_poses
 from vitpose.processing.people_vitpose import CONFIDENCE_THRESHOLD, People
 
 WINDOW_MARGIN = 1.25  # people are shown in a window this much larger than their boxes
@@ -74,7 +74,7 @@ def _drawn_tile(
     """Cut and resize first, then draw, so that strokes are sharp at any size."""
     size = (tile[1], tile[0])
     origin = np.array(window[:2])
-    picture = Image.new("RGB", tuple(np.array(window[2:]) - origin), SHEET_COLOUR)
+    picture = Image.new("RGB", tuple(np.array(window[2:]) - origin), SHEET_COLOR)
     picture.paste(image.convert("RGB"), (-window[0], -window[1]))
     picture = picture.resize(size, Image.Resampling.LANCZOS)
     scale = np.array(size) / (np.array(window[2:]) - origin)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from vitpose.base.bundled import resolve_model
+from vitpose.base.files import resolve_model
 from vitpose.modeling.configuration_vitpose import ViTPoseConfig
 from vitpose.modeling.configuration_vitpose_mim import ViTPoseMaskedImageModelingConfig
 from vitpose.processing.image_processing_vitpose import ViTPoseImageProcessor

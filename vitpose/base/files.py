@@ -1,4 +1,4 @@
-"""Files read with errors that name them, and files and folders that are either whole or absent."""
+"""Files read with errors that name them, files and folders that are whole or absent, and the packaged checkpoint."""
 
 from __future__ import annotations
 
@@ -9,6 +9,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+# A tiny ViTPose trained on generated people, which ships inside the package.
+TINY_CHECKPOINT = str(Path(__file__).resolve().parent.parent / "checkpoints" / "tiny")
+_WEIGHT_FILES = (".pth", ".pt", ".bin", ".safetensors")
+
+
+def resolve_model(name: str) -> str:
+    """Where to load a model from: the folder of the packaged checkpoint for `tiny`, else the name itself.
+
+    Raises:
+        FileNotFoundError: The name is that of a file that is not there; it is not looked for on the Hub.
+    """
+    if name.endswith(_WEIGHT_FILES) and not Path(name).exists():
+        raise FileNotFoundError(f"There is no file {name}. Check the path.")
+    return TINY_CHECKPOINT if name == "tiny" else name
 
 
 def read_json(path: str | os.PathLike[str], *, object_hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
@@ -27,6 +42,30 @@ def read_json(path: str | os.PathLike[str], *, object_hook: Callable[[dict[str, 
         return json.loads(Path(path).read_text(encoding="utf-8"), object_hook=object_hook)
     except ValueError as error:  # damaged JSON, or bytes that are no text
         raise ValueError(f"{os.fspath(path)} is not valid JSON, perhaps an unfinished file: {error}.") from error
+
+
+def read_boxes(path: str | os.PathLike[str], key: str) -> dict[Any, list[Any]]:
+    """Read people's boxes from a JSON file, a list of `{key: ..., "bbox": [x, y, width, height]}`.
+
+    Args:
+        path: The file.
+        key: What says where a box belongs, such as `"file_name"`.
+
+    Returns:
+        The boxes of each value of the key, as they are in the file.
+
+    Raises:
+        ValueError: The file is something else; the message names it.
+    """
+    entries, boxes = read_json(path), dict[Any, list[Any]]()
+    for entry in entries if isinstance(entries, list) else [None]:
+        if not isinstance(entry, dict) or isinstance(entry.get(key, []), (list, dict)) or "bbox" not in entry:
+            raise ValueError(
+                f'{os.fspath(path)}: expected a list of {{"{key}": ..., "bbox": [x, y, width, height]}}, got '
+                f"{json.dumps(entries)[:60]}."
+            )
+        boxes.setdefault(entry[key], []).append(entry["bbox"])
+    return boxes
 
 
 @contextmanager

@@ -1,79 +1,30 @@
-"""Checkpoints from one format to another: what `vitpose convert` does."""
+"""`vitpose convert`: checkpoints from one format to another."""
 
-import logging
+import argparse
 from pathlib import Path
-from typing import Literal
-
-import torch
-
-from vitpose.modeling.convert.conversion import convert_checkpoint, describe, to_authors
-from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
-from vitpose.processing.image_processing_vitpose import ViTPoseImageProcessor
-
-from ..base.bundled import resolve_model
-from ..base.files import whole_file, whole_folder
-
-logger = logging.getLogger(__name__)
-
-RELEASED_DARK_SIGMA = 2.0  # heatmap pixels: what OpenCV makes of the kernel of 11 in the released configs
-
-Format = Literal["transformers", "authors"]
 
 
-def convert(
-    source: str,
-    out: Path,
-    *,
-    to: Format = "transformers",
-    datasets: list[str] | None = None,
-    image_size: tuple[int, int] | None = None,
-    num_attention_heads: int | None = None,
-    fold: str | None = None,
-) -> None:
-    """Read a checkpoint of any known format and write it in another.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("source", help="file, folder or Hub id; 'tiny' is the one inside the package")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write; with --to authors a .pth file")
+    parser.add_argument("--to", choices=("transformers", "authors"), default="transformers", help="format to write")
+    parser.add_argument("--datasets", nargs="+", metavar="NAME", help="whose keypoints the heads predict, in order")
+    parser.add_argument("--image-size", nargs=2, type=int, metavar=("HEIGHT", "WIDTH"), help="crops in pixels")
+    parser.add_argument("--num-attention-heads", type=int, help="needed for widths that were never published")
+    parser.add_argument("--fold", metavar="NAME", help="write the ordinary model of this dataset alone")
 
-    Args:
-        source: A file or folder, a Hub id, or `tiny` for the checkpoint inside the package; see `convert_checkpoint`,
-            which the next arguments go to.
-        out: The folder to write, with the model and its image processor; or, in the authors' format, the .pth file.
-        to: The format to write.
-        datasets: Names of the keypoint schemas of the heads.
-        image_size: (height, width) of the crops in pixels.
-        num_attention_heads: Heads of each attention.
-        fold: Name of a dataset: write the ordinary model that equals a ViTPose++ model for this one.
 
-    Raises:
-        FileExistsError: There is something at `out` already.
-        ValueError: The source cannot be read as asked, or the format cannot hold it; the message says why.
-    """
-    if out.exists() and (out.is_file() or any(out.iterdir())):
-        raise FileExistsError(f"{out} exists already: choose another place, or delete it.")
-    model = convert_checkpoint(
-        resolve_model(source), datasets=datasets, image_size=image_size, num_attention_heads=num_attention_heads
+def run(chosen: argparse.Namespace) -> None:
+    """Read the checkpoint and write it."""
+    from vitpose.export.convert import convert
+
+    convert(
+        chosen.source,
+        chosen.out,
+        to=chosen.to,
+        datasets=chosen.datasets,
+        image_size=tuple(chosen.image_size) if chosen.image_size else None,
+        num_attention_heads=chosen.num_attention_heads,
+        fold=chosen.fold,
     )
-    if fold is not None:
-        model = model.fold_experts(fold)
-    if to == "authors":
-        with whole_file(out) as path:
-            torch.save({"state_dict": to_authors(model)}, path)
-    else:
-        _save(model, load_processor(resolve_model(source), model), out)
-    logger.info("%s: %s", out, describe(model))
-
-
-def load_processor(source: str, model: ViTPoseForPoseEstimation) -> ViTPoseImageProcessor:
-    """The processor beside a saved model; else one that fits, decoding as the released configs evaluate."""
-    if not Path(source).exists() or (Path(source) / "preprocessor_config.json").exists():
-        return ViTPoseImageProcessor.from_pretrained(source)
-    height, width = model.config.image_size
-    return ViTPoseImageProcessor(
-        size={"height": height, "width": width},
-        dark_sigma=RELEASED_DARK_SIGMA,
-        heatmap_stride=height // model.config.heatmap_size[0],
-    )
-
-
-def _save(model: ViTPoseForPoseEstimation, processor: ViTPoseImageProcessor, out: Path) -> None:
-    with whole_folder(out) as folder:
-        model.save_pretrained(folder)
-        processor.save_pretrained(folder)

@@ -1,47 +1,42 @@
-"""The command of the command line that measures models: `vitpose evaluate`."""
+"""`vitpose evaluate`: a model measured on annotated people."""
 
 import argparse
 import logging
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vitpose.training.config.recipe import Recipe
 
 # The flags that are fields of a recipe under another name.
-_FIELDS = {"split": "eval_split", "boxes": "eval_boxes", "dark_sigma": "dark_sigma", "batch_size": "eval_batch_size"}
+_FIELDS = {"split": "eval_split", "boxes": "eval_boxes", "batch_size": "eval_batch_size"}
 
 
-def add_evaluate_command(commands: Any) -> None:
-    """Add the command to the subparsers of the command line."""
-    evaluate = commands.add_parser(
-        "evaluate",
-        help="measure a model on annotated people",
-        description="Further arguments are a recipe's: [RECIPE.yaml] [--field value ...], such as --eval_people 500 or "
-        "--num_workers 4. Several processes: accelerate launch --num_processes 2 -m vitpose.cli.main evaluate ...",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.description = (
+        "Further arguments are a recipe's: [RECIPE.yaml] [--field value ...], such as --eval_people 500 or "
+        "--num_workers 4. How crops are cut and heatmaps decoded, the image processor beside the model says. "
+        "Several processes: accelerate launch --num_processes 2 -m vitpose evaluate ..."
     )
-    evaluate.add_argument("--model", default="tiny", help="folder or Hub id; 'tiny' is the one inside the package")
-    evaluate.add_argument("--ensemble", nargs="+", default=[], metavar="MODEL", help="more models, to be averaged")
-    evaluate.add_argument(
-        "--dataset", metavar="NAME", help="such as coco or mpii; all its people. See docs/datasets.md"
-    )
-    evaluate.add_argument("--data", metavar="DIR", help="the dataset's folder; without --dataset a recipe's field data")
-    evaluate.add_argument("--split", help="val if not given")
-    evaluate.add_argument(
+    parser.add_argument("--model", default="tiny", help="folder or Hub id; 'tiny' is the one inside the package")
+    parser.add_argument("--ensemble", nargs="+", default=[], metavar="MODEL", help="more models, to be averaged")
+    parser.add_argument("--dataset", metavar="NAME", help="such as coco or mpii; all its people. See docs/datasets.md")
+    parser.add_argument("--data", metavar="DIR", help="the dataset's folder; without --dataset a recipe's field data")
+    parser.add_argument("--split", help="val if not given")
+    parser.add_argument(
         "--boxes", metavar="FILE", help="a detector's, in COCO's results form, or 'published'; else the annotated ones"
     )
-    evaluate.add_argument(
+    parser.add_argument(
         "--flip-test", action=argparse.BooleanOptionalAction, help="average with the mirrored crops, as is usual"
     )
-    evaluate.add_argument("--dark-sigma", help="blur before decoding, heatmap pixels; 0.8 if not given")
-    evaluate.add_argument("--batch-size", help="people a batch and process")
-    evaluate.add_argument("--out", type=Path, help="folder for metrics.json, results.json and report.png")
-    evaluate.set_defaults(command=_evaluate, takes_recipe=True)
+    parser.add_argument("--batch-size", help="people a batch and process")
+    parser.add_argument("--out", type=Path, help="folder for metrics.json, results.json and report.png")
 
 
-def evaluation_recipe(chosen: argparse.Namespace, rest: list[str]) -> "Recipe":
+def evaluation_recipe(chosen: argparse.Namespace) -> "Recipe":
     """The recipe of the command: `[RECIPE.yaml]`, the flags, then the fields that were given by their own names.
 
     Raises:
@@ -50,6 +45,7 @@ def evaluation_recipe(chosen: argparse.Namespace, rest: list[str]) -> "Recipe":
     from vitpose.training.config.parsing import parse_recipe
     from vitpose.training.data.loading import get_known_dataset
 
+    rest = chosen.rest
     file = rest[:1] if rest and not rest[0].startswith("-") else []
     fields = {field: getattr(chosen, flag) for flag, field in _FIELDS.items()}
     if chosen.dataset is not None:
@@ -66,17 +62,14 @@ def evaluation_recipe(chosen: argparse.Namespace, rest: list[str]) -> "Recipe":
     return recipe if chosen.dataset is None else recipe.replace(mixture=[])  # one of it, if it has any
 
 
-# Imports of torch and transformers wait until the command runs, so that --help answers at once.
-
-
-def _evaluate(chosen: argparse.Namespace, rest: list[str]) -> None:
-    if int(os.environ.get("RANK", "0")) > 0:  # one process of several speaks
-        logging.getLogger("vitpose").setLevel(logging.WARNING)
-    recipe = evaluation_recipe(chosen, rest)
+def run(chosen: argparse.Namespace) -> None:
+    """Evaluate the model and print the table."""
+    from vitpose.base.files import resolve_model
     from vitpose.training.evaluation.saved import report_model
 
-    from ..base.bundled import resolve_model
-
+    if int(os.environ.get("RANK", "0")) > 0:  # one process of several speaks
+        logging.getLogger("vitpose").setLevel(logging.WARNING)
+    recipe = evaluation_recipe(chosen)
     ensemble = [resolve_model(name) for name in chosen.ensemble]
     report = report_model(resolve_model(chosen.model), recipe, ensemble=ensemble, out=chosen.out)
     if report is not None:

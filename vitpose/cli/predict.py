@@ -1,196 +1,115 @@
-"""Photos in, people out: what `vitpose predict` does with photos."""
+"""`vitpose predict`: the keypoints of people in photos, a video or a webcam."""
 
-import json
+import argparse
 import logging
-import re
-from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
 
-import torch
-from PIL import Image
-from tqdm.auto import tqdm
-from transformers import pipeline
+logger = logging.getLogger("vitpose.predict")
 
-from vitpose.processing.drawing import draw_poses
-from vitpose.processing.images_vitpose import to_rgb_photo
-from vitpose.processing.keypoint_detection_pipeline import KeypointDetectionPipeline
-from vitpose.processing.people_vitpose import PERSON_CATEGORY
-
-from ..base.bundled import resolve_model
-from ..base.files import read_json, whole_file
-
-logger = logging.getLogger(__name__)
+VIDEO_SUFFIXES = frozenset(
+    [".3gp", ".avi", ".flv", ".h264", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"]
+    + [".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv"]
+)
 
 
-_INPUT = re.compile(r"^inputs\[(\d+)\]")  # how the pipeline calls an image
-
-Boxes = list[list[float]]
-
-
-def load_pipeline(name: str, *, dataset: str | None = None, **settings: Any) -> KeypointDetectionPipeline:
-    """The pipeline of a folder, a Hub id, or the checkpoint inside the package by the name `tiny`.
-
-    Args:
-        name: What to load.
-        dataset: Name or number of the dataset whose keypoints to predict; needed where the model has several.
-        settings: Of [`KeypointDetectionPipeline`].
-    """
-    chosen = None if dataset is None else name_or_number(dataset)
-    # named, because a repository may bring a copy of this class, which transformers would ask to trust
-    settings |= {"pipeline_class": KeypointDetectionPipeline}
-    make = cast(Any, pipeline)  # transformers' types know its own tasks alone
-    return make("keypoint-detection", model=resolve_model(name), dataset=chosen, **settings)
-
-
-def name_or_number(dataset: str) -> str | int:
-    """A dataset as the pipeline takes it, which may have been typed as its number."""
-    return int(dataset) if dataset.isdecimal() else dataset
-
-
-class Predictor:
-    """The keypoints of people in given boxes of one image, as tensors; for videos, frame by frame."""
-
-    def __init__(self, pipe: KeypointDetectionPipeline) -> None:
-        self._pipe = pipe
-        self.schema = pipe.schema
-
-    @classmethod
-    def from_pretrained(cls, name: str, *, dataset: str | None = None) -> "Predictor":
-        """As [`load_pipeline`]."""
-        return cls(load_pipeline(name, dataset=dataset))
-
-    def __call__(self, image: Image.Image, boxes: Boxes) -> list[dict[str, torch.Tensor]]:
-        """One dict a box: keypoints (K, 2) and scores (K,), in image pixels."""
-        return self._pipe.find_people(image, boxes=boxes).to_tensors()
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="photos, one video, or a webcam's number")
+    parser.add_argument("--model", default="tiny", help="folder or Hub id; 'tiny' is the one inside the package")
+    parser.add_argument(
+        "--dataset",
+        type=lambda name: int(name) if name.isdecimal() else name,
+        metavar="NAME",
+        help="whose keypoints to find, where a model has several",
+    )
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument(
+        "--boxes", type=Path, help='JSON list of {"file_name" or "frame", "bbox": [x, y, width, height]}'
+    )
+    where.add_argument("--detector", help="object-detection model of transformers that finds the people")
+    where.add_argument("--whole-image", action="store_true", help="one person fills each image")
+    parser.add_argument("--detector-threshold", type=float, default=0.3, help="least score of a detected person")
+    parser.add_argument(
+        "--detector-labels", nargs="+", default=["person"], metavar="NAME", help="what counts in the detector's words"
+    )
+    parser.add_argument("--flip-test", action="store_true", help="look at the mirrored photo too: slower, a bit better")
+    parser.add_argument("--detect-every", type=int, metavar="N", help="detect people in every N-th frame of a video")
+    parser.add_argument("--smooth", action="store_true", help="smooth the keypoints of a video over time")
+    parser.add_argument("--out", type=Path, default=Path("predictions"), help="folder to write into")
 
 
-@contextmanager
-def open_image_file(path: Path) -> Iterator[Image.Image]:
-    """A photo of which no more is read than asked for; what is wrong with it is told with its path."""
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no image {path}.")
-    try:
-        with Image.open(path) as image:
-            yield image
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} cannot be read as an image: {str(error).rstrip('.')}.") from error
+def run(chosen: argparse.Namespace) -> None:
+    """Predict photos, or one video."""
+    video = video_source(chosen.images)
+    if video is not None:
+        _predict_video(chosen, video)
+    else:
+        _predict_photos(chosen)
 
 
-def read_boxes(path: Path, images: Sequence[Path]) -> list[Boxes]:
-    """Boxes of each image from a JSON file: a list of `{"file_name": ..., "bbox": [x, y, width, height]}`.
+def video_source(names: Sequence[str | Path]) -> Path | int | None:
+    """The video or webcam among the inputs of a command: a path, a webcam's number, or None where all are photos.
 
-    Entries of files that are not among the images are left out, with a warning.
+    A whole number is a webcam, a name with the ending of a video (`VIDEO_SUFFIXES`) a video, everything else a photo.
 
     Raises:
-        ValueError: The file is something else, or an image has no entry; the message names it.
+        ValueError: There is more than a single video or webcam.
     """
-    content = read_json(path)
-    entries = content if isinstance(content, list) else [None]
-    if not all(isinstance(entry, dict) and {"file_name", "bbox"} <= entry.keys() for entry in entries):
-        raise ValueError(f'{path}: expected a list of {{"file_name": ..., "bbox": [x, y, width, height]}}.')
-    boxes = [[entry["bbox"] for entry in content if entry["file_name"] == image.name] for image in images]
-    missing = [image.name for image, found in zip(images, boxes, strict=True) if not found]
-    if missing:
-        raise ValueError(f"{path} has no box for {', '.join(missing)}. Add one, or leave these images out.")
-    others = {str(entry["file_name"]) for entry in content} - {image.name for image in images}
-    if others:
-        logger.warning(
-            "%s has boxes of files that are not among the images (%d), such as %s.", path, len(others), min(others)
+    videos = [str(name) for name in names if str(name).isdecimal() or Path(name).suffix.lower() in VIDEO_SUFFIXES]
+    if not videos:
+        return None
+    if len(names) > 1:
+        raise ValueError(
+            f"Expected photos, or a single video or webcam, got {', '.join(map(str, names))}: "
+            f"give {videos[0]} a call and a folder of its own."
         )
-    return boxes
+    return int(videos[0]) if videos[0].isdecimal() else Path(videos[0])
 
 
-def predict_files(
-    pipe: KeypointDetectionPipeline, images: Sequence[Path], out: Path, *, boxes: Sequence[Boxes] | None = None
-) -> Path:
-    """Predict every image, write `predictions.json` and one drawn picture an image into `out`.
+def _predict_photos(chosen: argparse.Namespace) -> None:
+    from vitpose.base.files import resolve_model
+    from vitpose.photos import predict_files, read_image_boxes
+    from vitpose.processing.keypoint_detection_pipeline import KeypointDetectionPipeline
 
-    The JSON is COCO's results form, one entry a person: `image_id` (the image's number, from 0), `file_name`,
-    `category_id` 1, `bbox` [x, y, width, height], `keypoints` x, y, score a keypoint, `score` of the person.
-
-    Args:
-        pipe: Predicts; its detector finds the people where boxes are not given.
-        images: Photos, each of another name.
-        out: Folder to write into.
-        boxes: The people of each image.
-
-    Returns:
-        The path of the JSON file.
-
-    Raises:
-        FileNotFoundError, ValueError: Something about an image, its boxes or its name. Names, and whether the files are
-            images, are looked at before any work; what is found later leaves the images that were done until then.
-    """
-    _check_names(images, out)
-    for path in images:
-        with open_image_file(path):
-            pass
-    out.mkdir(parents=True, exist_ok=True)
-    photos, results, num_done = _Photos(images, boxes), list[dict[str, Any]](), 0
-    try:
-        for image_id, people in enumerate(cast(Iterator[list[dict[str, Any]]], pipe(photos))):
-            with whole_file(out / f"{images[image_id].stem}_pose.png") as picture:
-                draw_poses(photos.opened.popleft(), people, pipe.schema).save(picture)
-            results += [_to_result(image_id, images[image_id], person) for person in people]
-            num_done += 1
-        if photos.error is not None:
-            raise photos.error
-    except ValueError as error:
-        raise ValueError(_INPUT.sub(lambda found: str(images[int(found[1])]), str(error))) from error
-    finally:
-        if num_done:
-            with whole_file(out / "predictions.json") as file:
-                file.write_text(json.dumps(results, indent=1), encoding="utf-8")
-            counts = (len(results), num_done, len(images))
-            logger.info("%d people in %d of %d images: %s", *counts, out / "predictions.json")
-    return out / "predictions.json"
+    if chosen.smooth or chosen.detect_every is not None:
+        raise ValueError("--smooth and --detect-every are for videos; leave them out for photos.")
+    boxes = None if chosen.boxes is None else read_image_boxes(chosen.boxes, chosen.images)
+    pipe = KeypointDetectionPipeline.from_pretrained(
+        resolve_model(chosen.model),
+        dataset=chosen.dataset,
+        detector=chosen.detector,
+        detector_threshold=chosen.detector_threshold,
+        detector_labels=chosen.detector_labels,
+        flip_test=chosen.flip_test,
+    )
+    predict_files(pipe, chosen.images, chosen.out, boxes=boxes)
 
 
-class _Photos:
-    """Photos and their boxes as the pipeline asks for them, which reads ahead to fill its batches.
+def _predict_video(chosen: argparse.Namespace, video: Path | int) -> None:
+    from vitpose.base.files import resolve_model
+    from vitpose.processing.keypoint_detection_pipeline import KeypointDetectionPipeline
+    from vitpose.video.files import predict_video
+    from vitpose.video.people import BoxesFile, FindPeople, PeopleDetector, VideoPredictor, find_whole_image
 
-    They end before one that cannot be read, so that those before it are predicted; `error` is what is wrong with it.
-    """
-
-    def __init__(self, paths: Sequence[Path], boxes: Sequence[Boxes] | None) -> None:
-        self._paths = paths
-        self._boxes = boxes
-        self.opened: deque[Image.Image] = deque()  # those that are still to be drawn
-        self.error: ValueError | OSError | None = None
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        for index, path in enumerate(tqdm(self._paths, desc="predict", unit=" images")):
-            try:
-                with open_image_file(path) as image:
-                    self.opened.append(to_rgb_photo(image))
-            except (ValueError, OSError) as error:
-                self.error = error
-                return
-            yield {"image": self.opened[-1], "boxes": None if self._boxes is None else self._boxes[index]}
-
-
-def _to_result(image_id: int, path: Path, person: dict[str, Any]) -> dict[str, Any]:
-    left, top, right, bottom = (person["box"][name] for name in ("xmin", "ymin", "xmax", "ymax"))
-    rows = [(point["x"], point["y"], point["score"]) for point in person["keypoints"]]
-    return {
-        "image_id": image_id,
-        "file_name": path.name,
-        "category_id": PERSON_CATEGORY,
-        "bbox": [round(value, 2) for value in (left, top, right - left, bottom - top)],
-        "keypoints": [round(value, 4) for row in rows for value in row],
-        "score": round(person["score"], 4),
-    }
-
-
-def _check_names(paths: Sequence[Path], out: Path) -> None:
-    seen: dict[str, Path] = {}
-    photos = {path.resolve() for path in paths}
-    for path in paths:
-        other = seen.setdefault(path.stem, path)
-        if other is not path:
-            raise ValueError(f"{other} and {path} would write the same picture, {path.stem}_pose.png: rename one.")
-        if (picture := (out / f"{path.stem}_pose.png").resolve()) in photos:
-            raise ValueError(f"The drawing of {path} would overwrite the photo {picture}: choose another folder.")
+    if chosen.detect_every is not None and chosen.detector is None:
+        raise ValueError("--detect-every is for --detector: with --boxes or --whole-image, leave it out.")
+    find_people: FindPeople = find_whole_image
+    if chosen.boxes is not None:
+        find_people = BoxesFile(chosen.boxes)
+    elif chosen.detector is not None:
+        find_people = PeopleDetector(
+            chosen.detector, threshold=chosen.detector_threshold, labels=chosen.detector_labels
+        )
+    pipe = KeypointDetectionPipeline.from_pretrained(resolve_model(chosen.model), dataset=chosen.dataset)
+    predictor = VideoPredictor(
+        predictor=pipe.predictor(flip_test=chosen.flip_test),
+        find_people=find_people,
+        min_score=chosen.detector_threshold,
+        detect_every=1 if chosen.detect_every is None else chosen.detect_every,
+        smooth=chosen.smooth,
+    )
+    predict_video(predictor, video, chosen.out)
+    if isinstance(find_people, BoxesFile) and find_people.left:
+        rest = (chosen.boxes, len(find_people.left), max(find_people.left))
+        logger.warning("%s has boxes of %d frames, up to number %d, which the video does not have.", *rest)

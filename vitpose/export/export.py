@@ -22,10 +22,9 @@ from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
 from vitpose.processing.image_processing_vitpose import ViTPoseImageProcessor
 from vitpose.processing.processor_settings_vitpose import ViTPoseImageProcessorKwargs
 
-from ..base.bundled import resolve_model
-from ..base.files import whole_folder
-from ..cli.convert import load_processor
+from ..base.files import resolve_model, whole_folder
 from .check import BOUNDS, Precision, measure_difference
+from .convert import load_processor
 from .model import ViTPoseExportedConfig
 from .runtimes import FILES, INPUT, OUTPUT, Format, open_runtime, require
 

@@ -1,22 +1,34 @@
-"""Videos and webcams as upright frames with their times, one after another, and frames as a video file.
+"""Videos in, drawn videos and lines of JSON out: what `vitpose predict clip.mp4` does.
 
-Only the frame at hand is in memory, however long the video is. Sound is left out.
+However long a video is, no more frames are in memory than share a batch. Sound is left out.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import math
+import signal
 import sys
+import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from fractions import Fraction
+from itertools import takewhile
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+import numpy as np
+import torch
 from PIL import Image, ImageOps
+from tqdm.auto import tqdm
+
+from vitpose.processing.drawing import paint_people
+
+from ..base.files import whole_file
+from .people import MAX_WAITING, Frame, VideoPredictor
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -26,13 +38,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-VIDEO_SUFFIXES = frozenset(
-    [".3gp", ".avi", ".flv", ".h264", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"]
-    + [".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv"]
-)
-DEFAULT_RATE = Fraction(30)  # frames a second of a source that does not say
-BT709 = 1  # the colours of high definition, which players assume; FFmpeg's number for matrix, primaries and transfer
+DEFAULT_RATE = Fraction(30)  # frames per second of a source that does not say
+BT709 = 1  # the colors of high definition, which players assume; FFmpeg's number for matrix, primaries and transfer
 CAMERA_PAUSE = 0.005  # seconds until a camera without a new frame is asked again
+_FIELDS = ("track_id", "bbox", "keypoints", "score")  # of a result of COCO, that a person has in a line
 
 
 def _import_av() -> ModuleType:
@@ -43,41 +52,7 @@ def _import_av() -> ModuleType:
     return av
 
 
-def video_source(names: Sequence[str | Path]) -> Path | int | None:
-    """The video or webcam among the inputs of a command: a path, a webcam's number, or None where all are photos.
-
-    A whole number is a webcam, a name with the ending of a video (`VIDEO_SUFFIXES`) a video, everything else a photo.
-
-    Raises:
-        ValueError: There is more than a single video or webcam.
-    """
-    videos = [str(name) for name in names if str(name).isdecimal() or Path(name).suffix.lower() in VIDEO_SUFFIXES]
-    if not videos:
-        return None
-    if len(names) > 1:
-        raise ValueError(
-            f"Expected photos, or a single video or webcam, got {', '.join(map(str, names))}: "
-            f"give {videos[0]} a call and a folder of its own."
-        )
-    return int(videos[0]) if videos[0].isdecimal() else Path(videos[0])
-
-
-@dataclass(frozen=True, kw_only=True)
-class Frame:
-    """One picture of a video.
-
-    Args:
-        index: Its number, from 0.
-        time: Seconds since the first frame; always more than the frame before.
-        image: RGB, upright; frames of one video may differ in size.
-    """
-
-    index: int
-    time: float
-    image: Image.Image
-
-
-class VideoReader:
+class VideoReader(AbstractContextManager["VideoReader"]):
     """The frames of a video file or webcam; use it in a `with` block and iterate over it once.
 
     A damaged part of a file is left out, and a file that breaks off gives the frames up to there; a warning says so.
@@ -88,8 +63,8 @@ class VideoReader:
     Attributes:
         name: What messages call the source.
         stem: What files made from it are called.
-        frame_rate: Frames a second, on average.
-        time_base: Seconds of a tick of the source's clock.
+        frame_rate: Frames per second, on average.
+        time_base: Seconds per tick of the source's clock.
         num_frames: How many frames there should be; None for a webcam, or where the file does not say.
 
     Raises:
@@ -103,55 +78,51 @@ class VideoReader:
         if isinstance(source, int):
             self.name, self.stem, self._container = f"webcam {source}", f"webcam{source}", _open_webcam(source)
         else:
-            self.name, self.stem, self._container = str(source), source.stem, _open_file(source)
-        self._stream = self._first_stream()
+            self.name, self.stem = str(source), source.stem
+            if not source.is_file():
+                raise FileNotFoundError(f"There is no video {source}.")
+            try:
+                self._container = self._av.open(self.name)
+            except self._av.FFmpegError as error:
+                raise ValueError(f"{source} cannot be read as a video: {error}.") from error
+        attached = self._av.stream.Disposition.attached_pic  # the cover of a piece of music
+        streams = [stream for stream in self._container.streams.video if not stream.disposition & attached]
+        if not streams:
+            self._container.close()
+            raise ValueError(f"{self.name} has no pictures: expected a video, got sound or data alone.")
+        self._stream: VideoStream = streams[0]
         self.frame_rate = self._stream.average_rate or self._stream.guessed_rate or DEFAULT_RATE
         self.time_base = self._stream.time_base or 1 / self.frame_rate
-        self.num_frames = self._stream.frames or self._frames_by_duration()
-
-    def __enter__(self) -> VideoReader:
-        return self
+        microseconds = self._container.duration  # None for a webcam
+        by_duration = None if microseconds is None else round(microseconds / 1_000_000 * self.frame_rate)
+        self.num_frames = self._stream.frames or by_duration
 
     def __exit__(self, *_: object) -> None:
         self._container.close()
 
     def __iter__(self) -> Iterator[Frame]:
-        read = 0
-        for read, (seconds, picture) in enumerate(self._timed(self._pictures()), start=1):
-            yield Frame(index=read - 1, time=seconds, image=_upright(picture))
+        """Frames with their seconds since the first; one without a time, or out of order, follows at the usual step.
+
+        Clocks of files start anywhere, and jump where recordings were joined.
+        """
+        step, read, start = float(1 / self.frame_rate), 0, None
+        seconds = -step
+        for picture in self._pictures():
+            usual = seconds + step
+            if start is None and picture.time is not None:
+                start = picture.time - usual
+            shown = usual if picture.time is None or start is None else picture.time - start
+            seconds = shown if shown > seconds else usual
+            # degrees, counter-clockwise for both
+            pixels = np.rot90(picture.to_ndarray(format="rgb24"), round(picture.rotation / 90))
+            yield Frame(index=read, time=seconds, pixels=torch.from_numpy(pixels.copy()).permute(2, 0, 1))
+            read += 1
         if read == 0:
             raise ValueError(f"{self.name} has no frame that can be read: it is damaged, or no video.")
         # a duration tells the number of frames only roughly, above all where sound goes on after the pictures
         slack = 0 if self._stream.frames else math.ceil(self.frame_rate)
         if self.num_frames is not None and read < self.num_frames - slack:
             logger.warning("%s ends early: %d of %d frames could be read.", self.name, read, self.num_frames)
-
-    def _first_stream(self) -> VideoStream:
-        attached = self._av.stream.Disposition.attached_pic  # the cover of a piece of music
-        for stream in self._container.streams.video:
-            if not stream.disposition & attached:
-                return stream
-        self._container.close()
-        raise ValueError(f"{self.name} has no pictures: expected a video, got sound or data alone.")
-
-    def _frames_by_duration(self) -> int | None:
-        microseconds = self._container.duration  # none for a webcam
-        return None if microseconds is None else round(microseconds / 1_000_000 * self.frame_rate)
-
-    def _timed(self, pictures: Iterable[VideoFrame]) -> Iterator[tuple[float, VideoFrame]]:
-        """Pictures with their seconds since the first; one without a time, or out of order, follows at the usual step.
-
-        Clocks of files start anywhere, and jump where recordings were joined.
-        """
-        step = float(1 / self.frame_rate)
-        seconds, start = -step, None
-        for picture in pictures:
-            usual = seconds + step
-            if start is None and picture.time is not None:
-                start = picture.time - usual
-            shown = usual if picture.time is None or start is None else picture.time - start
-            seconds = shown if shown > seconds else usual
-            yield seconds, picture
 
     def _pictures(self) -> Iterator[VideoFrame]:
         damaged = 0
@@ -180,23 +151,15 @@ class VideoReader:
                 return
 
 
-def _open_file(path: Path) -> InputContainer:
-    av = _import_av()
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no video {path}.")
-    try:
-        return av.open(str(path))
-    except av.FFmpegError as error:
-        raise ValueError(f"{path} cannot be read as a video: {error}.") from error
-
-
 def _open_webcam(index: int) -> InputContainer:
     av = _import_av()
     try:
         if sys.platform == "darwin":  # Apple's cameras refuse the rate of 29.97 that is asked for otherwise
             return av.open(f"{index}:none", format="avfoundation", options={"framerate": "30"})
         if sys.platform == "win32":  # there cameras go by name
-            cameras = [device for device in _windows_devices() if "video" in device.media_types]
+            from av.device import enumerate_input_devices
+
+            cameras = [device for device in enumerate_input_devices("dshow") if "video" in device.media_types]
             return av.open(f"video={cameras[index].name}", format="dshow")
         return av.open(f"/dev/video{index}", format="v4l2")
     except (av.FFmpegError, IndexError) as error:
@@ -205,18 +168,7 @@ def _open_webcam(index: int) -> InputContainer:
         ) from error
 
 
-def _windows_devices() -> list:
-    from av.device import enumerate_input_devices
-
-    return enumerate_input_devices("dshow")
-
-
-def _upright(picture: VideoFrame) -> Image.Image:
-    """RGB picture, turned as the file says it is to be shown."""
-    return picture.to_image().rotate(picture.rotation, expand=True)  # degrees, counter-clockwise for both
-
-
-class VideoWriter:
+class VideoWriter(AbstractContextManager["VideoWriter"]):
     """An MP4 file in H.264, which browsers and players show; use it in a `with` block.
 
     The first frame's size is the video's. Frames of another size are fitted into it, between black bars. Odd sizes,
@@ -224,8 +176,8 @@ class VideoWriter:
 
     Args:
         path: File to write; the ending must be `.mp4`.
-        frame_rate: Frames a second, on average; each frame is shown at its own time.
-        time_base: Seconds of a tick of the file's clock, the least difference of two times.
+        frame_rate: Frames per second, on average; each frame is shown at its own time.
+        time_base: Seconds per tick of the file's clock, the least difference of two times.
     """
 
     def __init__(self, path: Path, *, frame_rate: Fraction, time_base: Fraction) -> None:
@@ -239,9 +191,6 @@ class VideoWriter:
         self._time_base = time_base
         self._size: tuple[int, int] | None = None
         self._tick = -1
-
-    def __enter__(self) -> VideoWriter:
-        return self
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         try:
@@ -263,3 +212,82 @@ class VideoWriter:
         self._tick = max(round(seconds / self._time_base), self._tick + 1)
         picture.pts, picture.time_base = self._tick, self._time_base
         self._container.mux(self._stream.encode(picture))
+
+
+def predict_video(predictor: VideoPredictor, source: Path | int, out: Path) -> Path:
+    """Predict every frame, write `predictions.jsonl` and a drawn video, `NAME_pose.mp4`, into `out`.
+
+    The JSON has a line a frame: `frame` (its number, from 0), `time` (seconds since the first frame) and `people`, each
+    with `track_id`, and `bbox` [x, y, width, height], `keypoints` x, y, score a keypoint and `score` as in COCO's
+    results. All is in the frame's own pixels.
+
+    Ctrl-C ends a webcam. A video file that it interrupts leaves what was done until then, complete up to a frame; so
+    does a mistake in a later frame, such as a box outside.
+
+    Args:
+        predictor: Finds the people; a new one for each video.
+        source: Path of a video, or number of a webcam.
+        out: Folder to write into.
+
+    Returns:
+        The path of the JSON file.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C interrupted a video file; the message says how far it came.
+        ValueError: Something about the video or a box in it; the message says how far it came.
+    """
+    mistake: ValueError | None = None
+    num_frames, seconds, track_ids = 0, 0.0, set[int]()
+    video = VideoReader(source)  # before anything is written
+    with (
+        whole_file(out / "predictions.jsonl") as lines,
+        whole_file(out / f"{video.stem}_pose.mp4") as clip,
+        lines.open("w", encoding="utf-8") as file,
+        VideoWriter(clip, frame_rate=video.frame_rate, time_base=video.time_base) as writer,
+        video,
+        _interruption() as interrupted,
+    ):
+        progress = tqdm(iter(video), total=video.num_frames, desc="predict", unit=" frames")
+        frames = takewhile(lambda _: not interrupted.is_set(), progress)  # those that were read are still predicted
+        lookahead = MAX_WAITING if isinstance(source, Path) else 1  # what a webcam sees is shown at once
+        try:
+            for frame, people in predictor.stream(frames, max_waiting=lookahead):
+                results = people.to_coco(frame.index)
+                persons = [{name: result[name] for name in _FIELDS} for result in results]
+                line = {"frame": frame.index, "time": round(frame.time, 6), "people": persons}
+                file.write(json.dumps(line) + "\n")
+                image = Image.fromarray(frame.pixels.permute(1, 2, 0).numpy())
+                paint_people(image, people)
+                writer.write(image, frame.time)
+                track_ids.update(result["track_id"] for result in results)
+                num_frames, seconds = num_frames + 1, frame.time
+        except ValueError as error:
+            if not num_frames:
+                raise
+            mistake = error
+    done = f"{num_frames} frames (to {seconds:.1f} s) with {len(track_ids)} people"
+    if mistake is not None:
+        raise ValueError(f"{mistake} Before that came {done}, which are in {out}.") from mistake
+    if interrupted.is_set() and isinstance(source, Path):
+        raise KeyboardInterrupt(f"{video.name}: interrupted after {done}, which are in {out}.")
+    logger.info("%s: %s", done, out / "predictions.jsonl")
+    return out / "predictions.jsonl"
+
+
+@contextmanager
+def _interruption() -> Iterator[threading.Event]:
+    """An event that Ctrl-C sets, so that the frame at hand can be finished; a second Ctrl-C interrupts as ever."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():  # only the main thread hears of signals
+        yield event
+        return
+
+    def note(*_: object) -> None:
+        event.set()
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, before)

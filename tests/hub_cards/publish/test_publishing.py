@@ -17,6 +17,7 @@ from PIL import Image
 from publishing_help import REPO, change_weights
 from skimage.data import astronaut
 from transformers import VitPoseForPoseEstimation
+from vitpose_cli import main as cli
 
 from vitpose import (
     ViTPoseConfig,
@@ -27,7 +28,6 @@ from vitpose import (
     publish,
     write_model_card,
 )
-from vitpose.cli import main as cli
 from vitpose.hub_cards.cards.pretraining_card import write_pretraining_card
 from vitpose.hub_cards.publish.benchmark import Benchmark
 

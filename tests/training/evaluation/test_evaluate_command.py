@@ -14,10 +14,10 @@ from accelerate.state import AcceleratorState, PartialState
 from PIL import Image
 from scipy.io import loadmat, savemat
 from torch.utils.data import DataLoader
+from vitpose_cli import main as cli
+from vitpose_cli.evaluate import evaluation_recipe
 
 from vitpose import ViTPoseConfig, ViTPoseForPoseEstimation, get_keypoint_schema
-from vitpose.cli import main as cli
-from vitpose.cli.evaluate import evaluation_recipe
 from vitpose.data import to_coco_annotations
 from vitpose.processing.image_processing_vitpose import ViTPoseImageProcessor
 from vitpose.processing.prediction_vitpose import PosePredictor
@@ -153,7 +153,7 @@ def test_twice_in_a_row_gives_the_same_files(models, alone, tmp_path):
 def test_two_processes_give_the_same_files_as_one(models, alone, tmp_path):
     """Seven people in batches of two: four batches, the last of one person, two for each process."""
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
-    command = [*launch, "-m", "vitpose.cli.main", "evaluate"]
+    command = [*launch, "-m", "vitpose", "evaluate"]
     arguments = ["--model", models["one"], "--out", str(tmp_path / "two"), *FEW]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run([*command, *arguments], capture_output=True, text=True, env=environment, timeout=300)

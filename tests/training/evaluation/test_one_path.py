@@ -8,8 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from vitpose import TINY_CHECKPOINT, SyntheticPeople, ViTPoseForPoseEstimation, ViTPoseImageProcessor
-from vitpose.cli.predict import load_pipeline
+from vitpose import (
+    TINY_CHECKPOINT,
+    KeypointDetectionPipeline,
+    SyntheticPeople,
+    ViTPoseForPoseEstimation,
+    ViTPoseImageProcessor,
+)
 from vitpose.training.config.recipe import Recipe
 from vitpose.training.evaluation.saved import evaluate_model
 from vitpose.training.samples.loaders import EVALUATION_SEED
@@ -43,7 +48,7 @@ def random_settings(seed: int) -> dict:
 def test_an_evaluation_finds_the_keypoints_that_the_pipeline_finds(tmp_path, seed, flip_test):
     folder = folder_with(tmp_path / "model", **random_settings(seed))
     evaluation = evaluate_model(str(folder), Recipe.from_fields(**FEW, flip_test=flip_test))
-    pipe = load_pipeline(str(folder), flip_test=flip_test)
+    pipe = KeypointDetectionPipeline.from_pretrained(str(folder), flip_test=flip_test)
     generated = SyntheticPeople(num_people=4, seed=EVALUATION_SEED, style="studio")
     rows = [generated[index] for index in range(4)]
     found = pipe.find_people([row["image"] for row in rows], boxes=[[row["bbox"]] for row in rows])
@@ -95,7 +100,7 @@ def test_a_processor_that_contradicts_its_model_is_refused_everywhere(tmp_path, 
     with pytest.raises(ValueError, match=message):
         evaluate_model(str(folder), Recipe.from_fields(**FEW))
     with pytest.raises(ValueError, match=message):
-        load_pipeline(str(folder))
+        KeypointDetectionPipeline.from_pretrained(str(folder))
 
 
 def test_a_folder_without_a_processor_says_what_it_lacks(tmp_path):
