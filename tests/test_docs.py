@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 from skimage.data import astronaut
 from vitpose_cli.evaluate import evaluation_recipe
+from vitpose_cli.main import COMMANDS, parse
 
 from vitpose import get_keypoint_schema
-from vitpose.cli.main import _parser
 from vitpose.training.config.parsing import parse_recipe
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -66,9 +66,9 @@ def test_blocks_are_found_by_line_and_excused_by_reason() -> None:
     assert _blocks(page) == [Block(4, "a = 1\n")]
 
 
-NAMES = "predict|evaluate|convert|convert-data|export|publish|serve|demo"
+NAMES = "|".join(COMMANDS)
 COMMAND = re.compile(rf"(?:accelerate launch training/run\.py|vitpose (?:{NAMES})) .+")
-COMMANDS = [
+LINES = [
     (page.name, line)
     for page in (*PAGES, *sorted((CHECKOUT / "training" / "recipes").glob("*.yaml")))
     for line in COMMAND.findall(page.read_text("utf-8"))
@@ -76,7 +76,7 @@ COMMANDS = [
 ]
 
 
-@pytest.mark.parametrize(("page", "line"), COMMANDS, ids=[line for _, line in COMMANDS])
+@pytest.mark.parametrize(("page", "line"), LINES, ids=[line for _, line in LINES])
 def test_every_command_is_understood(page: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its arguments exist and have values of their kind; what it reads need not be here, but for a schema."""
     monkeypatch.chdir(tmp_path)
@@ -85,13 +85,11 @@ def test_every_command_is_understood(page: str, line: str, tmp_path: Path, monke
     if arguments[0] == "accelerate":
         parse_recipe(arguments[3:])
         return
-    chosen, rest = _parser().parse_known_args(arguments[1:])
-    if arguments[1] == "evaluate":
-        evaluation_recipe(chosen, rest)
-    else:
-        assert rest == []
+    chosen = parse(arguments[1:])
+    if chosen.command == "evaluate":
+        evaluation_recipe(chosen)
 
 
 def test_commands_are_found() -> None:
-    assert {"README.md", "lspet_small.yaml", "tiny.yaml"} <= {page for page, _ in COMMANDS}
-    assert len(COMMANDS) >= 10
+    assert {"README.md", "lspet_small.yaml", "tiny.yaml"} <= {page for page, _ in LINES}
+    assert len(LINES) >= 10

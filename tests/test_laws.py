@@ -35,8 +35,8 @@ MAY_IMPORT = {
 }
 # What a file may know beyond its room: the entry of a run hands the card writer in.
 MAY_ALSO_IMPORT = {"training/run.py": {"hub_cards"}}
-# What hub_cards/ takes of the package itself: the demo shows what the command predicts, a card knows exported models.
-HUB_CARDS_TAKES = ("vitpose.cli.predict", "vitpose.export", "vitpose.video")
+# What hub_cards/ takes of the package itself: the demo shows videos, a card knows exported models.
+HUB_CARDS_TAKES = ("vitpose.export", "vitpose.video")
 
 # The floors of training/: a folder imports itself and those below it. Files of no folder stand on top.
 FLOORS = {
@@ -280,6 +280,16 @@ def _circle(imports: Iterable[Import]) -> list[str]:
     return []
 
 
+def _command_breaches(imports: Iterable[Import]) -> list[str]:
+    """Imports with which the command line, which lies outside the package, would not start at once."""
+    return [
+        found.place
+        for found in imports
+        if found.file.startswith("vitpose/cli/") and found.library not in sys.stdlib_module_names
+        if found.level > 1 or (found.level == 0 and found.at_once)
+    ]
+
+
 LAWS: dict[str, tuple[Callable[[Iterable[Import]], list[str]], tuple[str, ...]]] = {
     "a room imports only the rooms below it": (_room_breaches, ROOMS),
     "hub_cards takes of the package what it needs": (_card_breaches, ("hub_cards",)),
@@ -293,6 +303,7 @@ LAWS: dict[str, tuple[Callable[[Iterable[Import]], list[str]], tuple[str, ...]]]
         (*ROOMS, "tests", "benchmarks", "docs", ".ci"),
     ),
     "modules import in no circle": (_circle, ROOMS),
+    "the command line starts with the standard library": (_command_breaches, ("vitpose",)),
     "scripts import by whole names": (_script_breaches, ("training", "hub_cards")),
     "what is imported is there": (_lost_imports, (*ROOMS, "tests", "benchmarks", "docs")),
 }
@@ -331,7 +342,7 @@ BREACHES = [
     ("modeling must not know processing", _room_breaches, "modeling/a.py", "from ..processing.b import c"),
     ("nor from two floors down", _room_breaches, "modeling/convert/a.py", "from ...processing.b import c"),
     ("processing must not know training", _room_breaches, "processing/a.py", "import vitpose.training.b"),
-    ("training must not know the command line", _room_breaches, "training/a.py", "from vitpose.cli.main import main"),
+    ("training must not know the command line", _room_breaches, "training/a.py", "from vitpose.photos import f"),
     ("training must not know the cards", _room_breaches, "training/engine/a.py", "from ...hub_cards import cards"),
     ("nor late", _room_breaches, "training/results/a.py", "def f():\n    from vitpose.hub_cards.cards import card"),
     ("nor through a public name", _room_breaches, "training/results/a.py", "from vitpose import write_model_card"),
@@ -339,7 +350,7 @@ BREACHES = [
     ("base stands on the ground", _room_breaches, "vitpose/base/a.py", "from ..modeling.b import c"),
     ("a room takes nothing from the root", _root_breaches, "training/data/a.py", "from vitpose import ViTPoseConfig"),
     ("nor the root itself", _root_breaches, "processing/a.py", "def f():\n    import vitpose"),
-    ("cards do not run commands", _card_breaches, "hub_cards/cards/a.py", "from vitpose.cli.main import main"),
+    ("cards do not run commands", _card_breaches, "hub_cards/cards/a.py", "from vitpose.photos import f"),
     ("metrics know no data", _floor_breaches, "training/metrics/a.py", "from ..data.b import c"),
     ("data know no samples", _floor_breaches, "training/data/readers/a.py", "from ...samples.b import c"),
     ("samples know no engine", _floor_breaches, "training/samples/a.py", "def f():\n    from ..engine import b"),
@@ -358,6 +369,8 @@ BREACHES = [
     ("libraries of an extra are imported where they are used", _extra_breaches, "training/a.py", "import scipy.io"),
     ("a model on the Hub needs torch and transformers alone", _library_breaches, "modeling/a.py", "import timm"),
     ("base needs torch alone", _library_breaches, "vitpose/base/a.py", "def f():\n    import numpy"),
+    ("commands import the package when they run", _command_breaches, "vitpose/cli/a.py", "from vitpose.b import c"),
+    ("and by its name", _command_breaches, "vitpose/cli/a.py", "def f():\n    from ..b import c"),
     ("torchvision is no dependency", _banned_breaches, "tests/a.py", "def f():\n    from torchvision import ops"),
     ("a script has no package", _script_breaches, "training/run.py", "from .session import run_recipe"),
     ("a module has moved", _lost_imports, "docs/a.py", "def f():\n    from vitpose.training.readers import read_coco"),
@@ -376,7 +389,7 @@ KEPT = [
     ("modeling builds on base", "modeling/a.py", "from vitpose.base.files import whole_file"),
     ("a room of training uses its own folder", "training/data/readers/a.py", "from ..table import people_table"),
     ("siblings of a package's own file", "training/data/__init__.py", "from .table import people_table"),
-    ("the demo predicts as the command does", "hub_cards/demo/a.py", "from vitpose.cli.predict import Predictor"),
+    ("the demo shows videos as the command does", "hub_cards/demo/a.py", "from vitpose.video.files import f"),
 ]
 
 

@@ -39,11 +39,12 @@ def _copy_of_the_tree(folder: Path) -> Path:
 def _installed_names(tree: Path) -> set[str]:
     """Paths that the files of the rooms must have in the installed package."""
     files = [path.relative_to(tree) for name in (*ROOMS, "vitpose") for path in (tree / name).rglob("*")]
-    return {
+    names = {
         path.as_posix() if path.parts[0] == "vitpose" else f"vitpose/{path.as_posix()}"
         for path in files
         if (tree / path).is_file()
     }
+    return {name.replace("vitpose/cli/", "vitpose_cli/") for name in names}  # the command line lies beside the package
 
 
 def test_a_wheel_built_from_the_source_archive_holds_every_file_and_the_command(tmp_path: Path) -> None:
@@ -65,6 +66,18 @@ def test_a_wheel_built_from_the_source_archive_holds_every_file_and_the_command(
 def test_the_command_is_installed() -> None:
     (command,) = entry_points(group="console_scripts", name="vitpose")
     assert callable(command.load())
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_imports_neither_torch_nor_transformers(command: str, tmp_path: Path) -> None:
+    code = (
+        "import contextlib, io, sys\n"
+        "from vitpose_cli.main import main\n"
+        "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()) as shown:\n"
+        f"    main({[*command.split(), '--help']!r})\n"
+        "print('usage: vitpose' in shown.getvalue(), *sys.modules.keys() & {'torch', 'transformers', 'vitpose'})"
+    )
+    assert _in_fresh_process(code, tmp_path) == "True"
 
 
 @pytest.mark.parametrize("name", vitpose.__all__)

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import vitpose
-from vitpose.cli.predict import Predictor
 from vitpose.processing.drawing import contact_sheet
 
 STYLES = ("studio", "street")
@@ -13,14 +12,13 @@ SEED = 2026  # no training run uses it
 
 def main() -> None:
     """Predict people of both styles in their annotated boxes, and draw them in two rows."""
-    predictor = Predictor.from_pretrained("tiny")
-    schema = predictor.model.config.get_schema()
+    pipe = vitpose.KeypointDetectionPipeline.from_pretrained(vitpose.TINY_CHECKPOINT)
     pictures = []
     for style in STYLES:
-        people = vitpose.SyntheticPeople(num_people=PEOPLE_A_STYLE, seed=SEED, style=style)
-        for row in (people[index] for index in range(len(people))):
-            found = predictor(row["image"], [row["bbox"]])
-            pictures.append(vitpose.draw_poses(row["image"], found, schema))
+        rows = vitpose.SyntheticPeople(num_people=PEOPLE_A_STYLE, seed=SEED, style=style)
+        for row in (rows[index] for index in range(len(rows))):
+            people = pipe.find_people(row["image"], boxes=[row["bbox"]])
+            pictures.append(vitpose.draw_poses(row["image"], people))
     sheet = contact_sheet(pictures, columns=PEOPLE_A_STYLE, tile=(280, 200))
     sheet.save(Path(__file__).with_name("people.png"))
 

@@ -1,21 +1,40 @@
-"""The one-euro filter: calm at rest, quick in motion, each person for themselves."""
+"""The One Euro filter: smooth at rest, quick in motion, each person for themselves."""
 
 import math
 
 import numpy as np
 import pytest
+import torch
 
-from vitpose.video.smoothing import OneEuroFilter
+from vitpose.processing.people_vitpose import People, numbered_schema
+from vitpose.video.people import OneEuroFilter
 
 RATE = 30.0
 SIZE = 200.0  # pixels of a person
+
+
+def smooth_frame(
+    smoother: OneEuroFilter, points: np.ndarray, *, track_ids: list[int], time: float, size: float = SIZE
+) -> np.ndarray:
+    """Smooth the points (P, K, 2) of the people of one frame."""
+    count = len(track_ids)
+    people = People(
+        keypoints_xy=torch.from_numpy(points),
+        scores=torch.ones(points.shape[:2]),
+        boxes_xywh=torch.tensor([[0.0, 0.0, size, size]] * count).reshape(-1, 4),
+        box_scores=torch.ones(count),
+        labels=("person",) * count,
+        schema=numbered_schema(points.shape[1]),
+        track_ids=torch.tensor(track_ids, dtype=torch.long),
+    )
+    return smoother(people, time).numpy()
 
 
 def run(smoother: OneEuroFilter, points: np.ndarray, *, size: float = SIZE, rate: float = RATE) -> np.ndarray:
     """Smooth the points (T, K, 2) of one person."""
     return np.concatenate(
         [
-            smoother(own[None], track_ids=[1], sizes=np.array([size]), time=index / rate)
+            smooth_frame(smoother, own[None], track_ids=[1], time=index / rate, size=size)
             for index, own in enumerate(points)
         ]
     )
@@ -73,7 +92,7 @@ def test_people_do_not_mix():
         ids = [1, 2] if index % 3 else [2, 1]  # whatever their order
         by_id = {1: first[index], 2: second[index]}
         points = np.stack([by_id[number] for number in ids])
-        smooth = together(points, track_ids=ids, sizes=np.full(2, SIZE), time=index / RATE)
+        smooth = smooth_frame(together, points, track_ids=ids, time=index / RATE)
     assert smooth[ids.index(1)] == pytest.approx(run(OneEuroFilter(), first)[-1])
     assert smooth[ids.index(2)] == pytest.approx(run(OneEuroFilter(), second)[-1])
 
@@ -84,20 +103,20 @@ def test_people_do_not_mix():
 def test_someone_who_was_away(pause, is_new):
     smoother, elsewhere = OneEuroFilter(), np.full((1, 17, 2), 500.0)
     run(smoother, np.zeros((10, 17, 2)))
-    back = smoother(elsewhere, track_ids=[1], sizes=np.array([SIZE]), time=9 / RATE + pause)
+    back = smooth_frame(smoother, elsewhere, track_ids=[1], time=9 / RATE + pause)
     assert np.array_equal(back, elsewhere) == is_new
 
 
 def test_people_who_are_gone_take_no_memory():
     smoother = OneEuroFilter()
     for number in range(500):
-        smoother(np.zeros((1, 17, 2)), track_ids=[number], sizes=np.array([SIZE]), time=float(number))
+        smooth_frame(smoother, np.zeros((1, 17, 2)), track_ids=[number], time=float(number))
     assert len(smoother._states) <= 2
 
 
 def test_a_frame_without_people():
     empty = np.empty((0, 17, 2))
-    assert OneEuroFilter()(empty, track_ids=[], sizes=np.empty(0), time=0.0).shape == (0, 17, 2)
+    assert smooth_frame(OneEuroFilter(), empty, track_ids=[], time=0.0).shape == (0, 17, 2)
 
 
 def test_a_larger_picture_is_smoothed_alike():

@@ -5,8 +5,10 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
-from vitpose.video.tracking import PeopleTracker, SeenPeople, follow
+from vitpose.processing.people_vitpose import Detections, People, numbered_schema
+from vitpose.video.people import PeopleTracker, follow
 
 pytest.importorskip("trackers", reason="tracking comes with the video extra")
 
@@ -20,8 +22,13 @@ def paths(time: float) -> np.ndarray:
 
 def run(tracker: PeopleTracker, boxes: np.ndarray, time: float, scores: list[float] | None = None) -> list[int | None]:
     """The number of each box, None where it is no person."""
-    rows, numbers = tracker.update(boxes, np.array(scores or [0.9] * len(boxes)), time)
-    assert np.array_equal(rows, np.sort(rows))
+    found = Detections(
+        boxes_xywh=torch.from_numpy(boxes),
+        scores=torch.tensor(scores or [0.9] * len(boxes)),
+        labels=("person",) * len(boxes),
+    )
+    rows, numbers = tracker.update(found, time)
+    assert rows.tolist() == sorted(rows.tolist())
     by_row = dict(zip(rows.tolist(), numbers.tolist(), strict=True))
     return [by_row.get(row) for row in range(len(boxes))]
 
@@ -77,31 +84,40 @@ FOLLOWED = [
     ("nobody moved: the box stays", BODY, [0.9] * 4, [100, 40, 50, 120]),
     ("the box goes where the keypoints go", BODY + (7, -3), [0.9] * 4, [107, 37, 50, 120]),
     ("a raised arm lifts the upper edge alone", RAISED, [0.9] * 4, [100, 10, 50, 150]),
-    ("an unsure keypoint moves nothing", RAISED, [0.1, 0.9, 0.9, 0.9], [100, 40, 50, 120]),
+    ("an unconfident keypoint moves nothing", RAISED, [0.1, 0.9, 0.9, 0.9], [100, 40, 50, 120]),
     ("someone who comes nearer fills a larger box", 2 * BODY, [0.9] * 4, [210, 90, 80, 210]),
     ("half out of the picture is still there", BODY - (120, 0), [0.9] * 4, [-20, 40, 50, 120]),
     ("out at the left is lost", BODY - (160, 0), [0.9] * 4, None),
     ("out at the right is lost", BODY + (400, 0), [0.9] * 4, None),
     ("out below is lost", BODY + (0, 400), [0.9] * 4, None),
-    ("two sure keypoints are too few", BODY, [0.9, 0.9, 0.1, 0.1], None),
-    ("no sure keypoint at all", BODY, [0.1] * 4, None),
+    ("two confident keypoints are too few", BODY, [0.9, 0.9, 0.1, 0.1], None),
+    ("no confident keypoint at all", BODY, [0.1] * 4, None),
 ]
 
 
 @pytest.mark.parametrize(("why", "keypoints", "scores", "expected"), FOLLOWED, ids=[row[0] for row in FOLLOWED])
 def test_a_box_follows_the_keypoints(why, keypoints, scores, expected):
-    box, score = np.array([[100.0, 40, 50, 120]]), np.array([0.8])
-    detected = SeenPeople(boxes=box, scores=score, keypoints=BODY[None], keypoint_scores=np.full((1, 4), 0.9))
-    last = SeenPeople(boxes=box, scores=score, keypoints=keypoints[None], keypoint_scores=np.array([scores]))
+    detected = people_of(BODY[None], np.full((1, 4), 0.9))
+    last = people_of(keypoints[None], np.array([scores]))
     boxes, is_held = follow(detected, last, (480, 400))
     assert is_held.tolist() == [expected is not None]
     assert expected is None or boxes[0].tolist() == expected
 
 
-def test_following_nobody():
-    nobody = SeenPeople(
-        boxes=np.empty((0, 4)), scores=np.empty(0), keypoints=np.empty((0, 17, 2)), keypoint_scores=np.empty((0, 17))
+def people_of(keypoints: np.ndarray, scores: np.ndarray) -> People:
+    count = len(keypoints)
+    return People(
+        keypoints_xy=torch.from_numpy(keypoints).float(),
+        scores=torch.from_numpy(scores).float(),
+        boxes_xywh=torch.tensor([[100.0, 40, 50, 120]] * count, dtype=torch.float64).reshape(-1, 4),
+        box_scores=torch.full((count,), 0.8),
+        labels=("person",) * count,
+        schema=numbered_schema(keypoints.shape[1]),
     )
+
+
+def test_following_nobody():
+    nobody = people_of(np.empty((0, 17, 2)), np.empty((0, 17)))
     boxes, is_held = follow(nobody, nobody, (480, 400))
     assert boxes.shape == (0, 4) and is_held.shape == (0,)
 
@@ -123,7 +139,7 @@ def test_without_a_display_library_the_message_names_the_build_that_needs_none(m
 
 def test_the_extra_is_imported_only_where_it_is_used():
     code = (
-        "import sys, vitpose, vitpose.cli.main, vitpose.cli.predict_video, vitpose.video.predictor\n"
+        "import sys, vitpose, vitpose_cli.predict, vitpose.photos, vitpose.video.people, vitpose.video.files\n"
         "extra = {'av', 'cv2', 'trackers', 'supervision', 'rich'} & {name.split('.')[0] for name in sys.modules}\n"
         "assert not extra, extra"
     )

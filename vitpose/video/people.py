@@ -346,8 +346,8 @@ class VideoPredictor:
             height, width = frame.pixels.shape[1:]
             self._first_size = self._first_size or (width, height)
             scale = torch.tensor(self._first_size, dtype=torch.float64) / torch.tensor([width, height])  # (2,)
+            found, track_ids = self._find(frame, scale.repeat(2))
             try:
-                found, track_ids = self._find(frame, scale.repeat(2))
                 crops = cut_crops(frame.pixels, found.boxes_xywh, settings, device=device, dtype=dtype)
             except (TypeError, ValueError) as error:
                 raise placed(error, f"Frame {frame.index}") from error

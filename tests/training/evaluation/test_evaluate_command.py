@@ -87,7 +87,7 @@ def evaluate(*arguments: object) -> int:
 
 
 def recipe_of(*arguments: str) -> Recipe:
-    return evaluation_recipe(*cli._parser().parse_known_args(["evaluate", *arguments]))
+    return evaluation_recipe(cli.parse(["evaluate", *arguments]))
 
 
 @pytest.mark.parametrize(
@@ -99,9 +99,8 @@ def recipe_of(*arguments: str) -> Recipe:
             {"data": "mpii", "data_dir": "data/mpii", "eval_split": "val", "eval_boxes": None, "eval_people": None},
         ),
         (
-            "--dataset coco --data coco --split val2017 --boxes published --no-flip-test --dark-sigma 2 --batch-size 8",
-            {"eval_split": "val2017", "eval_boxes": "published", "flip_test": False, "dark_sigma": 2.0}
-            | {"eval_batch_size": 8},
+            "--dataset coco --data coco --split val2017 --boxes published --no-flip-test --batch-size 8",
+            {"eval_split": "val2017", "eval_boxes": "published", "flip_test": False, "eval_batch_size": 8},
         ),
         ("--dataset coco --data coco --eval_people 9 --flip-test", {"eval_people": 9, "flip_test": True}),
         ("coco_base.yaml --data_dir coco --eval_boxes b.json", {"data": "coco", "eval_boxes": "b.json"}),
