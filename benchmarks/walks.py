@@ -39,7 +39,6 @@ import torch
 from accelerate import Accelerator
 from PIL import Image
 from transformers import pipeline
-from vitpose_cli.main import main as command_line
 
 import vitpose
 from vitpose.training.config.recipe import Recipe
@@ -48,6 +47,7 @@ from vitpose.training.samples.crops import materialize_crops
 from vitpose.training.samples.loaders import build_training_loader
 from vitpose.training.samples.settings import training_settings
 from vitpose.video.files import VideoWriter
+from vitpose_cli.main import main as command_line
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 LEFT_OUT = ("modeling", "benchmarks")

@@ -13,11 +13,11 @@ from typing import NamedTuple
 import pytest
 from PIL import Image
 from skimage.data import astronaut
-from vitpose_cli.evaluate import evaluation_recipe
-from vitpose_cli.main import COMMANDS, parse
 
 from vitpose import get_keypoint_schema
 from vitpose.training.config.parsing import parse_recipe
+from vitpose_cli.evaluate import evaluation_recipe
+from vitpose_cli.main import COMMANDS, parse
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PAGES = [path for path in (CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("**/*.md"))) if path.exists()]

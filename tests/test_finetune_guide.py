@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from vitpose_cli.main import main
 
 from vitpose import SyntheticPeople, ViTPoseForPoseEstimation, get_keypoint_schema
 from vitpose.training.config.checks import check_recipe
 from vitpose.training.config.recipe import Recipe
 from vitpose.training.data.schema_from_coco import schema_from_annotations
+from vitpose_cli.main import main
 
 NAMES = ["nose", "left_wrist", "right_wrist", "left_ankle", "right_ankle", "belt_buckle"]
 SKELETON = [[2, 1], [3, 1], [4, 6], [5, 6]]

@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import vitpose
+from vitpose_cli.main import COMMANDS
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 ROOMS = ("modeling", "processing", "training", "hub_cards")

@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 from transformers import ViTImageProcessor
-from vitpose_cli import main as cli
 
 from vitpose import ViTPoseConfig, ViTPoseForPoseEstimation, ViTPoseImageProcessor
+from vitpose_cli import main as cli
 
 SIZE = (80, 100)  # width, height of the photos in pixels
 

@@ -7,12 +7,12 @@ import datasets
 import pytest
 from huggingface_hub import DatasetCard
 from PIL import Image
-from vitpose_cli.main import main
 
 from vitpose.data import read_people
 from vitpose.export.convert_data import parse_size
 from vitpose.modeling.keypoint_schemas import get_keypoint_schema
 from vitpose.training.data.loading import read_dataset
+from vitpose_cli.main import main
 
 
 @pytest.fixture(autouse=True)

@@ -14,12 +14,12 @@ import pytest
 import torch
 from PIL import Image
 from transformers import AutoModel, pipeline
-from vitpose_cli import main as cli
 
 import vitpose
 from vitpose import ExportedModel, ViTPoseConfig, ViTPoseForPoseEstimation, ViTPoseImageProcessor, export_model
 from vitpose.export import export as export_module
 from vitpose.export.check import BOUNDS, Difference, measure_difference
+from vitpose_cli import main as cli
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime", "openvino")
 pytestmark = pytest.mark.skipif(

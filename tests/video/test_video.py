@@ -15,8 +15,6 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from vitpose_cli import main as cli
-from vitpose_cli.predict import video_source
 
 from vitpose import SyntheticPeople, get_keypoint_schema
 from vitpose.processing.drawing import draw_poses
@@ -26,6 +24,8 @@ from vitpose.processing.prediction_vitpose import PosePredictor
 from vitpose.processing.processor_settings_vitpose import ProcessorSettings
 from vitpose.video.files import VideoReader, VideoWriter, predict_video
 from vitpose.video.people import MAX_WAITING, BoxesFile, Frame, VideoPredictor, find_whole_image
+from vitpose_cli import main as cli
+from vitpose_cli.predict import video_source
 
 av = pytest.importorskip("av", reason="videos come with the video extra")
 pytest.importorskip("trackers", reason="tracking comes with the video extra")

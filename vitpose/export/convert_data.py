@@ -5,8 +5,7 @@ import re
 from pathlib import Path
 
 from vitpose.hub_cards.cards.dataset_card import write_dataset_card
-from vitpose.training.data.loading import read_dataset
-from vitpose.training.data.registry import get_known_dataset
+from vitpose.training.data.loading import get_known_dataset, read_dataset
 from vitpose.training.data.shards import by_photo, write_shards
 
 logger = logging.getLogger(__name__)

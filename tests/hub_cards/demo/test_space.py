@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 from space_help import save_two_heads, write_clip
 from transformers import YolosConfig, YolosForObjectDetection, YolosImageProcessor
-from vitpose_cli.main import main
 
 from vitpose import TINY_CHECKPOINT, SyntheticPeople
 from vitpose.hub_cards.demo import model as demo_module
 from vitpose.hub_cards.demo.model import Demo, box_of_corners, check_boxes, read_photo
 from vitpose.hub_cards.demo.zero_gpu import on_gpu
+from vitpose_cli.main import main
 
 
 @pytest.fixture(scope="module")

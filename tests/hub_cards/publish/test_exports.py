@@ -15,9 +15,9 @@ from PIL import Image
 from publishing_help import REPO
 from skimage.data import astronaut
 from transformers import pipeline
-from vitpose_cli import main as cli
 
 from vitpose import export_model, get_keypoint_schema, publish
+from vitpose_cli import main as cli
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning"),  # of huggingface_hub itself

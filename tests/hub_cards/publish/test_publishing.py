@@ -17,7 +17,6 @@ from PIL import Image
 from publishing_help import REPO, change_weights
 from skimage.data import astronaut
 from transformers import VitPoseForPoseEstimation
-from vitpose_cli import main as cli
 
 from vitpose import (
     ViTPoseConfig,
@@ -30,6 +29,7 @@ from vitpose import (
 )
 from vitpose.hub_cards.cards.pretraining_card import write_pretraining_card
 from vitpose.hub_cards.publish.benchmark import Benchmark
+from vitpose_cli import main as cli
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of huggingface_hub itself
 

@@ -14,8 +14,6 @@ from accelerate.state import AcceleratorState, PartialState
 from PIL import Image
 from scipy.io import loadmat, savemat
 from torch.utils.data import DataLoader
-from vitpose_cli import main as cli
-from vitpose_cli.evaluate import evaluation_recipe
 
 from vitpose import ViTPoseConfig, ViTPoseForPoseEstimation, get_keypoint_schema
 from vitpose.data import to_coco_annotations
@@ -28,6 +26,8 @@ from vitpose.training.evaluation.predict import _in_order, predict_people
 from vitpose.training.evaluation.saved import evaluate_model
 from vitpose.training.samples.pose import PoseDataset
 from vitpose.training.synthetic.people import SyntheticPeople
+from vitpose_cli import main as cli
+from vitpose_cli.evaluate import evaluation_recipe
 
 COCO = get_keypoint_schema("coco")
 BACKBONE = {"image_size": (64, 48), "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
