@@ -100,14 +100,12 @@ class KeypointDetectionPipeline(Pipeline):
                 f"vitpose.ViTPoseForPoseEstimation.from_pretrained."
             )
         self.image_processor = _as_own_processor(self.image_processor)
-        self._settings = self.image_processor.settings
-        self._processor_state = {
-            name: value for name, value in vars(self.image_processor).items() if name != "_unknown"
-        }
+        self._settings, self._processor_state = self.image_processor.settings, vars(self.image_processor).copy()
         check_fits(self._settings, self.model.config, "The pipeline")
         self._predictors: dict[tuple[Any, ...], PosePredictor] = {}
-        if hasattr(self.model, "open_runtime"):  # what is wrong with an exported file is told before the first image
-            self.model.open_runtime(backend)
+        exported: Any = self.model
+        if hasattr(exported, "open_runtime"):  # what is wrong with its file is told before the first image
+            exported.open_runtime(backend)
         elif backend is not None:
             raise ValueError(
                 f"backend={backend!r} is for exported models, got {type(self.model).__name__}: make one of it with "
@@ -122,7 +120,7 @@ class KeypointDetectionPipeline(Pipeline):
             source: The folder or the repository's id.
             settings: Those of the class, and of `transformers.pipeline`.
         """
-        load: Callable[..., KeypointDetectionPipeline] = pipeline
+        load: Any = pipeline  # transformers' types know its own tasks alone
         return load("keypoint-detection", model=source, pipeline_class=cls, **settings)
 
     def _sanitize_parameters(
