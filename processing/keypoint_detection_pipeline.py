@@ -127,7 +127,8 @@ class KeypointDetectionPipeline(Pipeline):
         self, *, detector: str | Path | Pipeline | None = None, **settings: Any
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         """All settings that were given, checked by name; transformers keeps them by step, here the first has all."""
-        reject_unknown(settings, PipelineOptions, "keypoint-detection")
+        if not settings.keys() <= PipelineOptions.__annotations__.keys():
+            reject_unknown(settings, PipelineOptions, "keypoint-detection")
         given = {name: value for name, value in settings.items() if value is not None}
         if detector is not None:
             given["detector"] = self._as_detector(detector)
