@@ -1,4 +1,4 @@
-"""Photos in, people out: what `vitpose predict` does with photos."""
+"""Prediction of photos into COCO results and drawn pictures, behind `vitpose predict`."""
 
 import json
 import logging

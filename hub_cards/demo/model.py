@@ -199,8 +199,9 @@ class Demo:
     def _predict_video(
         self, clip: Path, folder: Path, model: str, dataset: str, detect: bool, detect_every: int, smooth: bool
     ) -> None:
-        from vitpose.video.files import predict_video  # it needs the extra `video`
-        from vitpose.video.people import PeopleDetector, VideoPredictor, find_whole_image
+        from vitpose.video.detector import PeopleDetector  # these need the extra `video`
+        from vitpose.video.files import predict_video
+        from vitpose.video.people import VideoPredictor, find_whole_image
 
         predictor = VideoPredictor(
             predictor=self._pipeline(model).predictor(self._index(model, dataset)),

@@ -90,7 +90,7 @@ def _predict_video(chosen: argparse.Namespace, video: Path | int) -> None:
     from vitpose.base.files import resolve_model
     from vitpose.processing.keypoint_detection_pipeline import KeypointDetectionPipeline
     from vitpose.video.files import predict_video
-    from vitpose.video.people import BoxesFile, FindPeople, PeopleDetector, VideoPredictor, find_whole_image
+    from vitpose.video.people import BoxesFile, FindPeople, VideoPredictor, find_whole_image
 
     if chosen.detect_every is not None and chosen.detector is None:
         raise ValueError("--detect-every is for --detector: with --boxes or --whole-image, leave it out.")
@@ -98,6 +98,8 @@ def _predict_video(chosen: argparse.Namespace, video: Path | int) -> None:
     if chosen.boxes is not None:
         find_people = BoxesFile(chosen.boxes)
     elif chosen.detector is not None:
+        from vitpose.video.detector import PeopleDetector
+
         find_people = PeopleDetector(
             chosen.detector, threshold=chosen.detector_threshold, labels=chosen.detector_labels
         )

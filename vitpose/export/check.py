@@ -1,4 +1,4 @@
-"""How far an exported model is from the one it was made of, and how far it may be."""
+"""Differences between an exported model and the model in torch, and their bounds."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -22,16 +22,16 @@ class Difference:
     """The largest differences between two models on the same crops.
 
     Args:
-        heatmaps: Of a heatmap's value; the peak over a keypoint that a trained model is sure of is about 1.
-        keypoints: Of the place of a keypoint of a person, in heatmap pixels, where torch finds one clear peak. Of two
-            peaks of about one height, rounding may take either.
+        heatmaps: Of a heatmap's value; the peak value of a confident keypoint of a trained model is about 1.
+        keypoints: Of a keypoint's position on generated people, in heatmap pixels, where torch finds one clear peak. Of
+            two peaks of about the same value, rounding may take either.
     """
 
     heatmaps: float
     keypoints: float
 
     def is_within(self, bound: "Difference") -> bool:
-        """Whether neither is larger; NaN is not."""
+        """True if neither is larger; NaN is."""
         return self.heatmaps <= bound.heatmaps and self.keypoints <= bound.keypoints
 
     def __str__(self) -> str:
@@ -44,7 +44,7 @@ BOUNDS: dict[Precision, Difference] = {
 }
 
 
-CLEAR_LEAD = 0.1  # share of a peak's height by which it leads all that is more than 2 heatmap pixels away
+CLEAR_LEAD = 0.1  # share of the peak value by which it leads all that is more than 2 heatmap pixels away
 
 
 @torch.inference_mode()
@@ -82,7 +82,7 @@ def _crops_of_people(processor: ViTPoseImageProcessor, *, count: int) -> Tensor:
 def _difference(
     model: ViTPoseForPoseEstimation, processor: ViTPoseImageProcessor, runtime: Runtime, crops: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The largest differences of heatmaps and of keypoints, scalars, for some crops (B, 3, H, W)."""
+    """Largest differences of heatmaps and of keypoints, scalars, on crops `(B, 3, H, W)`."""
     expected = model(crops).heatmaps  # (B, K, h, w)
     if not expected.isfinite().all():
         raise ValueError("The model's heatmaps hold NaN or infinite values: its weights are broken, train it again.")
@@ -95,7 +95,7 @@ def _difference(
 
 
 def _are_clear(heatmaps: Tensor, points: Tensor, scores: Tensor) -> Tensor:
-    """Which keypoints (B, K) score above 0.2, with no second peak in their heatmaps (B, K, h, w) that comes close."""
+    """Mask `(B, K)` of keypoints that score above 0.2 and have no second peak in their heatmaps that comes close."""
     columns, rows = torch.arange(heatmaps.shape[-1]), torch.arange(heatmaps.shape[-2])
     near_x = (columns - points[..., :1]).abs() <= 2  # (B, K, w)
     near_y = (rows - points[..., 1:]).abs() <= 2  # (B, K, h)

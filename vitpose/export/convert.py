@@ -1,4 +1,4 @@
-"""Checkpoints from one format to another: what `vitpose convert` does."""
+"""Conversion of checkpoints between formats, behind `vitpose convert`."""
 
 import logging
 from pathlib import Path
@@ -61,7 +61,7 @@ def convert(
 
 
 def load_processor(source: str, model: ViTPoseForPoseEstimation) -> ViTPoseImageProcessor:
-    """The processor beside a saved model; else one that fits, decoding as the released configs evaluate."""
+    """Load the processor beside a saved model, else make one that fits and decodes as the released configs do."""
     if not Path(source).exists() or (Path(source) / "preprocessor_config.json").exists():
         return ViTPoseImageProcessor.from_pretrained(source)
     height, width = model.config.image_size

@@ -1,4 +1,4 @@
-"""Datasets from their own files to Parquet shards: what `vitpose convert-data` does."""
+"""Conversion of datasets to Parquet shards, behind `vitpose convert-data`."""
 
 import logging
 import re
@@ -30,7 +30,7 @@ def convert_data(name: str, data_dir: Path, *, split: str, out: Path, shard_size
 
     Raises:
         FileExistsError: The split has been written there before.
-        ValueError: The data cannot be read, or `shard_size` is no size.
+        ValueError: The data cannot be read, or `shard_size` is an invalid size.
     """
     shard_bytes = parse_size(shard_size)
     stored = split.replace("-", "_")  # the Hub wants word characters
@@ -45,7 +45,7 @@ def convert_data(name: str, data_dir: Path, *, split: str, out: Path, shard_size
 
 
 def parse_size(text: str) -> int:
-    """Bytes of a size such as `"500MB"`, `"2GB"` or `"1000"`."""
+    """Parse a size in bytes, such as `"500MB"`, `"2GB"` or `"1000"`."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(KB|MB|GB|)", text.strip().upper())
     if match is None or not float(match[1]):
         raise ValueError(f"Expected a size above 0 such as 500MB or 2GB, got {text!r}.")

@@ -1,4 +1,4 @@
-"""Trained models as ONNX or OpenVINO files that run without torch: what `vitpose export` does."""
+"""Export of trained models to ONNX or OpenVINO, which run without torch, behind `vitpose export`."""
 
 import copy
 import json
@@ -62,8 +62,8 @@ def export_model(
     Raises:
         ModuleNotFoundError: What writes or runs the format is not installed.
         FileExistsError: There is something at `out` already.
-        ValueError: An argument is none of those possible, the source is not whole, or the heatmaps or keypoints of the
-            file differ from torch's by more than `export_check.BOUNDS`; nothing is left behind.
+        ValueError: An argument is invalid, the source is incomplete, or the heatmaps or keypoints of the
+            file differ from torch's by more than `check.BOUNDS`; nothing is left behind.
     """
     for name, value, choices in (("to", to, get_args(Format)), ("precision", precision, get_args(Precision))):
         if value not in choices:
@@ -102,7 +102,7 @@ def _of_one_dataset(model: ViTPoseForPoseEstimation, dataset: str | int | None) 
 
 
 def _traceable(model: ViTPoseForPoseEstimation) -> ViTPoseForPoseEstimation:
-    """The model itself; in windows it attends step by step: torch's exporter loses the layout of fused kernels."""
+    """Switch window attention to eager kernels: torch's exporter loses the layout of fused ones."""
     backbone: Any = model.config.backbone_config
     if backbone.attention_kind != "full":
         model.set_attn_implementation("eager")
@@ -121,7 +121,7 @@ def _check_size(name: str, model: ViTPoseForPoseEstimation, processor: ViTPoseIm
 def _metadata(
     model: ViTPoseForPoseEstimation, processor: ViTPoseImageProcessor, precision: Precision
 ) -> dict[str, str]:
-    """What somebody needs who has the file alone, as JSON by name: how to cut crops, and what the keypoints are."""
+    """Metadata for users of the file alone, JSON by name: the processor's settings and the keypoint schema."""
     settings = {name: getattr(processor, name) for name in ViTPoseImageProcessorKwargs.__annotations__}
     settings["size"] = {"height": processor.size["height"], "width": processor.size["width"]}
     schema = model.config.get_schema().to_dict()
@@ -130,7 +130,7 @@ def _metadata(
 
 
 class _HeatmapsOnly(nn.Module):
-    """A model from float32 crops to float32 heatmaps, in its own precision in between."""
+    """Maps float32 crops to float32 heatmaps, in the model's precision in between."""
 
     def __init__(self, model: ViTPoseForPoseEstimation) -> None:
         super().__init__()
@@ -166,7 +166,7 @@ def _write_onnx(model: ViTPoseForPoseEstimation, file: Path, metadata: dict[str,
 
 
 def _forget_origins(model: Any) -> None:
-    """Take out what the exporter notes of each node: stack traces with paths of this machine."""
+    """Remove the exporter's metadata of each node: stack traces with paths of this machine."""
     for graph in model.graphs():
         graph.metadata_props.clear()
         for node in graph:
@@ -178,7 +178,7 @@ def _forget_origins(model: Any) -> None:
 def _write_openvino(
     model: ViTPoseForPoseEstimation, file: Path, metadata: dict[str, str], *, compress_to_fp16: bool
 ) -> None:
-    """By way of ONNX: OpenVINO's own conversion of torch models tells its makers that it was used."""
+    """Convert through ONNX: OpenVINO's own conversion of torch models sends telemetry."""
     import openvino
 
     with TemporaryDirectory(prefix="vitpose-export-") as scratch:
@@ -199,7 +199,7 @@ def _config(model: ViTPoseForPoseEstimation, exported: dict[str, Any]) -> ViTPos
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Without the exporter's notes that torchvision is absent, and its use of what torch will drop."""
+    """Silence the exporter's notes on absent torchvision and on deprecated parts of torch."""
     registration = logging.getLogger("torch.onnx._internal.exporter._registration")
     level = registration.level
     registration.setLevel(logging.ERROR)

@@ -78,7 +78,7 @@ class ExportedModel(nn.Module):
         dtype: torch.dtype | str | None = None,
         **options: Any,
     ) -> "ExportedModel":
-        """The model of a folder or of a repository on the Hub.
+        """Load the model of a folder or of a repository on the Hub.
 
         Args:
             name: The folder, or the repository's id.
@@ -90,7 +90,7 @@ class ExportedModel(nn.Module):
         Raises:
             ModuleNotFoundError: The backend is not installed.
             TypeError: There is no such option.
-            ValueError: It is no exported model, or there is no such backend; or another dtype.
+            ValueError: It is not an exported model, the backend is unknown, or the dtype is another.
         """
         _check_options(options)
         if dtype not in (None, "auto", torch.float32):

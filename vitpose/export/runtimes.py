@@ -1,4 +1,4 @@
-"""What exported models run on: ONNX Runtime and OpenVINO, on the CPU, with as many threads as torch.
+"""Runtimes of exported models: ONNX Runtime and OpenVINO, on the CPU, with as many threads as torch.
 
 Neither is imported before it is needed; the extras `vitpose[onnx]` and `vitpose[openvino]` bring them.
 """
@@ -85,7 +85,7 @@ def _open_openvino(path: Path) -> Runtime:
 
 @functools.cache
 def _openvino_core() -> Any:
-    """The one of this process, which stays.
+    """Make the one core of this process, which stays alive.
 
     On some processors each gives the main thread a stack for its signals, and takes it away when it goes. Two that go
     in the order in which they came leave one behind that is gone: the next signal, such as the end of a data loader's

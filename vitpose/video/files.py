@@ -1,4 +1,4 @@
-"""Videos in, drawn videos and lines of JSON out: what `vitpose predict clip.mp4` does.
+"""Prediction of videos into JSON lines and drawn videos, behind `vitpose predict clip.mp4`.
 
 However long a video is, no more frames are in memory than share a batch. Sound is left out.
 """

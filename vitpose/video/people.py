@@ -10,7 +10,7 @@ prediction goes on at the last speed, and ByteTrack forgets a person at once who
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import Pipeline
 
-from vitpose.processing.detection_vitpose import as_detector, detect
 from vitpose.processing.keypoint_detection_pipeline import DETECTOR_THRESHOLD
 from vitpose.processing.people_vitpose import Detections, People
 from vitpose.processing.prediction_vitpose import Crops, PosePredictor, cut_crops
@@ -57,27 +55,6 @@ def find_whole_image(frame: Frame) -> Detections:
     """One person, who fills each frame."""
     height, width = frame.pixels.shape[1:]
     return Detections.given(torch.tensor([[0.0, 0.0, width, height]], dtype=torch.float64), "person")
-
-
-class PeopleDetector:
-    """Finds people with an object-detection model of transformers.
-
-    Args:
-        detector: Folder or Hub id, or a pipeline.
-        threshold: Least score of a person. Weaker detections are given as well, down to those that the tracker takes to
-            follow people whom it knows.
-        labels: What counts as a person in the detector's words.
-    """
-
-    def __init__(
-        self, detector: str | Pipeline, *, threshold: float = DETECTOR_THRESHOLD, labels: Sequence[str] = ("person",)
-    ) -> None:
-        self.threshold = min(threshold, LEAST_SCORE)
-        self.labels = labels
-        self._detector = as_detector(detector)
-
-    def __call__(self, frame: Frame) -> Detections:
-        return detect(self._detector, frame.pixels, threshold=self.threshold, labels=self.labels)
 
 
 class BoxesFile:

@@ -1,0 +1,32 @@
+"""The people of a video's frames, found by an object-detection model."""
+
+from collections.abc import Sequence
+
+from transformers import Pipeline
+
+from vitpose.processing.detection_vitpose import as_detector, detect
+from vitpose.processing.keypoint_detection_pipeline import DETECTOR_THRESHOLD
+from vitpose.processing.people_vitpose import Detections
+
+from .people import LEAST_SCORE, Frame
+
+
+class PeopleDetector:
+    """Finds people with an object-detection model of transformers.
+
+    Args:
+        detector: Folder or Hub id, or a pipeline.
+        threshold: Least score of a person. Weaker detections are given as well, down to those that the tracker takes to
+            follow people whom it knows.
+        labels: What counts as a person in the detector's words.
+    """
+
+    def __init__(
+        self, detector: str | Pipeline, *, threshold: float = DETECTOR_THRESHOLD, labels: Sequence[str] = ("person",)
+    ) -> None:
+        self.threshold = min(threshold, LEAST_SCORE)
+        self.labels = labels
+        self._detector = as_detector(detector)
+
+    def __call__(self, frame: Frame) -> Detections:
+        return detect(self._detector, frame.pixels, threshold=self.threshold, labels=self.labels)
