@@ -237,7 +237,8 @@ def coco_columns(items: list[Item], file: CocoFile, image_dir: Path) -> tuple[di
     if not image_dir.is_dir():
         raise ValueError(f"There is no image folder {image_dir}. Check the path.")
     photos = file.photos_of(items, "annotation", file.path)
-    names = [photo["file_name"].replace("\\", "/") for photo in photos]  # some files were made on Windows
+    names = {number: photo["file_name"].replace("\\", "/") for number, photo in file.images.items()}  # of Windows too
+    paths = {number: os.path.join(image_dir, name) for number, name in names.items()}
     optional = {name: [photo.get(field) for photo in photos] for name, field in _OF_IMAGES.items()}
     optional |= {name: [item.get(name) for item in items] for name in _OF_PEOPLE}
     categories = [item.get("category_id") for item in items]
@@ -254,7 +255,7 @@ def coco_columns(items: list[Item], file: CocoFile, image_dir: Path) -> tuple[di
         "bbox": [item["bbox"] for item in items],
         **{name: values for name, values in optional.items() if any(value is not None for value in values)},
     }
-    return columns, [os.path.join(image_dir, name) for name in names]
+    return columns, [paths[item["image_id"]] for item in items]
 
 
 def _refuse_category(items: list[Item], file: CocoFile) -> None:
