@@ -29,4 +29,5 @@ class PeopleDetector:
         self._detector = as_detector(detector)
 
     def __call__(self, frame: Frame) -> Detections:
+        """The people that the detector finds in this frame."""
         return detect(self._detector, frame.pixels, threshold=self.threshold, labels=self.labels)

@@ -82,6 +82,7 @@ class BoxesFile:
                     raise ValueError(f"{path}: frame {frame}: expected a bbox [x, y, width, height], got {box!r}.")
 
     def __call__(self, frame: Frame) -> Detections:
+        """The people in the boxes of this frame, each of score 1."""
         boxes_xywh = torch.tensor(self.left.pop(frame.index, []), dtype=torch.float64).reshape(-1, 4)
         count = len(boxes_xywh)
         return Detections(boxes_xywh=boxes_xywh, scores=torch.ones(count), labels=("person",) * count)
