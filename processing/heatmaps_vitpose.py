@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .geometry_vitpose import heatmap_to_crop
 
-_SUPPORT_SIGMAS = 3  # a target is zero further than this from its rounded centre (released configs)
+_SUPPORT_SIGMAS = 3  # a target is zero further than this from its rounded center (released configs)
 _LOG_RANGE = (0.001, 50.0)  # the blurred map is clipped to this before its logarithm is taken (released configs)
 _MAX_STEP_PX = 1.0  # a Newton step is believed this far: its derivatives see one heatmap pixel to each side
 _QUARTER_PX = 0.25  # the older decoding moves this far towards the higher neighbor (SimpleBaseline, HRNet)
@@ -30,7 +30,7 @@ def encode_heatmaps(
     sigma: float = 2.0,
     use_udp: bool = True,
 ) -> tuple[Tensor, Tensor]:
-    """Gaussian targets around sub-pixel centres, zero beyond 3 sigma of the rounded centre (released configs).
+    """Gaussian targets around sub-pixel centers, zero beyond 3 sigma of the rounded center (released configs).
 
     Args:
         keypoints_crop: `(num_people, num_keypoints, 2)`, x and y in crop pixels. Unlabelled ones may be NaN.
@@ -38,7 +38,7 @@ def encode_heatmaps(
         crop_size: height and width of the crop in pixels.
         heatmap_size: height and width of the heatmaps in pixels.
         sigma: standard deviation in heatmap pixels.
-        use_udp: False for the older scheme: centres on whole heatmap pixels, sizes instead of steps between the frames.
+        use_udp: False for the older scheme: centers on whole heatmap pixels, sizes instead of steps between the frames.
 
     Returns:
         Labels `(num_people, num_keypoints, height, width)` and weights `(num_people, num_keypoints)`, both float32. A
@@ -82,7 +82,7 @@ def decode_heatmaps(heatmaps: Tensor, *, blur_sigma: float, blur_kernel: int = 1
 
     Returns:
         Keypoints `(num_people, num_keypoints, 2)` as x, y in heatmap pixels and scores `(num_people, num_keypoints)`,
-        the value of each highest pixel; float32. A map without a positive value has no peak: score 0, the map's centre.
+        the value of each highest pixel; float32. A map without a positive value has no peak: score 0, the map's center.
 
     Raises:
         ValueError: wrong shape or blur, or a value that is not finite; the message names the people concerned.
@@ -127,7 +127,7 @@ def decode_heatmaps_quarter_offset(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
 def _checked(points: Tensor, scores: Tensor, *, witness: Tensor, shape: torch.Size) -> tuple[Tensor, Tensor]:
     """Points `(n, k, 2)` and scores `(n, k)`, from those of all maps `(n * k, ...)` of a shape `(n, k, h, w)`.
 
-    Raises where the witness of a map is not finite. A map without a positive value gives its centre and score 0.
+    Raises where the witness of a map is not finite. A map without a positive value gives its center and score 0.
     """
     num_people, num_keypoints, height, width = shape
     if not (witness.isfinite() & (scores > 0)).all():  # one question to the device, nearly always with the same answer
@@ -220,7 +220,7 @@ _DIFFERENCES = np.array(
 
 
 def _newton_step(log_maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Steps in x and y `(m,)` from the centre of 3x3 log maps `(m, 3, 3)` to the maximum of their quadratic model."""
+    """Steps in x and y `(m,)` from the center of 3x3 log maps `(m, 3, 3)` to the maximum of their quadratic model."""
     relative = (log_maps - log_maps[:, 1:2, 1:2]).flatten(1)  # (m, 9); large logarithms would cost digits
     differences = torch.from_numpy(_DIFFERENCES).to(relative.device) @ relative.T  # (5, m)
     dx, dy, dxx, dyy, dxy = differences.unbind()

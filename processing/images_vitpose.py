@@ -224,7 +224,7 @@ def _check_float_range(low: float, high: float, do_rescale: bool) -> None:
     if low < 0 or high > 255:
         raise ValueError(
             f"a float image must hold 0..255 with do_rescale=True, but this one spans {low:g}..{high:g}: clip it to "
-            f"0..255, or pass do_rescale=False (and do_normalize=False if it is normalised already)."
+            f"0..255, or pass do_rescale=False (and do_normalize=False if it is normalized already)."
         )
 
 

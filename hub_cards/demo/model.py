@@ -17,11 +17,11 @@ import torch
 from PIL import Image
 
 from vitpose.base.files import resolve_model
-from vitpose.modeling.keypoint_schemas import KeypointSchema
 from vitpose.processing.detection_vitpose import as_detector
 from vitpose.processing.drawing import draw_poses
 from vitpose.processing.images_vitpose import to_rgb_photo
 from vitpose.processing.keypoint_detection_pipeline import DETECTOR_THRESHOLD, KeypointDetectionPipeline
+from vitpose.processing.people_vitpose import People
 
 from .examples import write_examples
 from .zero_gpu import on_gpu
@@ -41,15 +41,13 @@ class Found:
 
     Args:
         image: RGB, upright.
-        people: as the pipeline gives them, in image pixels.
-        schema: what the keypoints are.
+        people: their keypoints, in image pixels.
         model: name of the model that found them.
         dataset: whose keypoints they are.
     """
 
     image: Image.Image
-    people: list[dict[str, Any]]
-    schema: KeypointSchema
+    people: People
     model: str
     dataset: str
 
@@ -138,17 +136,14 @@ class Demo:
             raise ValueError(f"People may come from {', '.join(self.sources)} here, got {source!r}.")
         self._check_dataset(model, dataset)
         people = self._find_keypoints(image, model, dataset, table, source == "detector", detector_threshold)
-        return Found(image=image, people=people, schema=self._schema(model, dataset), model=model, dataset=dataset)
+        return Found(image=image, people=people, model=model, dataset=dataset)
 
     def answer(self, found: Found, *, threshold: float) -> Answer:
         """Show the keypoints that score above a threshold."""
-        people = [
-            person | {"keypoints": [point for point in person["keypoints"] if point["score"] > threshold]}
-            for person in found.people
-        ]
+        people = found.people.to_dicts(threshold)
         folder = self._new_folder()
         return Answer(
-            picture=draw_poses(found.image, people, found.schema, min_score=0.0, boxes=True),
+            picture=draw_poses(found.image, people, found.people.schema, min_score=0.0, boxes=True),
             summary=_summary(found, people, threshold),
             json_file=_write_json(folder / "people.json", found, people, threshold),
             csv_file=_write_csv(folder / "people.csv", people),
@@ -192,9 +187,9 @@ class Demo:
         boxes: list[list[float]] | None,
         detect: bool,
         detector_threshold: float,
-    ) -> list[dict[str, Any]]:
+    ) -> People:
         detector = {"detector": self._detector, "detector_threshold": detector_threshold} if detect else {}
-        return self._pipeline(model)(image, boxes=boxes, dataset=self._index(model, dataset), **detector)
+        return self._pipeline(model).find_people(image, boxes=boxes, dataset=self._index(model, dataset), **detector)
 
     def _predict_video(
         self, clip: Path, folder: Path, model: str, dataset: str, detect: bool, detect_every: int, smooth: bool
@@ -218,9 +213,6 @@ class Demo:
 
     def _index(self, model: str, dataset: str) -> int:
         return self.datasets(model).index(dataset)
-
-    def _schema(self, model: str, dataset: str) -> KeypointSchema:
-        return self._pipeline(model).predictor(self._index(model, dataset)).schema
 
     def _check_dataset(self, model: str, dataset: str) -> None:
         known = self.datasets(model)
@@ -289,11 +281,11 @@ def box_of_corners(first: Sequence[float], second: Sequence[float]) -> list[floa
 
 
 def _summary(found: Found, people: list[dict[str, Any]], threshold: float) -> str:
-    if not found.people:
+    if len(found.people) == 0:
         return "**No people found.** Lower the detector's threshold, or mark them with boxes."
-    count, total = (sum(len(person["keypoints"]) for person in group) for group in (people, found.people))
+    count, total = sum(len(person["keypoints"]) for person in people), found.people.scores.numel()
     if not count:
-        best = max(point["score"] for person in found.people for point in person["keypoints"])
+        best = found.people.scores.max().item()
         advice = "Lower the threshold, or check the boxes."
         return f"**No keypoint scores above {threshold:.2f}**, the best {best:.2f}. {advice}"
     persons = "1 person" if len(people) == 1 else f"{len(people)} people"

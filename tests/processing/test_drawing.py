@@ -1,5 +1,7 @@
 """Drawn poses lie where the keypoints are, tell left from right, fade with the score and leave the photo alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from skimage import data
 
 from vitpose.modeling.keypoint_schemas import get_keypoint_schema, list_keypoint_schemas
 from vitpose.processing.drawing import SIDE_COLORS, contact_sheet, draw_poses, keypoint_side
+from vitpose.processing.people_vitpose import People
 
 COCO = get_keypoint_schema("coco")
 
@@ -178,3 +181,12 @@ def test_real_people_are_drawn(shared_data):
     image = Image.open(shared_data / "photos" / "messi5.jpg")
     drawn = draw_poses(image, [make_person(low=60, high=300)], COCO)
     assert drawn.size == image.size and changed(image, drawn).any()
+
+
+def test_track_ids_stand_above_the_boxes():
+    person = make_person(low=120, high=300) | {"bbox": [100.0, 100, 320, 320]}
+    people = People.from_tensors([person], COCO)
+    gray = Image.new("RGB", (512, 512), (128, 128, 128))
+    numbered = draw_poses(gray, replace(people, track_ids=torch.tensor([7])))
+    rows, columns = np.nonzero(changed(draw_poses(gray, people), numbered))
+    assert rows.min() > 80 and rows.max() < 104 and columns.min() > 200 and columns.max() < 220

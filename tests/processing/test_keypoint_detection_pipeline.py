@@ -330,6 +330,13 @@ def test_mistakes_are_named(pipe, photos, tmp_path, inputs, settings, error, mes
         pipe(fill(inputs), **settings)
 
 
+def test_an_image_that_cannot_be_read_comes_after_the_people_of_those_before(pipe, photos):
+    found = pipe(photo for photo in [photos[0], photos[1], "nowhere.jpg"])  # all of them in one batch
+    assert len(next(found)) == len(next(found)) == 1
+    with pytest.raises(ValueError, match=r"inputs\[2\]: There is no image file nowhere.jpg"):
+        next(found)
+
+
 def test_a_stream_of_boxes_that_does_not_fit_is_named(pipe, photos):
     with pytest.raises(ValueError, match="but ended after 2 entries"):
         list(pipe(iter(photos), boxes=iter(BOXES[:2])))

@@ -123,7 +123,7 @@ class ExportedModel(nn.Module):
         """Predict heatmaps.
 
         Args:
-            pixel_values: (B, 3, H, W) normalised float32 crops of the config's `image_size`, on any device.
+            pixel_values: (B, 3, H, W) normalized float32 crops of the config's `image_size`, on any device.
 
         Returns:
             Output with `heatmaps` (B, K, h, w) on the device of the crops, without gradients.

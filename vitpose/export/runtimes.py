@@ -14,7 +14,7 @@ import torch
 
 Backend = Literal["onnxruntime", "openvino"]
 Format = Literal["onnx", "openvino"]
-# Normalised crops (B, 3, H, W) float32 to heatmaps (B, K, h, w) float32.
+# Normalized crops (B, 3, H, W) float32 to heatmaps (B, K, h, w) float32.
 Runtime: TypeAlias = Callable[[np.ndarray], np.ndarray]
 
 INPUT, OUTPUT = "pixel_values", "heatmaps"

@@ -77,7 +77,7 @@ def test_the_tiny_model_finds_the_people_of_the_examples(demo):
     """They are there to be looked at: most keypoints are sure."""
     for photo, boxes in demo.examples:
         found = find(demo, photo, source="boxes", boxes=boxes)
-        scores = [point["score"] for person in found.people for point in person["keypoints"]]
+        scores = found.people.scores.flatten().tolist()
         assert sum(score > 0.3 for score in scores) >= 0.6 * len(scores), photo.name
 
 
@@ -94,9 +94,7 @@ def test_a_higher_threshold_needs_no_other_prediction(demo, example):
 def test_a_model_of_several_datasets_answers_for_the_chosen_one(demo, two_heads, example):
     assert demo.datasets(two_heads) == ["coco", "mpii"]
     names = {
-        dataset: [
-            point["label"] for point in find(demo, example[0], model=two_heads, dataset=dataset).people[0]["keypoints"]
-        ]
+        dataset: find(demo, example[0], model=two_heads, dataset=dataset).people.schema.keypoints
         for dataset in ("coco", "mpii")
     }
     assert (len(names["coco"]), len(names["mpii"])) == (17, 16)
@@ -106,7 +104,7 @@ def test_a_model_of_several_datasets_answers_for_the_chosen_one(demo, two_heads,
 def test_a_detector_finds_the_people_or_none(demo, example):
     assert demo.sources == ["detector", "whole image", "boxes"]
     found = find(demo, example[0], source="detector", detector_threshold=0.0)
-    assert found.people
+    assert len(found.people) > 0
     nobody = find(demo, example[0], source="detector", detector_threshold=1.0)
     answer = demo.answer(nobody, threshold=0.3)
     assert answer.summary.startswith("**No people found.** Lower the detector's threshold")
@@ -258,7 +256,7 @@ def test_a_demo_on_zerogpu_borrows_it_for_photos_and_videos_and_tells_what_is_wr
     monkeypatch.setitem(sys.modules, "spaces", stand_in_for_zerogpu(lent))
     demo = Demo([two_heads])
     found = find(demo, example[0], model=two_heads, dataset="mpii")
-    assert len(found.people[0]["keypoints"]) == 16 and lent == [60]
+    assert found.people.schema.num_keypoints == 16 and lent == [60]
     pytest.importorskip("av", reason="videos come with the video extra")
     (tmp_path / "notes.mp4").write_text("no video")
     settings = {"model": two_heads, "dataset": "coco", "detect_every": 1, "smooth": False}
