@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .processor_settings_vitpose import BOX_PADDING, ProcessorSettings
+
 # A sample outside by this share of the image's longer side (1 / 1000 pixel of 2000) is inside up to float32's rounding:
 # it must not blank a row of the crop.
 _BORDER_TOLERANCE = 5e-7
@@ -21,7 +23,7 @@ _FAR_OUTSIDE = 4.0
 
 
 def box_to_center_and_size(
-    boxes_xywh: Tensor, *, crop_size: tuple[int, int], padding: float | Tensor = 1.25
+    boxes_xywh: Tensor, *, crop_size: tuple[int, int], padding: float | Tensor = BOX_PADDING
 ) -> tuple[Tensor, Tensor]:
     """Grow boxes to the crop's aspect ratio and pad them (ViTPose paper; released configs).
 
@@ -83,6 +85,31 @@ def crop_to_image_matrices(
     # Sums and no matrix products, whose last digit depends on how many people there are.
     offset = centers - (linear * middle[:, None]).sum(-1)  # (n, 2) image position of crop pixel (0, 0)
     return torch.cat([linear, offset[:, :, None]], dim=-1)
+
+
+def crop_matrices(
+    boxes_xywh: Tensor,
+    settings: ProcessorSettings,
+    *,
+    padding: Tensor | None = None,
+    rotations: Tensor | None = None,
+    flips: Tensor | None = None,
+) -> Tensor:
+    """Affine maps `(num_people, 2, 3)` from crop pixels to image pixels, as the settings of a processor have it.
+
+    Args:
+        boxes_xywh: `(num_people, 4)`, left, top, width and height in image pixels.
+        settings: Size, padding and scheme of the crops.
+        padding: `(num_people, 1)`, factors on the sides of each box instead of the settings' one.
+        rotations: `(num_people,)` degrees, see [`crop_to_image_matrices`].
+        flips: `(num_people,)` bool, True mirrors the crop.
+    """
+    centers, sizes = box_to_center_and_size(
+        boxes_xywh, crop_size=settings.crop_size, padding=settings.padding if padding is None else padding
+    )
+    return crop_to_image_matrices(
+        centers, sizes, crop_size=settings.crop_size, rotations=rotations, flips=flips, use_udp=settings.use_udp
+    )
 
 
 def invert_matrices(matrices: Tensor) -> Tensor:

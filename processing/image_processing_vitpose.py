@@ -18,11 +18,11 @@ from transformers.utils import ModelOutput, TensorType
 from vitpose.base.errors import PlacedError, placed
 
 from .annotations_vitpose import Boxes, Keypoints, parse_boxes, parse_keypoints
-from .geometry_vitpose import invert_matrices, transform_points
+from .geometry_vitpose import crop_matrices, invert_matrices, transform_points
 from .heatmaps_vitpose import encode_heatmaps
 from .images_vitpose import Images, ImageSource, list_images, to_rgb_tensor, upright_pil
 from .people_vitpose import People, numbered_schema
-from .prediction_vitpose import Crops, crop_matrices, cut_crops, locate_keypoints
+from .prediction_vitpose import Crops, cut_crops, locate_keypoints
 from .processor_settings_vitpose import (
     BOX_PADDING,
     HEATMAP_STRIDE,

@@ -16,14 +16,7 @@ from vitpose.base.errors import PlacedError
 from vitpose.modeling.flipping_vitpose import flip_heatmaps
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 
-from .geometry_vitpose import (
-    box_to_center_and_size,
-    covering_regions,
-    crop_to_image_matrices,
-    heatmap_to_crop,
-    sample_crops,
-    transform_points,
-)
+from .geometry_vitpose import covering_regions, crop_matrices, heatmap_to_crop, sample_crops, transform_points
 from .heatmaps_vitpose import decode_heatmaps, decode_heatmaps_quarter_offset
 from .images_vitpose import rgb_region
 from .people_vitpose import Detections, People
@@ -45,17 +38,6 @@ class Crops:
     pixel_values: Tensor
     matrices: Tensor
     boxes_xywh: Tensor
-
-
-def crop_matrices(boxes_xywh: Tensor, settings: ProcessorSettings) -> Tensor:
-    """Maps `(N, 2, 3)` from crop pixels to image pixels, of boxes `(N, 4)` in image pixels.
-
-    Args:
-        boxes_xywh: Left, top, width and height.
-        settings: Size, padding and scheme of the crops.
-    """
-    centers, sizes = box_to_center_and_size(boxes_xywh, crop_size=settings.crop_size, padding=settings.padding)
-    return crop_to_image_matrices(centers, sizes, crop_size=settings.crop_size, use_udp=settings.use_udp)
 
 
 def cut_crops(

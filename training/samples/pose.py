@@ -16,8 +16,7 @@ from torch.utils.data import Dataset
 
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 from vitpose.processing.geometry_vitpose import (
-    box_to_center_and_size,
-    crop_to_image_matrices,
+    crop_matrices,
     invert_matrices,
     transform_points,
 )
@@ -246,12 +245,12 @@ class PoseDataset(Dataset):
         """Matrices (n, 2, 3) from crop to image pixels, and keypoints (n, k, 3), from image to crop pixels."""
         boxes = torch.from_numpy(np.stack([crop.box_xywh for crop in crops]))  # (n, 4)
         flips = torch.tensor([crop.flip for crop in crops])
-        size = self.settings.crop_size
-        padding = boxes.new_tensor([crop.padding for crop in crops])[:, None]  # (n, 1)
-        centers, sides = box_to_center_and_size(boxes, crop_size=size, padding=padding)
-        rotations = boxes.new_tensor([crop.rotation for crop in crops])
-        matrices = crop_to_image_matrices(
-            centers, sides, crop_size=size, rotations=rotations, flips=flips, use_udp=self.settings.use_udp
+        matrices = crop_matrices(
+            boxes,
+            self.settings,
+            padding=boxes.new_tensor([crop.padding for crop in crops])[:, None],  # (n, 1)
+            rotations=boxes.new_tensor([crop.rotation for crop in crops]),
+            flips=flips,
         )
         keypoints = torch.where(flips[:, None, None], keypoints[:, list(self.schema.flip_index)], keypoints)
         points = transform_points(keypoints[:, :, :2], invert_matrices(matrices))  # (n, k, 2)
