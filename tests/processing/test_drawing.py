@@ -26,7 +26,7 @@ def make_person(schema=COCO, *, score=1.0, low=100.0, high=400.0):
 
 
 def only(name, x, y, *, score=1.0):
-    """A person with one keypoint that is sure."""
+    """A person with one confident keypoint."""
     points, scores = np.zeros((17, 2)), np.zeros(17)
     points[COCO.keypoints.index(name)] = x, y
     scores[COCO.keypoints.index(name)] = score
@@ -104,10 +104,10 @@ def test_limbs_have_the_colour_of_their_side(end, side):
 
 def test_low_scores_fade_and_scores_below_the_minimum_vanish():
     grey = Image.new("RGB", (64, 64), (128, 128, 128))
-    sure, unsure, absent = (
+    confident, faint, absent = (
         changed(grey, draw_poses(grey, [only("nose", 32, 32, score=s)], COCO)).sum() for s in (1, 0.3, 0.1)
     )
-    assert sure > 1.5 * unsure > 0
+    assert confident > 1.5 * faint > 0
     assert absent == 0
 
 
@@ -144,7 +144,7 @@ BAD_PEOPLE = [
         {"keypoints": np.zeros((14, 2))},
         r"needs keypoints \(17, 2\).*got \(14, 2\)",
     ),
-    ("a sure keypoint without coordinates", {"keypoints": np.full((17, 2), np.nan)}, "must be finite"),
+    ("a confident keypoint without coordinates", {"keypoints": np.full((17, 2), np.nan)}, "must be finite"),
     ("a score that is not a number", {"scores": np.full(17, np.nan)}, "must be finite"),
     ("a box of five numbers", {"bbox": [0, 0, 1, 1, 1]}, "finite `bbox` of x1, y1, x2, y2"),
 ]
