@@ -1,7 +1,11 @@
 """What every test may rely on: no network, few threads, and the shared real data where it is at hand."""
 
+from __future__ import annotations
+
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -10,6 +14,9 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 import pytest
 import torch
+
+if TYPE_CHECKING:
+    from transformers import Pipeline
 
 torch.set_num_threads(1)  # more only get in each other's way: the models are small
 
@@ -59,3 +66,24 @@ def detector(tmp_path_factory) -> str:
     YolosForObjectDetection(config).save_pretrained(folder)
     YolosImageProcessor(size={"height": 64, "width": 64}).save_pretrained(folder)
     return str(folder)
+
+
+@pytest.fixture
+def detector_that_scores(detector: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[float]], Pipeline]:
+    """Makes an object-detection pipeline that finds people with these scores, up to twelve, in every photo."""
+    from transformers import pipeline
+
+    def make(scores: list[float]) -> Pipeline:
+        made = pipeline("object-detection", model=detector, device="cpu")
+        person = torch.tensor(scores + [0.001] * (12 - len(scores)))
+        forward = made.model.forward
+
+        def forward_with_these_scores(*args: Any, **inputs: Any) -> Any:
+            outputs = forward(*args, **inputs)
+            outputs.logits = torch.stack([person, torch.full_like(person, 0.001), 0.999 - person], dim=-1).log()[None]
+            return outputs
+
+        monkeypatch.setattr(made.model, "forward", forward_with_these_scores)
+        return made
+
+    return make

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from vitpose.processing.people_vitpose import Detections, People, numbered_schema
-from vitpose.video.people import PeopleTracker, follow
+from vitpose.video.detector import PeopleDetector
+from vitpose.video.people import Frame, PeopleTracker, follow
 
 pytest.importorskip("trackers", reason="tracking comes with the video extra")
 
@@ -70,6 +71,19 @@ def test_a_weak_detection_only_continues_someone():
     assert run(tracker, boxes, 0.2, [0.2, MIN_SCORE]) == [1, 2]
 
 
+@pytest.mark.parametrize(
+    ("threshold", "expected"),
+    [
+        pytest.param(0.5, [0.6, 0.4, 0.11], id="and weaker ones down to a tenth, which continue a person"),
+        pytest.param(0.05, [0.6, 0.4, 0.11, 0.09, 0.06], id="down to the threshold where it is lower"),
+    ],
+)
+def test_a_detector_gives_the_tracker_what_it_needs(threshold, expected, detector_that_scores):
+    find_people = PeopleDetector(detector_that_scores([0.6, 0.4, 0.11, 0.09, 0.06, 0.04]), threshold=threshold)
+    found = find_people(Frame(index=0, time=0.0, pixels=torch.zeros(3, 48, 64, dtype=torch.uint8)))
+    assert sorted(found.scores.tolist(), reverse=True) == pytest.approx(expected, abs=1e-4)
+
+
 def test_frames_without_people():
     tracker = PeopleTracker(min_score=MIN_SCORE)
     for time in (0.0, 0.1):
@@ -84,7 +98,8 @@ FOLLOWED = [
     ("nobody moved: the box stays", BODY, [0.9] * 4, [100, 40, 50, 120]),
     ("the box goes where the keypoints go", BODY + (7, -3), [0.9] * 4, [107, 37, 50, 120]),
     ("a raised arm lifts the upper edge alone", RAISED, [0.9] * 4, [100, 10, 50, 150]),
-    ("an unconfident keypoint moves nothing", RAISED, [0.1, 0.9, 0.9, 0.9], [100, 40, 50, 120]),
+    ("an unconfident keypoint moves nothing", RAISED, [0.29, 0.9, 0.9, 0.9], [100, 40, 50, 120]),
+    ("a score of three tenths is enough", RAISED, [0.31, 0.9, 0.9, 0.9], [100, 10, 50, 150]),
     ("someone who comes nearer fills a larger box", 2 * BODY, [0.9] * 4, [210, 90, 80, 210]),
     ("half out of the picture is still there", BODY - (120, 0), [0.9] * 4, [-20, 40, 50, 120]),
     ("out at the left is lost", BODY - (160, 0), [0.9] * 4, None),
