@@ -111,6 +111,13 @@ def test_low_scores_fade_and_scores_below_the_minimum_vanish():
     assert absent == 0
 
 
+def test_scores_of_seven_tenths_and_more_are_opaque():
+    grey = Image.new("RGB", (64, 64), (128, 128, 128))
+    below, enough, full = (draw_poses(grey, [only("nose", 32, 32, score=s)], COCO) for s in (0.65, 0.7, 1))
+    assert np.array_equal(enough, full)
+    assert not np.array_equal(below, enough)
+
+
 def test_strokes_grow_with_the_person():
     grey = Image.new("RGB", (512, 512), (128, 128, 128))
     large, small = make_person(low=50, high=450), make_person(low=230, high=270)

@@ -127,6 +127,7 @@ def test_a_plain_file_gives_its_own_heatmaps(decoder: str, tmp_path: Path) -> No
     torch.save({"meta": {"epoch": 210}, "state_dict": weights}, tmp_path / "vitpose.pth")
     model = convert_checkpoint(tmp_path / "vitpose.pth", **GIVEN)
     assert (model.config.dataset_names, model.config.image_size) == (["coco"], (64, 48))
+    assert model.config.backbone_config.layer_norm_eps == 1e-6  # of the released configs; a file does not say
     assert model.config.use_simple_decoder == (decoder == "simple")
     _assert_equal(model(CROPS).heatmaps, _by_formula(weights, CROPS))
 
