@@ -251,6 +251,7 @@ class People:
             box_scores=torch.tensor([result["score"] for result in results]),
             labels=(schema.category,) * len(results),
             schema=schema,
+            track_ids=_track_ids(results),
         )
 
     @classmethod
@@ -322,7 +323,14 @@ class People:
             box_scores=torch.ones(len(people)),
             labels=tuple(str(person.get("label", schema.category)) for person in people),
             schema=schema,
+            track_ids=_track_ids(people),
         )
+
+
+def _track_ids(people: Sequence[Mapping[str, Any]]) -> Tensor | None:
+    """The `track_id` of each of the dicts `(N,)`, where all have one."""
+    ids = [person["track_id"] for person in people if "track_id" in person]
+    return torch.tensor(ids) if ids and len(ids) == len(people) else None
 
 
 @lru_cache(maxsize=8)

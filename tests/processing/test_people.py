@@ -42,6 +42,7 @@ def test_the_pipelines_dicts_lead_back_to_the_people():
     torch.testing.assert_close(again.keypoints_xy, people.keypoints_xy)
     torch.testing.assert_close(again.scores, people.scores)
     torch.testing.assert_close(again.boxes_xywh, people.boxes_xywh)
+    assert again.track_ids.tolist() == [5, 6, 7]
 
 
 def test_a_threshold_leaves_keypoints_out_of_the_dicts():
@@ -63,6 +64,7 @@ def test_cocos_results_have_every_number_of_a_person():
     assert results[2]["score"] == pytest.approx(people.person_scores[2].item(), abs=1e-6)
     again = People.from_coco(results, COCO)
     torch.testing.assert_close(again.keypoints_xy, people.keypoints_xy, atol=6e-4, rtol=0)
+    assert again.track_ids.tolist() == [5, 6, 7]
 
 
 def test_some_of_them_and_all_of_them_together():
@@ -104,4 +106,5 @@ def test_every_form_of_a_person_is_drawn_alike():
     drawn = draw_poses(photo, people).tobytes()
     assert drawn != photo.tobytes()
     assert draw_poses(photo, people.to_dicts(), COCO).tobytes() == drawn
-    assert draw_poses(photo, people.to_tensors(), COCO).tobytes() == drawn
+    untracked = replace(people, track_ids=None)  # of post-processing
+    assert draw_poses(photo, people.to_tensors(), COCO).tobytes() == draw_poses(photo, untracked).tobytes() != drawn

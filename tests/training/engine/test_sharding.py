@@ -15,9 +15,9 @@ from vitpose.training.session import run_recipe
 SCRIPT = """
 from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DistributedType
-from vitpose.training import pretraining_outputs
+from vitpose.training.results import masked_image_outputs
 
-outputs.save_curves = pretraining_outputs.save_curves = lambda log, png: None
+outputs.save_curves = masked_image_outputs.save_curves = lambda log, png: None
 PartialState(cpu=True)
 
 def run(name, *, sharded, **fields):
