@@ -279,7 +279,8 @@ def _as_own_config(config: ViTPoseConfig | VitPoseConfig) -> ViTPoseConfig:
         return config
     values = {**config.to_dict(), "attn_implementation": config._attn_implementation}
     own = ViTPoseConfig.from_dict(values, id2label=config.id2label)
-    if values.get("keypoint_schemas") not in (None, own.keypoint_schemas):
+    saved = [schema["keypoints"] for schema in values.get("keypoint_schemas") or ()]
+    if saved and saved != [schema["keypoints"] for schema in own.keypoint_schemas]:
         logger.warning(
             "Ignoring config.keypoint_schemas: it does not match id2label, which names other keypoints. To load a "
             "model with another schema, use ViTPoseForPoseEstimation.from_pretrained(..., keypoint_schemas=[...])."
