@@ -86,6 +86,8 @@ def test_every_command_is_understood(page: str, line: str, tmp_path: Path, monke
         parse_recipe(arguments[3:])
         return
     chosen = parse(arguments[1:])
+    if chosen.command == "train":
+        parse_recipe(chosen.rest)
     if chosen.command == "evaluate":
         evaluation_recipe(chosen)
 

@@ -69,7 +69,8 @@ def test_the_command_is_installed() -> None:
     assert callable(command.load())
 
 
-@pytest.mark.parametrize("command", ["", *COMMANDS])
+# What `train` takes are the fields of recipes, whose choices come from the rooms themselves.
+@pytest.mark.parametrize("command", ["", *sorted(COMMANDS.keys() - {"train"})])
 def test_help_imports_neither_torch_nor_transformers(command: str, tmp_path: Path) -> None:
     code = (
         "import contextlib, io, sys\n"

@@ -6,7 +6,6 @@ ready for the Hub. `--help` lists the fields.
 
 import logging
 import os
-import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +19,7 @@ from vitpose.hub_cards.cards.pretraining_card import write_pretraining_card
 from vitpose.training.config.parsing import parse_recipe
 from vitpose.training.engine.preemption import PreemptedError
 from vitpose.training.engine.trainer import NonFiniteLossError
+from vitpose.training.results.run_words import command_words
 from vitpose.training.session import run_recipe
 
 CARD_WRITERS: dict[str, Callable[..., Path]] = {
@@ -43,14 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"error: {_message(error)}\n")
         return 2
     except PreemptedError as preemption:
-        sys.stderr.write(f"{preemption}\nGo on with: {_command()} --resume\n")
+        sys.stderr.write(f"{preemption}\nGo on with: {command_words()} --resume\n")
     return 0
-
-
-def _command() -> str:
-    """The command of this run, without `--resume`."""
-    given = [argument for argument in sys.argv[1:] if argument != "--resume"]
-    return shlex.join(["accelerate", "launch", sys.argv[0], *given])
 
 
 def _set_up_terminal() -> None:

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from transformers import ViTImageProcessor
 
+import vitpose
 from vitpose import ViTPoseConfig, ViTPoseForPoseEstimation, ViTPoseImageProcessor
 from vitpose_cli import main as cli
 
@@ -362,3 +363,22 @@ def test_a_conversion_that_cannot_be_is_told_in_a_line(arguments, message, model
     error = capsys.readouterr().err
     assert error.startswith("error: ") and message in error
     assert {path.name for path in tmp_path.iterdir()} == {"mine.txt"}
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(["--version"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out == f"vitpose {vitpose.__version__}\n"
+
+
+def test_train_takes_a_recipe_as_the_script_does(capsys, tmp_path):
+    with pytest.raises(SystemExit) as end:
+        cli.main(["train", "--help"])
+    assert end.value.code == 0
+    shown = capsys.readouterr().out
+    assert "--epochs" in shown and "--optimization.epochs" in shown
+    with pytest.raises(SystemExit) as end:
+        cli.main(["train", "--epohcs", "3", "--output_dir", str(tmp_path)])
+    assert end.value.code == 2
+    assert "Did you mean 'epochs'?" in capsys.readouterr().err

@@ -48,9 +48,12 @@ def limits_words(recipe: Recipe) -> list[str]:
 
 
 def command_words() -> str:
-    """The command that repeats this run."""
+    """The command that repeats this run, without `--resume`."""
+    arguments = [argument for argument in sys.argv[1:] if argument != "--resume"]
+    if os.path.basename(sys.argv[0]) == "vitpose":
+        return shlex.join(["vitpose", *arguments])
     script = os.path.relpath(sys.argv[0]) if os.path.exists(sys.argv[0]) else sys.argv[0]
-    return shlex.join(["accelerate", "launch", script, *sys.argv[1:]])
+    return shlex.join(["accelerate", "launch", script, *arguments])
 
 
 def run_cost(accelerator: Accelerator, *, seconds: float, people: int) -> dict[str, Any]:

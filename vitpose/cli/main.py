@@ -7,10 +7,12 @@ import argparse
 import logging
 import sys
 from importlib import import_module
+from importlib.metadata import version
 
 COMMANDS = {
     "predict": "find the keypoints of people in photos or a video and draw them",
     "convert": "read a checkpoint of the authors' release, MAE, DINOv2 or transformers, and write it as another",
+    "train": "train or fine-tune a model by a recipe: [RECIPE.yaml] [--field value ...]",
     "evaluate": "measure a model on annotated people",
     "convert-data": "write a dataset as Parquet files, ready for the Hub",
     "schema": "write the keypoint schema of annotations of one's own",
@@ -19,6 +21,7 @@ COMMANDS = {
     "demo": "try models on photos and videos in the browser, as a Space of the Hub would",
     "export": "write a model for ONNX Runtime or OpenVINO, checked against torch",
 }
+TAKE_RECIPES = ("train", "evaluate")
 INTERRUPTED = 130  # what shells expect of a command that Ctrl-C ended
 
 
@@ -50,7 +53,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     """What was chosen on the command line.
 
     Returns:
-        The command's arguments, its function `run`, and as `rest` those that `evaluate` takes as fields of a recipe.
+        The command's arguments, its function `run`, and as `rest` those that are fields of a recipe.
 
     Raises:
         SystemExit: The arguments are not understood, or ask for help.
@@ -58,15 +61,16 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="vitpose", description="Human and animal pose with plain Vision Transformers."
     )
+    parser.add_argument("--version", action="version", version=f"vitpose {version('vitpose')}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, purpose in COMMANDS.items():
-        command = commands.add_parser(name, help=purpose)
+        command = commands.add_parser(name, help=purpose, add_help=name != "train")  # whose help is the recipe's
         if name in arguments[:1]:
             module = import_module(f".{name.replace('-', '_')}", __package__)
             module.add_arguments(command)
             command.set_defaults(run=module.run)
     chosen, rest = parser.parse_known_args(arguments)
-    if rest and chosen.command != "evaluate":
+    if rest and chosen.command not in TAKE_RECIPES:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     chosen.rest = rest
     return chosen
