@@ -238,9 +238,10 @@ class ViTPoseImageProcessor(BaseImageProcessor):
         """
         if drop_below_threshold and threshold is None:
             raise ValueError("drop_below_threshold=True needs a threshold.")
-        settings = replace(self.settings, blur_kernel=kernel_size)
-        if dark_sigma is not None:
-            settings = replace(settings, dark_sigma=dark_sigma)
+        settings = self.settings
+        sigma = settings.dark_sigma if dark_sigma is None else dark_sigma
+        if (settings.blur_kernel, settings.dark_sigma) != (kernel_size, sigma):
+            settings = replace(settings, blur_kernel=kernel_size, dark_sigma=sigma)
         tables = _scale_to_pixels(parse_boxes(boxes), target_sizes)
         boxes_xywh = _join(tables)
         heatmaps = _heatmaps(outputs, num_people=len(boxes_xywh))

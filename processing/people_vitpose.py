@@ -198,24 +198,27 @@ class People:
             For each `keypoints` `(K, 2)` as x and y, `scores` and `labels` (the keypoints' numbers) `(K,)`, and `bbox`
             `(4,)` as left, top, right, bottom.
         """
-        labels = torch.arange(self.schema.num_keypoints)
-        keep = torch.ones_like(self.scores, dtype=torch.bool) if threshold is None else self.scores > threshold
-        scores = self.scores if drop else self.scores.where(keep, 0)
-        shown = keep if drop else torch.ones_like(keep)  # (N, K)
-        return [
-            {"keypoints": points[own], "scores": values[own], "labels": labels[own], "bbox": box}
-            for points, values, own, box in zip(self.keypoints_xy, scores, shown, self.boxes_xyxy, strict=True)
+        count, num_keypoints = self.scores.shape
+        labels = torch.arange(num_keypoints).repeat(count, 1)
+        scores = self.scores
+        if threshold is not None and not drop:
+            scores = scores.where(scores > threshold, 0)
+        rows = zip(self.keypoints_xy, scores, labels, self.boxes_xyxy, strict=True)
+        people = [
+            {"keypoints": points, "scores": values, "labels": own, "bbox": box} for points, values, own, box in rows
         ]
+        if threshold is not None and drop:
+            for person in people:
+                kept = person["scores"] > threshold
+                person.update({name: person[name][kept] for name in ("keypoints", "scores", "labels")})
+        return people
 
     def to_supervision(self) -> Any:
         """`supervision.KeyPoints`, for its annotators; needs that package."""
         supervision = import_module("supervision")  # an import statement would make it a requirement of saved code
-        return supervision.KeyPoints(
-            xy=self.keypoints_xy.numpy(),
-            keypoint_confidence=self.scores.numpy(),
-            class_id=torch.zeros(len(self), dtype=torch.long).numpy(),
-            data={"label": list(self.labels)},
-        )
+        xy, class_ids, scores = self.keypoints_xy, torch.zeros(len(self), dtype=torch.long), self.scores
+        # By position, as the name of the scores differs from one of its versions to the next.
+        return supervision.KeyPoints(xy.numpy(), class_ids.numpy(), scores.numpy(), data={"label": list(self.labels)})
 
     @classmethod
     def annotated(cls, keypoints: Any, schema: KeypointSchema) -> "People":
