@@ -20,7 +20,8 @@ from .configuration_vitpose_backbone import (
     as_backbone_config,
     reject_unknown_keys,
 )
-from .keypoint_schemas import KeypointSchema, get_keypoint_schema, guess_schema, labels_in_order, unify_names
+from .keypoint_schemas import KeypointSchema, get_keypoint_schema, guess_schema, labels_in_order
+from .keypoint_sides import same_keypoints
 from .settled_fields_vitpose import Settled, settled_default
 
 Preset = Literal["tiny", "small", "base", "large", "huge", "giant"]
@@ -188,7 +189,7 @@ class ViTPoseConfig(PreTrainedConfig):
             vars(self)["_labels"] = labels
             return
         schema = self.get_schema()
-        if unify_names(labels_in_order(labels)) != unify_names(schema.keypoints):
+        if not same_keypoints(labels_in_order(labels), schema.keypoints):
             raise ValueError(
                 f"id2label names {len(labels)} keypoints and the schema {schema.name!r} {schema.num_keypoints}, not "
                 "the same ones in the same order: give one of them, or make them agree."
@@ -355,5 +356,5 @@ def _names_other_keypoints(saved: Mapping[str, Any], overrides: Mapping[str, Any
         return "keypoint_schemas" in overrides
     names = schemas[0]["keypoints"] if schemas else list((saved.get("id2label") or {}).values())
     if "id2label" in overrides:
-        return unify_names(labels_in_order(overrides["id2label"])) != unify_names(names)
+        return not same_keypoints(labels_in_order(overrides["id2label"]), names)
     return overrides.get("num_labels") not in (None, len(names))

@@ -10,7 +10,6 @@ smaller scale, so mixing the two would let neck and head top rule the score).
 import json
 import math
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cache
@@ -18,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from vitpose.base.names import unknown_name
+
+from .keypoint_sides import mirror_pairs, unify_names
 
 _OPTIONAL = ("category", "paper", "homepage")
 SCHEMA_FOLDER = Path(__file__).with_name("schemas")
@@ -195,18 +196,6 @@ def flip_index_of(flip_pairs: Iterable[Sequence[int]], num_keypoints: int) -> tu
     return tuple(index)
 
 
-def mirror_pairs(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
-    """Pairs of keypoints whose names differ by `left` and `right`."""
-    mirrored = [name.replace("left", "right", 1) for name in names]
-    found = list(names)
-    return tuple((i, found.index(other)) for i, other in enumerate(mirrored) if other != names[i] and other in found)
-
-
-def unify_names(labels: Iterable[str]) -> list[str]:
-    """Names of keypoints in one spelling: `"L_Eye"` is `"left_eye"`."""
-    return [re.sub("^l_", "left_", re.sub("^r_", "right_", label.lower())) for label in labels]
-
-
 def labels_in_order(labels: Mapping[Any, str]) -> list[str]:
     """The labels of an `id2label`, whose indices are strings in JSON, by their indices."""
     return [labels[index] for index in sorted(labels, key=int)]
@@ -225,21 +214,22 @@ def schema_from_labels(labels: list[str]) -> KeypointSchema:
     """The schema of a checkpoint that only names its keypoints, as stock files do.
 
     Names equal to those of a known dataset (`"L_Eye"` counts as `"left_eye"`) give that dataset's schema; other names
-    give a schema whose mirror pairs follow from `left_` and `right_`, without skeleton and without sigmas.
+    give a schema whose mirror pairs follow from left and right in them, without skeleton and without sigmas.
     """
     names = unify_names(labels)
     for known in sorted(list_keypoint_schemas(), key=lambda name: name != "coco"):  # COCO first: others share its names
-        if get_keypoint_schema(known).keypoints == tuple(names):
-            return get_keypoint_schema(known)
+        schema = get_keypoint_schema(known)
+        if schema.num_keypoints == len(names) and unify_names(schema.keypoints) == names:
+            return schema
     return KeypointSchema(
         name="custom",
-        keypoints=tuple(names),
-        flip_pairs=mirror_pairs(names),
+        keypoints=tuple(labels),
+        flip_pairs=mirror_pairs(labels),
         upper_body=(),
         lower_body=(),
         edges=(),
         sigmas=None,
-        joint_weights=(1.0,) * len(names),
+        joint_weights=(1.0,) * len(labels),
     )
 
 

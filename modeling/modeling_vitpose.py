@@ -20,6 +20,7 @@ from .flipping_vitpose import check_flip_pairs, flip_heatmaps
 from .freezing_vitpose import FrozenPart, PartSize, freeze, trainable_parameters
 from .heads_vitpose import ViTPoseHeads, make_decoder
 from .keypoint_schemas import KeypointSchema, flip_index_of
+from .keypoint_sides import same_keypoints
 from .loss_vitpose import heatmap_loss
 from .modeling_vitpose_backbone import ViTPoseBackbone, ViTPosePreTrainedModel, resolve_flag
 
@@ -250,7 +251,7 @@ class ViTPoseForPoseEstimation(ViTPosePreTrainedModel):
             assert isinstance(source.mlp, ViTPoseMLP)  # as `with_experts` has checked
             block.mlp.start_from(source.mlp)
         for head, schema in zip(model.heads, model.config.keypoint_schemas, strict=True):
-            if schema["keypoints"] == dense.config.keypoint_schemas[0]["keypoints"]:
+            if same_keypoints(schema["keypoints"], dense.config.keypoint_schemas[0]["keypoints"]):
                 head.load_state_dict(dense.head.state_dict())
         return model.train(dense.training)
 

@@ -7,20 +7,19 @@ edges and sub-pixel positions with nothing but Pillow.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from vitpose.modeling.keypoint_schemas import KeypointSchema
+from vitpose.modeling.keypoint_sides import Side, keypoint_sides
 
 from .images_vitpose import to_rgb_photo
 from .people_vitpose import CONFIDENCE_THRESHOLD, People
 
-Side = Literal["left", "right", "center"]
 Color = tuple[int, int, int]
 
 SIDE_COLORS: dict[Side, Color] = {"left": (56, 182, 255), "right": (255, 136, 40), "center": (178, 240, 92)}
@@ -232,21 +231,13 @@ def _schema_colors(schema: KeypointSchema) -> tuple[list[Color], list[Color], np
 
     A limb from the middle outwards belongs to its outer side; one across the body to neither.
     """
-    sides = [keypoint_side(name) for name in schema.keypoints]
+    sides = keypoint_sides(schema.keypoints)
     degrees = np.bincount(np.array(schema.edges, dtype=int).ravel(), minlength=schema.num_keypoints)
     limb_sides: list[Side] = []
     for a, b in schema.edges:
         outer = {sides[a], sides[b]} - {"center"}
         limb_sides.append(outer.pop() if len(outer) == 1 else "center")
     return [SIDE_COLORS[side] for side in sides], [SIDE_COLORS[side] for side in limb_sides], degrees
-
-
-def keypoint_side(name: str) -> Side:
-    """Side of the body that a keypoint's name tells: `left_knee`, `L_Knee`, ... or center where it tells none."""
-    match = re.match(r"(left|right|l_|r_)", name.lower())
-    if match is None:
-        return "center"
-    return "left" if match[0].startswith("l") else "right"
 
 
 def _fitted(image: Image.Image, tile: tuple[int, int]) -> Image.Image:

@@ -9,7 +9,7 @@ from PIL import Image
 from skimage import data
 
 from vitpose.modeling.keypoint_schemas import get_keypoint_schema, list_keypoint_schemas
-from vitpose.processing.drawing import SIDE_COLORS, contact_sheet, draw_poses, keypoint_side
+from vitpose.processing.drawing import SIDE_COLORS, contact_sheet, draw_poses
 from vitpose.processing.people_vitpose import People
 
 COCO = get_keypoint_schema("coco")
@@ -75,22 +75,6 @@ def test_a_keypoint_is_centred_on_its_pixel_to_a_tenth():
         rows, columns = np.mgrid[:48, :64]
         assert (weight * columns).sum() / weight.sum() == pytest.approx(x, abs=0.1)
         assert (weight * rows).sum() / weight.sum() == pytest.approx(y, abs=0.1)
-
-
-@pytest.mark.parametrize(
-    ("name", "side"),
-    [
-        ("left_knee", "left"),
-        ("right_big_toe", "right"),
-        ("L_F_Paw", "left"),
-        ("R_Eye", "right"),
-        ("nose", "center"),
-        ("lip", "center"),
-        ("right", "right"),
-    ],
-)
-def test_sides_come_from_the_names(name, side):
-    assert keypoint_side(name) == side
 
 
 @pytest.mark.parametrize(("end", "side"), [("knee", "left"), ("knee", "right")])

@@ -1,17 +1,17 @@
 """Keypoint names of annotation files compared with those of a schema."""
 
 import logging
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from vitpose.modeling.keypoint_schemas import KeypointSchema, get_keypoint_schema, list_keypoint_schemas
+from vitpose.modeling.keypoint_sides import unify_names
 
 logger = logging.getLogger(__name__)
 
 # files that name other keypoints than they hold: COCO-WholeBody the body's alone, Halpe those of face and hands too
 _NAMED_COUNTS = {"coco_wholebody": (17, 133), "halpe26": (26, 136)}
-_SHORT_FORMS = {"l": "left", "r": "right", "f": "front", "b": "back"}
+_SHORT_FORMS = {"f": "front", "b": "back"}
 
 
 def check_keypoint_names(names: Sequence[str], schema: KeypointSchema, path: Path) -> None:
@@ -21,24 +21,28 @@ def check_keypoint_names(names: Sequence[str], schema: KeypointSchema, path: Pat
             f"{path} has {len(names)} keypoints ({', '.join(map(str, names))}), the schema {schema.name!r} expects "
             f"{schema.num_keypoints}.{_owner_of(names)} Choose the schema of this file."
         )
+    names = list(map(str, names))
     pairs = list(zip(names, schema.keypoints, strict=False))  # as many as both have
-    places = {_words(name): place for place, name in enumerate(schema.keypoints)}
-    for place, (name, _) in enumerate(pairs):
-        if places.get(_words(name), place) != place:
+    words, own_words = _words(names), _words(schema.keypoints)
+    places = {own: place for place, own in enumerate(own_words)}
+    for place, (name, own) in enumerate(zip(names, words, strict=True)):
+        if places.get(own, place) != place:
             raise ValueError(
-                f"{path} calls keypoint {place} {name!r}, which is keypoint {places[_words(name)]} of the schema "
+                f"{path} calls keypoint {place} {name!r}, which is keypoint {places[own]} of the schema "
                 f"{schema.name!r}: the file is of another dataset, or in another order.{_owner_of(names)} Choose the "
                 "schema of this file."
             )
-    unlike = [f"{name} / {expected}" for name, expected in pairs if not _same(_words(name), _words(expected))]
+    alike = [_same(own, other) for own, other in zip(words, own_words, strict=False)]
+    unlike = [f"{name} / {expected}" for (name, expected), same in zip(pairs, alike, strict=True) if not same]
     if unlike:
         message = "%s and the schema %r name keypoints differently, check that they mean the same: %s."
         logger.warning(message, path, schema.name, ", ".join(unlike))
 
 
-def _words(name: str) -> frozenset[str]:
-    """Words of a keypoint's name without order, case and abbreviation: `L_F_Paw` equals `left_front_paw`."""
-    return frozenset(_SHORT_FORMS.get(word, word) for word in re.findall("[a-z]+|[0-9]+", str(name).lower()))
+def _words(names: Sequence[str]) -> list[frozenset[str]]:
+    """Words of each keypoint's name without order, case and abbreviation: `L_F_Paw` equals `left_front_paw`."""
+    unified = (name.split("_") for name in unify_names(names))
+    return [frozenset(_SHORT_FORMS.get(word, word) for word in words) for words in unified]
 
 
 def _same(words: frozenset[str], others: frozenset[str]) -> bool:
@@ -48,7 +52,6 @@ def _same(words: frozenset[str], others: frozenset[str]) -> bool:
 
 def _owner_of(names: Sequence[str]) -> str:
     """Sentence that names the known datasets with these keypoints; empty where there is none."""
-    words = [_words(name) for name in names]
-    schemas = [get_keypoint_schema(name) for name in list_keypoint_schemas()]
-    owners = [schema.name for schema in schemas if [_words(name) for name in schema.keypoints] == words]
+    words = _words(names)
+    owners = [name for name in list_keypoint_schemas() if _words(get_keypoint_schema(name).keypoints) == words]
     return f" Its keypoints are those of {' or '.join(owners)}." if owners else ""

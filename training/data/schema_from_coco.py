@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from vitpose.base.files import read_json
-from vitpose.modeling.keypoint_schemas import KeypointSchema, mirror_pairs
+from vitpose.modeling.keypoint_schemas import KeypointSchema
+from vitpose.modeling.keypoint_sides import mirror_pairs
 
 
 def schema_from_annotations(
@@ -12,8 +13,8 @@ def schema_from_annotations(
 ) -> KeypointSchema:
     """Make a schema from the keypoints and skeleton of a category, such as CVAT and Label Studio export it.
 
-    Keypoints whose names differ by `left` and `right` become flip pairs. The file has no sigmas: without them a model
-    is evaluated by PCK, with them, added by hand, by AP.
+    Keypoints whose names differ by left and right alone, however these are spelled, become flip pairs. The file has no
+    sigmas: without them a model is evaluated by PCK, with them, added by hand, by AP.
 
     Args:
         annotation_file: JSON in COCO layout.
@@ -45,7 +46,7 @@ def _schema(name: str, category: dict[str, Any]) -> KeypointSchema:
     return KeypointSchema(
         name=name,
         keypoints=tuple(names),
-        flip_pairs=mirror_pairs([keypoint.lower() for keypoint in names]),
+        flip_pairs=mirror_pairs(names),
         upper_body=(),
         lower_body=(),
         edges=tuple((int(a) - 1, int(b) - 1) for a, b in category.get("skeleton", [])),  # COCO counts from 1

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from vitpose.base.files import resolve_model
 from vitpose.modeling.configuration_vitpose import ViTPoseConfig
 from vitpose.modeling.convert.complete import load_complete
+from vitpose.modeling.keypoint_sides import same_keypoints
 from vitpose.modeling.loss_vitpose import sample_losses
 from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation, ViTPoseOutput
 from vitpose.processing.processor_settings_vitpose import ProcessorSettings
@@ -66,7 +67,7 @@ def check_keypoints(teacher: ViTPoseConfig, recipe: Recipe, *, source: str) -> N
         )
     for own in ours:
         its = known[own.name]
-        if its.keypoints != own.keypoints:
+        if not same_keypoints(its.keypoints, own.keypoints):
             same = its.name == own.name and its.num_keypoints == own.num_keypoints
             raise ValueError(
                 f"{source} predicts the {its.num_keypoints} keypoints of {its.name!r}, the data has the "

@@ -11,6 +11,7 @@ import torch
 from vitpose.base.files import resolve_model
 from vitpose.modeling.configuration_vitpose import STOCK_MODEL_TYPE, ViTPoseConfig
 from vitpose.modeling.convert.pretrained_backbones import load_pretrained_backbone
+from vitpose.modeling.keypoint_sides import unify_names
 from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
 
 from ..config.recipe import Recipe
@@ -160,4 +161,5 @@ def _check_same_architecture(
 
 
 def _keypoints(config: ViTPoseConfig) -> list[list[str]]:
-    return [schema["keypoints"] for schema in config.keypoint_schemas]
+    """Names of each head's keypoints in one spelling, whatever the annotation tool wrote."""
+    return [unify_names(schema["keypoints"]) for schema in config.keypoint_schemas]

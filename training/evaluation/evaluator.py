@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from vitpose.modeling.configuration_vitpose import ViTPoseConfig
 from vitpose.modeling.keypoint_schemas import KeypointSchema
+from vitpose.modeling.keypoint_sides import same_keypoints
 from vitpose.processing.prediction_vitpose import PosePredictor
 from vitpose.processing.processor_settings_vitpose import ProcessorSettings
 
@@ -137,7 +138,9 @@ def head_index(config: ViTPoseConfig, schema: KeypointSchema) -> int | None:
 
 def _same_keypoints(own: KeypointSchema, schema: KeypointSchema) -> bool:
     """Checkpoints that do not name their keypoints ("custom") are taken at their number."""
-    return own.keypoints == schema.keypoints or (own.name == "custom" and own.num_keypoints == schema.num_keypoints)
+    return same_keypoints(own.keypoints, schema.keypoints) or (
+        own.name == "custom" and own.num_keypoints == schema.num_keypoints
+    )
 
 
 def joined_metrics(evaluations: Mapping[str, Measured]) -> dict[str, float]:
