@@ -8,6 +8,7 @@ import numpy as np
 from datasets import Dataset
 
 from vitpose.modeling.keypoint_schemas import KeypointSchema
+from vitpose.modeling.keypoint_sides import unify_names
 
 from ..data.loading import get_known_dataset, list_known_datasets
 from ..metrics.coco import coco_keypoint_metrics
@@ -73,7 +74,7 @@ def chosen_metrics(data: str, schema: KeypointSchema, *, annotated_boxes: bool) 
 
 def _metrics_of_keypoints(schema: KeypointSchema) -> tuple[MetricName, ...]:
     oks: tuple[MetricName, ...] = ("oks_ap",) if schema.sigmas is not None else ()
-    torso: tuple[MetricName, ...] = ("torso_pck",) if set(schema.keypoints) >= TORSO else ()
+    torso: tuple[MetricName, ...] = ("torso_pck",) if set(unify_names(schema.keypoints)) >= TORSO else ()
     return oks + torso or HANDS
 
 

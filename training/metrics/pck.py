@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vitpose.modeling.keypoint_schemas import KeypointSchema
+from vitpose.modeling.keypoint_sides import unify_names
 
 from .distances import keypoint_means, labeled_distances, mean_of_known
 
@@ -75,14 +76,15 @@ def checked_boxes(boxes: npt.ArrayLike) -> np.ndarray:
 
 
 def _diagonal(people: np.ndarray, schema: KeypointSchema, start: str, end: str) -> np.ndarray:
-    """Distance `(N,)` between two named keypoints, NaN where either is not labeled."""
-    missing = [name for name in (start, end) if name not in schema.keypoints]
+    """Distance `(N,)` between two keypoints by their unified names, NaN where either is not labeled."""
+    names = unify_names(schema.keypoints)
+    missing = [name for name in (start, end) if name not in names]
     if missing:
         raise ValueError(
             f"the torso needs {start} and {end}, but schema {schema.name!r} has no {' and no '.join(missing)}; "
             "pass another length as `normalizers` to `pck`."
         )
-    a, b = people[:, schema.keypoints.index(start)], people[:, schema.keypoints.index(end)]  # (N, 3) each
+    a, b = people[:, names.index(start)], people[:, names.index(end)]  # (N, 3) each
     return np.where((a[:, 2] > 0) & (b[:, 2] > 0), np.linalg.norm(a[:, :2] - b[:, :2], axis=1), np.nan)
 
 

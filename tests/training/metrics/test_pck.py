@@ -2,12 +2,14 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from vitpose.metrics import box_size, end_point_error, head_size, keypoint_auc, pck, pckh, torso_size
 from vitpose.modeling.keypoint_schemas import get_keypoint_schema
+from vitpose.training.evaluation.by_dataset import chosen_metrics
 
 
 def test_pck_by_hand():
@@ -192,3 +194,12 @@ def test_torso_size_names_what_a_schema_lacks():
     schema = get_keypoint_schema("interhand2d")
     with pytest.raises(ValueError, match="schema 'interhand2d' has no right_shoulder"):
         torso_size(np.zeros((1, schema.num_keypoints, 3)), schema)
+
+
+def test_torso_size_knows_the_keypoints_in_other_spellings():
+    schema = get_keypoint_schema("coco")
+    names = tuple(name.replace("left_", "L").replace("right_", "R") for name in schema.keypoints)
+    people = np.random.default_rng(0).uniform(1, 100, (3, 17, 3))
+    own = replace(schema, name="mine", keypoints=names)
+    np.testing.assert_array_equal(torso_size(people, own), torso_size(people, schema))
+    assert chosen_metrics("people", own, annotated_boxes=True) == ("oks_ap", "torso_pck")
