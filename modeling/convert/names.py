@@ -1,4 +1,4 @@
-"""Names of parameters here and in other people's files, as tables that are read both ways.
+"""Names of parameters here and in other people's files: rows that are read both ways.
 
 A row is (our name, theirs). In both, `#` stands for a number and `*` for the rest.
 """
@@ -12,36 +12,6 @@ import torch
 StateDict = dict[str, torch.Tensor]
 Row = tuple[str, str]
 
-# A plain ViT as MAE's authors and those of ViTPose name it; each of the two names the last norm differently.
-BACKBONE_NAMES: tuple[Row, ...] = (
-    ("embeddings.position_embeddings", "pos_embed"),
-    ("embeddings.patch_embeddings.projection.*", "patch_embed.proj.*"),
-    ("encoder.layer.#.layernorm_before.*", "blocks.#.norm1.*"),
-    ("encoder.layer.#.layernorm_after.*", "blocks.#.norm2.*"),
-    ("encoder.layer.#.attention.output.dense.*", "blocks.#.attn.proj.*"),
-    ("encoder.layer.#.attention.attention.*", "blocks.#.attn.*"),  # query, key, value: see `split_qkv`
-    ("encoder.layer.#.mlp.*", "blocks.#.mlp.*"),
-)
-MAE_NAMES: tuple[Row, ...] = (*BACKBONE_NAMES, ("layernorm.*", "norm.*"))
-VITPOSE_NAMES: tuple[Row, ...] = (*BACKBONE_NAMES, ("layernorm.*", "last_norm.*"))
-_DECODER_NAMES: tuple[Row, ...] = (
-    ("deconv1.*", "deconv_layers.0.*"),
-    ("batchnorm1.*", "deconv_layers.1.*"),
-    ("deconv2.*", "deconv_layers.3.*"),
-    ("batchnorm2.*", "deconv_layers.4.*"),
-    ("conv.*", "final_layer.*"),
-)
-
-
-def vitpose_names(num_heads: int) -> list[Row]:
-    """The table of a whole model of the authors' release, which has a first head and further ones."""
-    heads = [("heads.0", "keypoint_head")] if num_heads > 1 else [("head", "keypoint_head")]
-    heads += [(f"heads.{number}", f"associate_keypoint_heads.{number - 1}") for number in range(1, num_heads)]
-    return [
-        *((f"backbone.{ours}", f"backbone.{theirs}") for ours, theirs in VITPOSE_NAMES),
-        *((f"{our_head}.{ours}", f"{head}.{theirs}") for our_head, head in heads for ours, theirs in _DECODER_NAMES),
-    ]
-
 
 def to_ours(name: str, table: Iterable[Row]) -> str:
     """Our name of their parameter; a name that no row knows stays."""
@@ -51,6 +21,11 @@ def to_ours(name: str, table: Iterable[Row]) -> str:
 def to_theirs(name: str, table: Iterable[Row]) -> str:
     """Their name of our parameter; a name that no row knows stays."""
     return _translate(name, table)
+
+
+def is_theirs(name: str, table: Iterable[Row]) -> bool:
+    """True if a row knows their name."""
+    return any(_compiled(theirs).fullmatch(name) for _, theirs in table)
 
 
 def split_qkv(weights: StateDict) -> StateDict:
@@ -74,6 +49,16 @@ def join_qkv(weights: StateDict) -> StateDict:
 def joined_name(name: str) -> str:
     """The name of the tensor that holds a parameter once query, key and value, in that order, are joined."""
     return re.sub(r"\.attn\.(query|key|value)\.", ".attn.qkv.", name)
+
+
+def numbers(pattern: str, names: Iterable[str]) -> set[int]:
+    """The numbers that a regular expression finds in names."""
+    return {int(match[1]) for name in names if (match := re.search(pattern, name))}
+
+
+def short_names(names: Iterable[str]) -> str:
+    """Names for a message, those that differ by a number alone told once: `blocks.#.ls1.gamma`."""
+    return ", ".join(dict.fromkeys(re.sub(r"(?<=\.)\d+(?=\.)", "#", name) for name in names))
 
 
 def _translate(name: str, rows: Iterable[Row]) -> str:

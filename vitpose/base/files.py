@@ -12,7 +12,7 @@ from typing import Any
 
 # A tiny ViTPose trained on generated people, which ships inside the package.
 TINY_CHECKPOINT = str(Path(__file__).resolve().parent.parent / "checkpoints" / "tiny")
-_WEIGHT_FILES = (".pth", ".pt", ".bin", ".safetensors")
+_WEIGHT_FILES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
 
 
 def resolve_model(name: str) -> str:

@@ -1,12 +1,14 @@
 """Conversion of checkpoints between formats, behind `vitpose convert`."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import torch
 
-from vitpose.modeling.convert.conversion import convert_checkpoint, describe, to_authors
+from vitpose.modeling.convert.conversion import convert_checkpoint, describe, to_authors, to_mmpose
+from vitpose.modeling.keypoint_schemas import KeypointSchema
 from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
 from vitpose.processing.image_processing_vitpose import ViTPoseImageProcessor
 
@@ -16,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 RELEASED_DARK_SIGMA = 2.0  # heatmap pixels: what OpenCV makes of the kernel of 11 in the released configs
 
-Format = Literal["transformers", "authors"]
+Format = Literal["transformers", "authors", "mmpose"]
 
 
 def convert(
@@ -24,9 +26,10 @@ def convert(
     out: Path,
     *,
     to: Format = "transformers",
-    datasets: list[str] | None = None,
+    datasets: Sequence[str | KeypointSchema] | None = None,
     image_size: tuple[int, int] | None = None,
     num_attention_heads: int | None = None,
+    weights: str | None = None,
     fold: str | None = None,
 ) -> None:
     """Read a checkpoint of any known format and write it in another.
@@ -34,11 +37,13 @@ def convert(
     Args:
         source: A file or folder, a Hub id, or `tiny` for the checkpoint inside the package; see `convert_checkpoint`,
             which the next arguments go to.
-        out: The folder to write, with the model and its image processor; or, in the authors' format, the .pth file.
+        out: The folder to write, with the model and its image processor; or, in the authors' format or that of mmpose
+            1.x, the .pth file.
         to: The format to write.
-        datasets: Names of the keypoint schemas of the heads.
+        datasets: Names of the keypoint schemas of the heads, or schemas.
         image_size: (height, width) of the crops in pixels.
         num_attention_heads: Heads of each attention.
+        weights: Which weights of a file with several sets.
         fold: Name of a dataset: write the ordinary model that equals a ViTPose++ model for this one.
 
     Raises:
@@ -48,13 +53,14 @@ def convert(
     if out.exists() and (out.is_file() or any(out.iterdir())):
         raise FileExistsError(f"{out} exists already: choose another place, or delete it.")
     model = convert_checkpoint(
-        resolve_model(source), datasets=datasets, image_size=image_size, num_attention_heads=num_attention_heads
+        source, datasets=datasets, image_size=image_size, num_attention_heads=num_attention_heads, weights=weights
     )
     if fold is not None:
         model = model.fold_experts(fold)
-    if to == "authors":
+    if to != "transformers":
+        state_dict = to_authors(model) if to == "authors" else to_mmpose(model)
         with whole_file(out) as path:
-            torch.save({"state_dict": to_authors(model)}, path)
+            torch.save({"state_dict": state_dict}, path)
     else:
         _save(model, load_processor(resolve_model(source), model), out)
     logger.info("%s: %s", out, describe(model))

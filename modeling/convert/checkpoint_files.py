@@ -1,0 +1,118 @@
+"""Files of checkpoints: what is in them, without running code that is stored in them."""
+
+import io
+import logging
+import pickle
+import pickletools
+import zipfile
+from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from .names import StateDict
+
+logger = logging.getLogger(__name__)
+
+_LEGACY_HEADER = 3  # pickles before the content in torch's older format: a magic number, a version, the byte order
+_DEEPEST = 3  # entries inside entries, such as ema / module / the weights
+_UNREADABLE = (pickle.UnpicklingError, AttributeError, IndexError, KeyError, TypeError, ValueError)
+
+
+class _NotRead:
+    """Stands for an object of another program: takes what the file says of it and does nothing."""
+
+    def __init__(self, *_: object, **__: object) -> None: ...
+
+    def __setstate__(self, _: object) -> None: ...
+
+
+def read_checkpoint(path: str | Path) -> Any:
+    """The content of a checkpoint: tensors, numbers, texts, and dictionaries and lists of these.
+
+    Training programs store more beside the weights, such as their settings and the history of the loss. Objects of
+    their own classes are left unread, as reading them would run code: something empty takes their place, and the log
+    names the programs.
+
+    Args:
+        path: A file, or a folder that holds `model.safetensors`.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is broken, of another kind, or holds objects that cannot be passed over.
+    """
+    path = Path(path)
+    file = path / "model.safetensors" if path.is_dir() else path
+    if not file.is_file():
+        raise FileNotFoundError(f"No checkpoint at {file}: expected a .safetensors or .pth file, or a folder with one.")
+    try:
+        if file.suffix == ".safetensors":
+            return load_file(file)
+        try:
+            return torch.load(file, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError:
+            return _load_tensors_alone(file)
+    except (RuntimeError, EOFError, SafetensorError) as error:  # of torch and safetensors, about broken files
+        raise ValueError(f"{file} cannot be read as a checkpoint: {error}. Get or save it again.") from error
+
+
+def weight_sets(content: Any, *, depth: int = _DEEPEST) -> dict[str, StateDict]:
+    """Every dictionary of parameters in the content of a file, by the entries that lead to it, joined by dots."""
+    if not isinstance(content, Mapping):
+        return {}
+    own = {name: value for name, value in content.items() if isinstance(name, str) and isinstance(value, torch.Tensor)}
+    # an optimizer's tensors are of one parameter each: their names, such as exp_avg, have no dots
+    found: dict[str, StateDict] = {"": own} if any("." in name for name in own) else {}
+    for entry, value in content.items() if depth else ():
+        if isinstance(entry, str):
+            inside = weight_sets(value, depth=depth - 1)
+            found |= {".".join(part for part in (entry, name) if part): weights for name, weights in inside.items()}
+    return found
+
+
+def _load_tensors_alone(file: Path) -> Any:
+    """Load a file with something empty in the place of each object that torch does not take as safe."""
+    try:
+        names = _names_of_objects(file)
+    except (ValueError, StopIteration) as error:  # no pickle at all
+        raise ValueError(f"{file} cannot be read as a checkpoint of PyTorch. Get or save it again.") from error
+    # torch looks into its own list of safe names first: these stand only for what that list does not have
+    stand_ins: list[Any] = [(dict if name == "collections.defaultdict" else _NotRead, name) for name in names]
+    try:
+        with torch.serialization.safe_globals(stand_ins):
+            content = torch.load(file, map_location="cpu", weights_only=True)
+    except _UNREADABLE as error:
+        raise ValueError(
+            f"{file} holds more than tensors, and reading that would run code from the file: {error}. Save its state "
+            "dict alone, where you trust the file: torch.save({'state_dict': ...}, path)."
+        ) from error
+    programs = sorted({name.partition(".")[0] for name in names} - {"torch", "collections", "builtins", "_codecs"})
+    logger.info("%s: objects of %s beside the tensors are left unread.", file, ", ".join(programs) or "torch")
+    return content
+
+
+def _names_of_objects(file: Path) -> list[str]:
+    """Full names of the classes and functions that a checkpoint refers to."""
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            content = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
+            return _names_in_pickle(io.BytesIO(archive.read(content)))
+    with open(file, "rb") as stream:
+        for _ in range(_LEGACY_HEADER):
+            _names_in_pickle(stream)
+        return _names_in_pickle(stream)
+
+
+def _names_in_pickle(stream: BinaryIO) -> list[str]:
+    """Full names of what one pickle refers to, under the names of Python 3; the stream then stands behind it."""
+    names = set()
+    for operation, argument, _ in pickletools.genops(stream):
+        if operation.name == "GLOBAL":
+            module, name = str(argument).split(" ", 1)
+            module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
+            names.add(f"{module}.{name}")
+    return sorted(names)

@@ -1,0 +1,71 @@
+"""What a checkpoint holds beside its model, and a pose model has no use for: left out, and named in the log."""
+
+import logging
+import re
+from collections.abc import Iterable
+
+from .layouts import MMPOSE
+from .names import StateDict, short_names
+from .recognition import Found
+
+logger = logging.getLogger(__name__)
+
+# In a whole pose model: a class token that its authors' code keeps and never reads, mask tokens of the pre-training,
+# figures of the preprocessing, averages under flat names (mmcv), and what only training reads.
+_BESIDE_A_POSE_MODEL = re.compile(
+    r"(.*\.)?(cls_token|mask_token|n_averaged|num_updates|steps)|data_preprocessor\..*|ema_[^.]+"
+    r"|(.*\.)?(teacher|\w*(loss|metric|criterion))\w*\..*"
+)
+# Beside a backbone: tokens of the pre-training, and what follows the last norm or belongs to MAE's decoder.
+_BESIDE_A_BACKBONE = re.compile(
+    r"(embeddings\.)?(cls|mask|dist|reg|register)_tokens?|(decoder|head|fc_norm|classifier|pooler|attn_pool)[._].*"
+)
+
+
+def without_leftovers(found: Found) -> StateDict:
+    """The tensors of a model, under their names, without what carries nothing for a pose model.
+
+    Raises:
+        ValueError: A class token takes part in the attention, as in no ViTPose.
+    """
+    if found.layout is MMPOSE and "backbone.cls_token" in found.weights:
+        raise ValueError(
+            "backbone.cls_token is in the sequence of mmpose's model (with_cls_token=True), and ViTPose has patches "
+            "alone there: the model cannot be converted. Train it with with_cls_token=False."
+        )
+    beside = _BESIDE_A_POSE_MODEL if found.layout.has_heads else _BESIDE_A_BACKBONE
+    left = [name for name in found.weights if beside.fullmatch(name)]
+    # what stands outside the prefix of a backbone is a head, a decoder or a loss; of a pose model it may be a layer
+    others = [name for name in found.others if beside.fullmatch(name) or not found.layout.has_heads]
+    _tell([*left, *others], "no part of a pose model's network")
+    return {
+        **{name: value for name, value in found.weights.items() if name not in left},
+        **{name: value for name, value in found.others.items() if name not in others},
+    }
+
+
+def of_one_dataset(weights: StateDict, num_datasets: int | None) -> StateDict:
+    """The tensors of one dataset, where a file of the authors' release was split off a model of several.
+
+    Such files may still hold experts, and heads, of the others. A whole feed-forward layer says that no expert is used.
+
+    Args:
+        weights: The tensors under the release's names.
+        num_datasets: For how many datasets a model is asked for; None where the file is to say it.
+    """
+    fc2 = weights.get("backbone.blocks.0.mlp.fc2.weight")
+    positions = weights.get("backbone.pos_embed")
+    if fc2 is None or positions is None or len(fc2) != positions.shape[-1]:
+        return weights
+    left = [name for name in weights if ".mlp.experts." in name]
+    if left or num_datasets == 1:
+        left += [name for name in weights if name.startswith("associate_keypoint_heads.")]
+    _tell(left, "as this file is of one dataset")
+    return {name: value for name, value in weights.items() if name not in left}
+
+
+def _tell(names: Iterable[str], why: str) -> None:
+    """Name in the log what is left out."""
+    names = list(names)
+    if names:
+        logger.info("Left out %d tensors, %s: %s", len(names), why, short_names(names))
