@@ -31,6 +31,11 @@ class _NotRead:
     def __setstate__(self, _: object) -> None: ...
 
 
+def _no_items(*_: object) -> dict[Any, Any]:
+    """Stands for a dictionary with a default, which is filled after it was made."""
+    return {}
+
+
 def read_checkpoint(path: str | Path) -> Any:
     """The content of a checkpoint: tensors, numbers, texts, and dictionaries and lists of these.
 
@@ -81,16 +86,17 @@ def _load_tensors_alone(file: Path) -> Any:
     except (ValueError, StopIteration) as error:  # no pickle at all
         raise ValueError(f"{file} cannot be read as a checkpoint of PyTorch. Get or save it again.") from error
     # torch looks into its own list of safe names first: these stand only for what that list does not have
-    stand_ins: list[Any] = [(dict if name == "collections.defaultdict" else _NotRead, name) for name in names]
+    stand_ins: list[Any] = [(_no_items if name == "collections.defaultdict" else _NotRead, name) for name in names]
+    programs = sorted({name.partition(".")[0] for name in names} - {"torch", "collections", "builtins", "_codecs"})
     try:
         with torch.serialization.safe_globals(stand_ins):
             content = torch.load(file, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
         raise ValueError(
-            f"{file} holds more than tensors, and reading that would run code from the file: {error}. Save its state "
-            "dict alone, where you trust the file: torch.save({'state_dict': ...}, path)."
+            f"{file} holds more than tensors, and reading that would run code from the file: objects of "
+            f"{', '.join(programs) or 'torch'}. Save its state dict alone, where you trust the file: "
+            "torch.save({'state_dict': ...}, path)."
         ) from error
-    programs = sorted({name.partition(".")[0] for name in names} - {"torch", "collections", "builtins", "_codecs"})
     logger.info("%s: objects of %s beside the tensors are left unread.", file, ", ".join(programs) or "torch")
     return content
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import torch
 
 from vitpose.base.errors import at_place
-from vitpose.base.files import read_json, resolve_model
+from vitpose.base.files import WEIGHT_FILES, read_json, resolve_model
+from vitpose.base.names import first_of
 
 from ..configuration_vitpose import STOCK_MODEL_TYPE, ViTPoseConfig
 from ..keypoint_schemas import KeypointSchema
@@ -72,6 +73,7 @@ def convert_checkpoint(
     if not Path(source).is_file():
         if any(argument is not None for argument in (datasets, image_size, num_attention_heads, weights)):
             raise ValueError(f"The config of {source} says what the model is: leave the other arguments out.")
+        _check_has_config(Path(source))
         return ViTPoseForPoseEstimation.from_pretrained(source)
     content = read_checkpoint(source)
     with at_place(source):
@@ -147,6 +149,16 @@ def _as_folder(source: str) -> str:
     is_file_of_model = Path(source).name in ("model.safetensors", "pytorch_model.bin") and config.is_file()
     own_types = (STOCK_MODEL_TYPE, ViTPoseConfig.model_type)
     return str(config.parent) if is_file_of_model and read_json(config).get("model_type") in own_types else source
+
+
+def _check_has_config(source: Path) -> None:
+    """Refuse a folder that is no saved model, such as that of a training run: one of its files may be meant."""
+    if source.is_dir() and not (source / "config.json").is_file():
+        files = sorted(path.name for path in source.iterdir() if path.suffix in WEIGHT_FILES)
+        raise ValueError(
+            f"{source} has no config.json, as the folder of a model has. "
+            + (f"Name the file of weights: {first_of(files)}." if files else "Check the path.")
+        )
 
 
 def _pose_model(

@@ -36,9 +36,16 @@ def implied_config(
         image_size: (height, width) of the crops in pixels.
         heads: What `published_heads` gives.
         layer_norm_eps: Epsilon of the layer norms, which no file says.
+
+    Raises:
+        ValueError: The numbers of experts and heads contradict each other.
     """
     kernel = weights[_KERNEL]
     experts = numbers(r"\.mlp\.experts\.(\d+)\.weight$", weights)
+    if experts and len(schemas) not in (1, len(experts)):
+        raise ValueError(
+            f"the file has {len(experts)} experts and {len(schemas)} heads: expected one head, or one for each expert."
+        )
     part: dict[str, Any] = {"part_features": len(weights[_EXPERT])} if _EXPERT in weights else {}
     return ViTPoseConfig(
         backbone_config=ViTPoseBackboneConfig(

@@ -100,7 +100,7 @@ def _start_backbone(
         weights[POSITIONS] = _resized(
             weights[POSITIONS], grid or _grid(weights[POSITIONS], found), model.backbone.config.grid_size
         )
-    if PATCH_KERNEL in weights:
+    if PATCH_KERNEL in weights and weights[PATCH_KERNEL].ndim == 4:
         weights[PATCH_KERNEL] = pad_patch_kernel(weights[PATCH_KERNEL], target[PATCH_KERNEL].shape[-2:])
     refuse_differences(
         weights,

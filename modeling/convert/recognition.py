@@ -124,14 +124,20 @@ def _behind(prefix: str, entry: str, layout: Layout, weights: StateDict) -> Foun
 
 
 def _apart(found: list[Found]) -> list[Found]:
-    """The models of one entry, each without the tensors of the others."""
-    apart = []
-    for one in found:
-        prefixes = tuple(other.prefix for other in found if other.prefix and not one.prefix.startswith(other.prefix))
-        inside = {k: value for k, value in one.weights.items() if not f"{one.prefix}{k}".startswith(prefixes)}
-        others = {name: value for name, value in one.others.items() if not name.startswith(prefixes)}
-        apart.append(replace(one, weights=inside, others=others))
-    return apart
+    """The models of one entry, each without the tensors of the others: a name is of the longest prefix before it."""
+    prefixes = sorted((one.prefix for one in found), key=len, reverse=True)
+
+    def owner(name: str) -> str | None:
+        return next((prefix for prefix in prefixes if name.startswith(prefix)), None)
+
+    return [
+        replace(
+            one,
+            weights={k: value for k, value in one.weights.items() if owner(one.prefix + k) == one.prefix},
+            others={name: value for name, value in one.others.items() if owner(name) is None},
+        )
+        for one in found
+    ]
 
 
 def _incomplete(sets: dict[str, StateDict]) -> list[Found]:

@@ -12,7 +12,7 @@ from typing import Any
 
 # A tiny ViTPose trained on generated people, which ships inside the package.
 TINY_CHECKPOINT = str(Path(__file__).resolve().parent.parent / "checkpoints" / "tiny")
-_WEIGHT_FILES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
+WEIGHT_FILES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
 
 
 def resolve_model(name: str) -> str:
@@ -21,7 +21,7 @@ def resolve_model(name: str) -> str:
     Raises:
         FileNotFoundError: The name is that of a file that is not there; it is not looked for on the Hub.
     """
-    if name.endswith(_WEIGHT_FILES) and not Path(name).exists():
+    if name.endswith(WEIGHT_FILES) and not Path(name).exists():
         raise FileNotFoundError(f"There is no file {name}. Check the path.")
     return TINY_CHECKPOINT if name == "tiny" else name
 

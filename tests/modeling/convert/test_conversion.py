@@ -12,9 +12,10 @@ import torch
 from torch.nn import functional as F
 from transformers import Dinov2Config, Dinov2Model, ViTMAEConfig, ViTMAEModel
 
-from vitpose import ViTPoseForPoseEstimation, convert_checkpoint
+from vitpose import KeypointSchema, ViTPoseForPoseEstimation, convert_checkpoint
 from vitpose.modeling.configuration_vitpose import RELEASED_DATASETS
 from vitpose.modeling.convert.conversion import from_state_dict, to_authors
+from vitpose.modeling.keypoint_schemas import schema_from_labels
 
 Model = ViTPoseForPoseEstimation
 StateDict = dict[str, torch.Tensor]
@@ -149,6 +150,7 @@ def test_vitpose_plus_gives_the_heatmaps_of_all_its_datasets(decoder: str) -> No
 @torch.no_grad()
 def test_a_multi_task_file_has_a_head_for_each_dataset() -> None:
     weights = _authors(decoder="simple", counts=(17, 14, 16))
+    weights["backbone.cls_token"] = torch.randn(1, 1, WIDTH)  # of the pre-training, which the release keeps unused
     model = from_state_dict(weights, datasets=["coco", "aic", "mpii"], **GIVEN)
     assert model.config.backbone_config.num_experts == 1
     for index, count in enumerate((17, 14, 16)):
@@ -170,6 +172,19 @@ def test_a_split_file_leaves_the_others_out_and_says_so(kept: str, caplog: pytes
     _assert_equal(model(CROPS).heatmaps, _by_formula(weights, CROPS, num_keypoints=14))
     assert f"Left out {len(left)} tensors" in caplog.text
     assert all(re.sub(r"\.\d+", ".#", name) in caplog.text for name in left)
+
+
+def _numbered(count: int) -> KeypointSchema:
+    return schema_from_labels([f"point {index}" for index in range(count)])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("count", [25, 52, 133, 17])
+def test_heads_of_other_keypoints_take_a_schema(count: int) -> None:
+    weights = _authors(counts=(count,))
+    model = from_state_dict(weights, datasets=[_numbered(count)], **GIVEN)
+    assert model.config.get_schema() == _numbered(count)
+    _assert_equal(model(CROPS).heatmaps, _by_formula(weights, CROPS, num_keypoints=count))
 
 
 @torch.no_grad()
@@ -306,6 +321,22 @@ BAD = [
     ("other keypoints", {}, {"datasets": ["mpii"]}, r"got mpii \(16\) keypoints, the file has heads of \[17\]"),
     ("too many datasets", {}, {"datasets": ["coco", "aic"]}, r"the file has heads of \[17\] channels, in order"),
     ("another resolution", {}, {"image_size": (64, 64)}, r"backbone\.pos_embed of \(1, 13, 32\) for \(1, 17, 32\)"),
+    (
+        "an expert without a head",
+        {
+            f"backbone.blocks.{index}.mlp.experts.{expert}.{kind}": torch.zeros(8, *size)
+            for index in range(BLOCKS)
+            for expert in range(3)
+            for kind, size in (("weight", (4 * WIDTH,)), ("bias", ()))
+        }
+        | {f"backbone.blocks.{index}.mlp.fc2.weight": torch.zeros(24, 4 * WIDTH) for index in range(BLOCKS)}
+        | {
+            f"associate_keypoint_heads.0.final_layer.{kind}": torch.zeros(14, *size)
+            for kind, size in (("weight", (WIDTH, 3, 3)), ("bias", ()))
+        },
+        {"datasets": ["coco", "aic"]},
+        "the file has 3 experts and 2 heads: expected one head, or one for each expert",
+    ),
     (
         "heads of unknown datasets",
         {"associate_keypoint_heads.0.final_layer.bias": torch.zeros(14)}
