@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -90,7 +90,17 @@ def find_weights(content: Any, *, choice: str | None = None) -> Found:
     if chosen.prefix:
         logger.info("The prefix %r is removed from each name.", chosen.prefix)
     logger.info("Recognized as %s.", chosen.layout.title)
+    _tell_other_entries(content, sets, chosen)
     return chosen
+
+
+def _tell_other_entries(content: Mapping[str, Any], sets: dict[str, StateDict], chosen: Found) -> None:
+    """Name in the log what the file holds beside the weights: entries, and dictionaries of tensors inside them."""
+    first = chosen.entry.partition(".")[0]
+    entries = [str(entry) for entry in content if entry != first] if first else []
+    inside = [name for name in sets if name.partition(".")[0] == first and name != chosen.entry]
+    if entries or inside:
+        logger.info("Other entries of the file are left out: %s", ", ".join([*entries, *inside]))
 
 
 def other_architecture(names: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     formats = ("transformers", "authors", "mmpose")
     parser.add_argument("--to", choices=formats, default=formats[0], help="format to write; mmpose is its version 1.x")
     parser.add_argument("--fold", metavar="NAME", help="write the ordinary model of this dataset alone")
-    file = parser.add_argument_group("where the source is a file, and does not say it")
+    file = parser.add_argument_group("for a file of weights, where it does not say it itself")
     heads = file.add_mutually_exclusive_group()
     heads.add_argument("--datasets", nargs="+", metavar="NAME", help="whose keypoints the heads predict, in order")
     heads.add_argument(

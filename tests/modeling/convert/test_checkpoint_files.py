@@ -172,6 +172,7 @@ def test_objects_of_other_programs_are_passed_over(zipped: bool, weights, model,
     torch.save(_content(weights), tmp_path / "file.pth", _use_new_zipfile_serialization=zipped)
     _assert_is(convert_checkpoint(tmp_path / "file.pth", **GIVEN), model)
     assert "objects of argparse, numpy, pathlib beside the tensors are left unread" in caplog.text
+    assert "Other entries of the file are left out: args, message_hub, optimizer" in caplog.text
 
 
 class _RunsCode:
