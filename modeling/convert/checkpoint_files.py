@@ -66,12 +66,11 @@ def read_checkpoint(path: str | Path) -> Any:
 
 
 def weight_sets(content: Any, *, depth: int = _DEEPEST) -> dict[str, StateDict]:
-    """Every dictionary of parameters in the content of a file, by the entries that lead to it, joined by dots."""
+    """Every dictionary with tensors in the content of a file, by the entries that lead to it, joined by dots."""
     if not isinstance(content, Mapping):
         return {}
     own = {name: value for name, value in content.items() if isinstance(name, str) and isinstance(value, torch.Tensor)}
-    # an optimizer's tensors are of one parameter each: their names, such as exp_avg, have no dots
-    found: dict[str, StateDict] = {"": own} if any("." in name for name in own) else {}
+    found: dict[str, StateDict] = {"": own} if own else {}
     for entry, value in content.items() if depth else ():
         if isinstance(entry, str):
             inside = weight_sets(value, depth=depth - 1)

@@ -105,7 +105,7 @@ SETS: list[tuple[str, Callable[[StateDict, StateDict], object], list[str], bool]
     ("RT-DETR", lambda w, a: {"model": w, "ema": {"module": a, "updates": 7}}, ["ema", "ema.module"], True),
     ("Lightning", lambda w, a: {"state_dict": {**_behind("model.", w), **_behind("ema_model.", a)}},
      ["ema_model", "state_dict.ema_model"], True),
-    ("a teacher", lambda w, a: {"state_dict": {**w, **_behind("teacher.", a)}}, ["teacher"], True),
+    ("a copy", lambda w, a: {"state_dict": {**w, **_behind("shadow.", a)}}, ["shadow"], True),
     ("self-distillation", lambda w, a: {"student": w, "teacher": a}, ["teacher"], False),
     ("in one dictionary", lambda w, a: {**_behind("student.module.", w), **_behind("teacher.module.", a)},
      ["teacher", "teacher.module", "teacher."], False),

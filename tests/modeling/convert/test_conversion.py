@@ -167,11 +167,22 @@ def test_a_split_file_leaves_the_others_out_and_says_so(kept: str, caplog: pytes
     left = {name: value for name, value in plus.items() if ".experts." in name and kept != "heads"}
     left |= {name: value for name, value in plus.items() if name.startswith("associate") and kept != "experts"}
     caplog.set_level(logging.INFO, logger="vitpose")
+    with pytest.raises(ValueError, match="datasets: the file has heads of "):
+        from_state_dict({**weights, **left}, **GIVEN)
     model = from_state_dict({**weights, **left}, datasets=["aic"], **GIVEN)
     assert model.config.backbone_config.num_experts == 1
     _assert_equal(model(CROPS).heatmaps, _by_formula(weights, CROPS, num_keypoints=14))
     assert f"Left out {len(left)} tensors" in caplog.text
     assert all(re.sub(r"\.\d+", ".#", name) in caplog.text for name in left)
+
+
+@torch.no_grad()
+def test_a_split_file_of_17_keypoints_needs_no_argument() -> None:
+    plus, weights = _authors(decoder="simple", **PLUS), _authors(decoder="simple")
+    left = {name: value for name, value in plus.items() if ".experts." in name or name.startswith("associate")}
+    model = from_state_dict({**weights, **left}, **GIVEN)
+    assert (model.config.dataset_names, model.config.backbone_config.num_experts) == (["coco"], 1)
+    _assert_equal(model(CROPS).heatmaps, _by_formula(weights, CROPS))
 
 
 def _numbered(count: int) -> KeypointSchema:
@@ -277,6 +288,33 @@ def test_mae_widths_say_the_number_of_heads(tmp_path: Path) -> None:
     model = convert_checkpoint(tmp_path / "model.safetensors")
     assert model.config.backbone_config.num_attention_heads == 12
     assert model.config.image_size == (256, 192)
+
+
+@pytest.mark.parametrize(("width", "told"), [(384, True), (768, False)])
+def test_a_width_of_two_numbers_of_heads_is_told(width: int, told: bool, tmp_path: Path, caplog) -> None:
+    """ViTPose's own MAE of that width has 12 heads, DeiT, DINO and timm have 6."""
+    sizes = {"hidden_size": width, "num_hidden_layers": 1, "num_attention_heads": 6, "intermediate_size": width}
+    ViTMAEModel(ViTMAEConfig(**sizes, image_size=80)).save_pretrained(tmp_path)
+    assert convert_checkpoint(tmp_path / "model.safetensors").config.backbone_config.mlp_ratio == 1
+    assert ("12 attention heads are taken" in caplog.text) == told
+    caplog.clear()
+    model = convert_checkpoint(tmp_path / "model.safetensors", num_attention_heads=6)
+    assert model.config.backbone_config.num_attention_heads == 6
+    assert "attention heads are taken" not in caplog.text and "heads start from random weights" in caplog.text
+
+
+def test_an_unknown_width_of_a_backbone_is_asked_for_last(tmp_path: Path) -> None:
+    backbone = {name.removeprefix("backbone."): value for name, value in _authors().items() if "backbone." in name}
+    torch.save(backbone, tmp_path / "backbone.pth")
+    with pytest.raises(ValueError, match="num_attention_heads: a width of 32 channels"):
+        convert_checkpoint(tmp_path / "backbone.pth")
+    assert convert_checkpoint(tmp_path / "backbone.pth", **GIVEN).config.image_size == (256, 192)
+    del backbone["last_norm.bias"]
+    torch.save(backbone, tmp_path / "backbone.pth")
+    with pytest.raises(
+        ValueError, match=r"recognized as the backbone of the authors' release\. Missing: last_norm\.bias"
+    ):
+        convert_checkpoint(tmp_path / "backbone.pth")
 
 
 # -------------------------------------------------------------------------------------------- bad files

@@ -91,10 +91,58 @@ def _save_as_state_dict(foreign: torch.nn.Module, folder: Path) -> Path:
     return folder / "weights.pth"
 
 
+def _renamed(state: dict[str, torch.Tensor], renamings: list[tuple[str, str]]) -> dict[str, torch.Tensor]:
+    for before, after in renamings:
+        state = {name.replace(before, after): value for name, value in state.items()}
+    return state
+
+
+TO_MMPRETRAIN = [
+    ("blocks.", "layers."),
+    (".norm", ".ln"),
+    ("norm.", "ln1."),
+    ("patch_embed.proj", "patch_embed.projection"),
+]
+TO_MMPRETRAIN += [("mlp.fc1", "ffn.layers.0.0"), ("mlp.fc2", "ffn.layers.1")]
+
+
+def _save_as_mmpretrain(foreign: torch.nn.Module, folder: Path) -> Path:
+    """As mmpretrain saves its MAE: the backbone beside a neck with the decoder, which is left out."""
+    foreign.save_pretrained(folder)
+    weights = _renamed(_authors_names(load_file(folder / "model.safetensors")), TO_MMPRETRAIN)
+    weights = {f"backbone.{name}": value for name, value in weights.items()}
+    weights["neck.decoder_blocks.0.ln1.weight"] = torch.zeros(16)
+    torch.save({"meta": {}, "state_dict": weights}, folder / "mae.pth")
+    return folder / "mae.pth"
+
+
+def _save_as_dinov2s_authors(foreign: torch.nn.Module, folder: Path) -> Path:
+    """As timm too, with register tokens among the rows of the position table."""
+    foreign.save_pretrained(folder)
+    state = load_file(folder / "model.safetensors")
+    as_mae = [
+        (".norm1.", ".layernorm_before."),
+        (".norm2.", ".layernorm_after."),
+        (".mlp.fc1.", ".intermediate.dense."),
+    ]
+    weights = _authors_names(_renamed(state, [*as_mae, (".mlp.fc2.", ".output.dense.")]))
+    for index in range(BLOCKS):
+        for number in (1, 2):
+            scale = state[f"encoder.layer.{index}.layer_scale{number}.lambda1"]
+            weights[f"blocks.{index}.ls{number}.gamma"] = scale
+    class_row, patches = weights["pos_embed"].split([1, 25], dim=1)
+    weights["pos_embed"] = torch.cat([class_row, torch.ones(1, 4, WIDTH), patches], dim=1)
+    weights |= {"reg_token": torch.zeros(1, 4, WIDTH), "mask_token": torch.zeros(1, WIDTH)}
+    torch.save(weights, folder / "dinov2.pth")
+    return folder / "dinov2.pth"
+
+
 FORMATS = [
     ("an encoder saved by transformers", ViTMAEModel, _mae_config, _save_as_folder),
     ("with MAE's decoder", ViTMAEForPreTraining, _mae_config, _save_as_folder),
     ("the file of MAE's authors", ViTMAEModel, _mae_config, _save_as_authors),
+    ("mmpretrain's MAE", ViTMAEModel, _mae_config, _save_as_mmpretrain),
+    ("the file of DINOv2's authors", Dinov2Model, _dinov2_config, _save_as_dinov2s_authors),
     ("the state dict of a module", ViTMAEModel, _mae_config, _save_as_state_dict),
     ("DINOv2 saved by transformers", Dinov2Model, _dinov2_config, _save_as_folder),
     ("the state dict of a DINOv2 module", Dinov2Model, _dinov2_config, _save_as_state_dict),
@@ -176,6 +224,16 @@ def test_positions_are_resized_bicubic_and_row_0_is_kept() -> None:
         square = table[0, 1:, channel].view(1, 1, 3, 3)
         expected = F.interpolate(square, size=(5, 4), mode="bicubic", align_corners=False).flatten()
         torch.testing.assert_close(resized[0, 1:, channel], expected)
+
+
+def test_a_table_without_a_class_row_gets_zeros_for_it(model, weights, tmp_path: Path) -> None:
+    table = torch.randn(1, 25, WIDTH)
+    save_file({**weights, POSITIONS: table}, tmp_path / "model.safetensors")
+    load_pretrained_backbone(model, tmp_path)
+    ours = model.backbone.embeddings.position_embeddings
+    assert ours[:, 0].abs().max() == 0
+    whole = torch.cat([torch.zeros(1, 1, WIDTH), table], dim=1)
+    torch.testing.assert_close(ours, resize_positions(whole, from_grid=(5, 5), to_grid=GRID))
 
 
 def test_positions_of_the_same_grid_pass_unchanged() -> None:
