@@ -67,8 +67,11 @@ def convert_checkpoint(
 
     Raises:
         FileNotFoundError: There is no such file.
+        TypeError: `datasets` is a single name.
         ValueError: A tensor is missing, unexpected or of another shape, or an argument does not fit the file.
     """
+    if isinstance(datasets, str):
+        raise TypeError(f"datasets: expected a list of names such as [{datasets!r}], got the string {datasets!r}.")
     source = _as_folder(resolve_model(str(source)))
     if not Path(source).is_file():
         if any(argument is not None for argument in (datasets, image_size, num_attention_heads, weights)):

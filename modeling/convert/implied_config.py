@@ -109,15 +109,15 @@ def essential_names(weights: StateDict) -> list[str]:
 
 
 def provisional_config(weights: StateDict) -> ViTPoseConfig:
-    """A configuration of the right names and shapes, whatever the tensors do not say: numbered keypoints, one head."""
-    names = [
+    """A configuration of the right names and shapes, with anything for what the tensors do not say."""
+    schemas = [
         replace(schema_from_labels([f"keypoint_{index}" for index in range(len(weights[bias]))]), name=bias)
         for bias in _last_biases(weights)
     ]
     height, width = weights[_KERNEL].shape[-2:]
     return implied_config(
         weights,
-        schemas=names,
+        schemas=schemas,
         image_size=((weights[_POSITIONS].shape[1] - 1) * height, width),
         heads=published_heads(len(weights[_KERNEL]), None, default=1),
     )

@@ -68,4 +68,4 @@ def _tell(names: Iterable[str], why: str) -> None:
     """Name in the log what is left out."""
     names = list(names)
     if names:
-        logger.info("Left out %d tensors, %s: %s", len(names), why, short_names(names))
+        logger.info("Left out, %s (%d): %s", why, len(names), short_names(names))

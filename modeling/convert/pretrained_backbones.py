@@ -41,6 +41,8 @@ def load_pretrained_backbone(model: ViTPoseForPoseEstimation, path: str | Path, 
     Patch kernels are zero-padded to the model's patch size, the position grid is resized (bicubic) to the model's with
     the class token's row kept as row 0, and LayerScale is folded into the projections before it.
 
+    The backbone of a whole pose model is taken too, and a warning says that its heads are not.
+
     Args:
         model: The model; its decoder, and a knowledge token, stay as they are.
         path: A `.safetensors` file, a folder that holds `model.safetensors`, or a file that `torch.save` wrote.
@@ -118,7 +120,7 @@ def _backbone_weights(found: Found) -> StateDict:
     theirs = split_qkv({name: value.float() for name, value in without_leftovers(found).items()})
     ours = {to_ours(name, found.layout.rows): value for name, value in theirs.items()}
     if found.layout.has_heads:
-        logger.info("The heads of the file are left out.")
+        logger.warning("The file has a whole pose model, whose heads are left out here; vitpose convert keeps them.")
         ours = {name.removeprefix("backbone."): v for name, v in ours.items() if name.startswith("backbone.")}
     return fold_layer_scale(ours)
 
@@ -137,7 +139,7 @@ def _grid(positions: torch.Tensor, found: Found) -> tuple[int, int]:
     tokens = [value.shape[1] for name, value in found.weights.items() if re.search(_TOKENS, name)]
     rows = positions.shape[1]
     for extra in (1, 0, sum(tokens)):  # most have a row for the class token; some for the further tokens as well
-        grid = square_grid(rows - extra) or implied_grid(rows - extra)
+        grid = (square_grid(rows - extra) or implied_grid(rows - extra)) if rows > extra else None
         if grid:
             return grid
     raise ValueError(f"expected a position table of 1 + n * n rows, or of a 4 : 3 grid, got {tuple(positions.shape)}.")

@@ -76,7 +76,7 @@ BESIDE = ["criterion.weight", "loss_fn.sigma.x", "val_metric.total", "teacher.st
 def test_what_carries_nothing_is_left_out_and_named(name: str, model, tmp_path, caplog) -> None:
     caplog.set_level(logging.INFO, logger="vitpose")
     _assert_is(_converted({**_behind("model.", to_authors(model)), name: torch.zeros(3)}, tmp_path), model)
-    assert f"Left out 1 tensors, no part of a pose model's network: {name.removeprefix('model.')}" in caplog.text
+    assert f"Left out, no part of a pose model's network (1): {name.removeprefix('model.')}" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["refinement.weight", "model.backbone.adapter.weight", "model.neck.0.weight"])
@@ -140,13 +140,14 @@ def test_averages_of_torch_are_read(model, tmp_path) -> None:
     _assert_is(_converted({"model": average.state_dict()}, tmp_path), model)
 
 
-def test_a_backbone_is_chosen_too(model, tmp_path) -> None:
+def test_a_backbone_is_chosen_too(model, tmp_path, caplog) -> None:
     """Of pose models as well: their heads are left out."""
     started = ViTPoseForPoseEstimation(ViTPoseConfig.from_preset("small", decoder="simple", **SIZE))
     weights = to_authors(model)
     torch.save({"student": _halved(weights), "teacher": weights}, tmp_path / "file.pth")
     load_pretrained_backbone(started, tmp_path / "file.pth", weights="teacher")
     torch.testing.assert_close(started.backbone.state_dict(), model.backbone.state_dict())
+    assert "The file has a whole pose model, whose heads are left out here" in caplog.text
 
 
 # -------------------------------------------------------------------------- objects of other programs

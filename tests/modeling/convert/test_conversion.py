@@ -172,7 +172,7 @@ def test_a_split_file_leaves_the_others_out_and_says_so(kept: str, caplog: pytes
     model = from_state_dict({**weights, **left}, datasets=["aic"], **GIVEN)
     assert model.config.backbone_config.num_experts == 1
     _assert_equal(model(CROPS).heatmaps, _by_formula(weights, CROPS, num_keypoints=14))
-    assert f"Left out {len(left)} tensors" in caplog.text
+    assert f"Left out, as this file is of one dataset ({len(left)}): " in caplog.text
     assert all(re.sub(r"\.\d+", ".#", name) in caplog.text for name in left)
 
 
@@ -389,6 +389,13 @@ BAD = [
 def test_what_does_not_fit_is_named(why: str, change: dict, options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         from_state_dict(_changed(_authors(decoder="simple"), change), **{**GIVEN, **options})
+
+
+def test_a_single_name_is_no_list(tmp_path: Path) -> None:
+    with pytest.raises(
+        TypeError, match=r"datasets: expected a list of names such as \['coco'\], got the string 'coco'"
+    ):
+        convert_checkpoint(tmp_path, datasets="coco")
 
 
 def test_a_file_of_another_kind_is_named(tmp_path: Path) -> None:
