@@ -9,17 +9,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from vitpose.base.names import unknown_name
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 from vitpose.modeling.keypoint_sides import Side, keypoint_sides
 
 from .images_vitpose import to_rgb_photo
-from .people_vitpose import CONFIDENCE_THRESHOLD, People
+from .openpose_drawing import paint_openpose
+from .people_forms_vitpose import CONFIDENCE_THRESHOLD
+from .people_vitpose import People
 
+DrawingStyle = Literal["overlay", "openpose"]
 Color = tuple[int, int, int]
 
 SIDE_COLORS: dict[Side, Color] = {"left": (56, 182, 255), "right": (255, 136, 40), "center": (178, 240, 92)}
@@ -39,11 +43,13 @@ def draw_poses(
     *,
     min_score: float = CONFIDENCE_THRESHOLD,
     boxes: bool = False,
+    style: DrawingStyle = "overlay",
 ) -> Image.Image:
     """Draw the skeletons of people over a photo; the photo itself stays unchanged.
 
     Left limbs are blue, right limbs orange (the person's own left and right, read from the keypoint names), the rest
-    green. Strokes grow with the person and fade with the score.
+    green. Strokes grow with the person and fade with the score. The style `"openpose"` draws on black instead, in the
+    colors, order and sizes that image generators steered by ControlNet were trained on.
 
     Args:
         image: Photo in any mode; turned upright where its EXIF data says so, as the keypoints are.
@@ -51,24 +57,32 @@ def draw_poses(
             `post_process_pose_estimation`.
         schema: Names and edges of the K keypoints, for dicts, which do not have them.
         min_score: Keypoints below it, and their edges, are not drawn; nor are those that score 0.
-        boxes: Draw each person's box as well.
+        boxes: Draw each person's box as well; not in OpenPose's style.
+        style: `"overlay"` draws over the photo, `"openpose"` on black of its size, where only people with arms and legs
+            can be drawn; whole-body keypoints give hands and faces too.
 
     Returns:
         A new RGB image of the same size, upright.
 
     Raises:
-        ValueError: The people do not have the schema's keypoints, or something to be drawn is not finite.
+        ValueError: The people do not have the schema's keypoints, something to be drawn is not finite, or the style
+            does not exist or cannot draw them.
     """
     if not isinstance(image, Image.Image):
         raise TypeError(f"image must be a PIL image, got {type(image).__name__}; use PIL.Image.fromarray for arrays.")
     canvas = to_rgb_photo(image)  # a copy
     drawn = people if isinstance(people, People) else _as_people(people, schema)
-    paint_people(canvas, drawn, min_score=min_score, boxes=boxes)
+    paint_people(canvas, drawn, min_score=min_score, boxes=boxes, style=style)
     return canvas
 
 
 def paint_people(
-    canvas: Image.Image, people: People, *, min_score: float = CONFIDENCE_THRESHOLD, boxes: bool = False
+    canvas: Image.Image,
+    people: People,
+    *,
+    min_score: float = CONFIDENCE_THRESHOLD,
+    boxes: bool = False,
+    style: DrawingStyle = "overlay",
 ) -> None:
     """Draw as [`draw_poses`] does, into the picture itself, which is RGB; track ids stand above the boxes."""
     keypoints, scores = people.keypoints_xy.double().numpy(), people.scores.double().numpy()
@@ -78,6 +92,20 @@ def paint_people(
         raise ValueError(
             f"person {invalid.argmax()}: scores and the keypoints to draw must be finite, got NaN or infinite."
         )
+    if style == "overlay":
+        _paint_overlay(canvas, people, min_score=min_score, boxes=boxes)
+    elif style != "openpose":
+        raise ValueError(unknown_name("style", style, get_args(DrawingStyle)))
+    elif boxes:
+        raise ValueError("boxes are not drawn in OpenPose's style: leave boxes=True out.")
+    else:
+        paint_openpose(canvas, people, min_score=min_score)
+
+
+def _paint_overlay(canvas: Image.Image, people: People, *, min_score: float, boxes: bool) -> None:
+    """Draw over the picture in the house's own style."""
+    keypoints, scores = people.keypoints_xy.double().numpy(), people.scores.double().numpy()
+    shown = (scores >= min_score) & (scores > 0)  # (N, K)
     opacity = 85 + 170 * np.clip((scores - min_score) / max(OPAQUE_SCORE - min_score, 1e-6), 0, 1)  # (N, K)
     opacity = np.round(opacity).astype(int)
     for number, box in enumerate(people.boxes_xywh.tolist()):

@@ -1,9 +1,8 @@
-"""People in one image: the form in which they travel from room to room, and the forms that others take them in."""
+"""People in one image: the form in which they travel from room to room."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
-from importlib import import_module
 from typing import Any
 
 import torch
@@ -11,8 +10,7 @@ from torch import Tensor
 
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 
-CONFIDENCE_THRESHOLD = 0.2  # keypoints that score above it make a person's score (released configs)
-PERSON_CATEGORY = 1  # COCO's number of the category person
+from .people_forms_vitpose import PeopleForms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +34,7 @@ class Detections:
 
 
 @dataclass(frozen=True, kw_only=True)
-class People:
+class People(PeopleForms):
     """The keypoints of N people, all in image pixels; (0, 0) is the center of the first pixel.
 
     Args:
@@ -112,113 +110,6 @@ class People:
         tensors = [part._tensors() for part in parts]
         joined: dict[str, Any] = {name: torch.cat([own[name] for own in tensors]) for name in tensors[0]}
         return replace(parts[0], **joined, labels=tuple(label for part in parts for label in part.labels))
-
-    @property
-    def boxes_xyxy(self) -> Tensor:
-        """`(N, 4)`, left, top, right and bottom."""
-        corners = self.boxes_xywh[:, :2]
-        return torch.cat([corners, corners + self.boxes_xywh[:, 2:]], dim=1)
-
-    @property
-    def person_scores(self) -> Tensor:
-        """`(N,)` float64: box score times the mean score of its keypoints above 0.2, or 0 (released configs)."""
-        confident = self.scores > CONFIDENCE_THRESHOLD  # (N, K)
-        total = (self.scores.double() * confident).sum(1)
-        return self.box_scores.double() * total / confident.sum(1).clamp(min=1)
-
-    def to_dicts(self, threshold: float | None = None) -> list[dict[str, Any]]:
-        """People as the pipeline `keypoint-detection` returns them.
-
-        Args:
-            threshold: Keypoints that do not score above it are left out; None keeps all.
-
-        Returns:
-            For each ``{"label", "score", "box": {"xmin", "ymin", "xmax", "ymax"}, "keypoints": [{"label", "x", "y",
-            "score"}, ...]}``, and `track_id` where it is known.
-        """
-        names, least = self.schema.keypoints, float("-inf") if threshold is None else threshold
-        rows = zip(
-            *(self.labels, self.person_scores.tolist(), self.boxes_xyxy.tolist()),
-            *(self.keypoints_xy.tolist(), self.scores.tolist()),
-            strict=True,
-        )
-        people: list[dict[str, Any]] = []
-        for label, score, corners, points, scores in rows:
-            keypoints = []
-            for name, (x, y), value in zip(names, points, scores, strict=True):
-                if value > least:
-                    keypoints.append({"label": name, "x": x, "y": y, "score": value})
-            box = dict(zip(("xmin", "ymin", "xmax", "ymax"), corners, strict=True))
-            people.append({"label": label, "score": score, "box": box, "keypoints": keypoints})
-        for person, track_id in zip(people, [] if self.track_ids is None else self.track_ids.tolist(), strict=False):
-            person["track_id"] = track_id
-        return people
-
-    def to_coco(
-        self, image_ids: int | Sequence[int], *, category_ids: int | Sequence[int] = PERSON_CATEGORY
-    ) -> list[dict[str, Any]]:
-        """COCO's results form: `image_id`, `category_id`, `bbox` [x, y, width, height], `keypoints`, `score`.
-
-        Args:
-            image_ids: The number of the image, or one a person.
-            category_ids: The number of the category, or one a person.
-
-        Returns:
-            A dict a person, and `track_id` where it is known. `keypoints` are x, y, score, K times.
-        """
-        images = [image_ids] * len(self.labels) if isinstance(image_ids, int) else image_ids
-        categories = [category_ids] * len(self.labels) if isinstance(category_ids, int) else category_ids
-        keypoints = torch.cat([self.keypoints_xy, self.scores[..., None]], dim=2).flatten(1).double()  # (N, 3 K)
-        rows = zip(
-            *(images, categories, self.boxes_xywh.double().tolist(), keypoints.tolist(), self.person_scores.tolist()),
-            strict=True,
-        )
-        results = [
-            {
-                "image_id": int(image),
-                "category_id": int(category),
-                "bbox": [round(value, 3) for value in box],
-                "keypoints": [round(value, 3) for value in row],
-                "score": round(score, 6),
-            }
-            for image, category, box, row, score in rows
-        ]
-        for result, track_id in zip(results, [] if self.track_ids is None else self.track_ids.tolist(), strict=False):
-            result["track_id"] = track_id
-        return results
-
-    def to_tensors(self, threshold: float | None = None, *, drop: bool = False) -> list[dict[str, Tensor]]:
-        """People as `post_process_pose_estimation` of transformers' image processors returns them.
-
-        Args:
-            threshold: Keypoints that do not score above it get score 0 and keep their place; None keeps all scores.
-            drop: Remove them instead, as the stock processor does.
-
-        Returns:
-            For each `keypoints` `(K, 2)` as x and y, `scores` and `labels` (the keypoints' numbers) `(K,)`, and `bbox`
-            `(4,)` as left, top, right, bottom.
-        """
-        count, num_keypoints = self.scores.shape
-        labels = torch.arange(num_keypoints).repeat(count, 1)
-        scores = self.scores
-        if threshold is not None and not drop:
-            scores = scores.where(scores > threshold, 0)
-        rows = zip(self.keypoints_xy, scores, labels, self.boxes_xyxy, strict=True)
-        people = [
-            {"keypoints": points, "scores": values, "labels": own, "bbox": box} for points, values, own, box in rows
-        ]
-        if threshold is not None and drop:
-            for person in people:
-                kept = person["scores"] > threshold
-                person.update({name: person[name][kept] for name in ("keypoints", "scores", "labels")})
-        return people
-
-    def to_supervision(self) -> Any:
-        """`supervision.KeyPoints`, for its annotators; needs that package."""
-        supervision = import_module("supervision")  # an import statement would make it a requirement of saved code
-        xy, class_ids, scores = self.keypoints_xy, torch.zeros(len(self), dtype=torch.long), self.scores
-        # By position, as the name of the scores differs from one of its versions to the next.
-        return supervision.KeyPoints(xy.numpy(), class_ids.numpy(), scores.numpy(), data={"label": list(self.labels)})
 
     @classmethod
     def annotated(cls, keypoints: Any, schema: KeypointSchema) -> "People":

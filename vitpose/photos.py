@@ -1,23 +1,28 @@
-"""Prediction of photos into COCO results and drawn pictures, behind `vitpose predict`."""
+"""Prediction of photos into the forms that others read and drawn pictures, behind `vitpose predict`."""
 
-import json
+import csv
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from PIL import Image
 from tqdm.auto import tqdm
 
-from vitpose.processing.drawing import paint_people
+from vitpose.processing.drawing import DrawingStyle, paint_people
 from vitpose.processing.images_vitpose import LoadedImage, to_rgb_photo, to_rgb_tensor
 from vitpose.processing.keypoint_detection_pipeline import KeypointDetectionPipeline
 from vitpose.processing.people_vitpose import Detections, People
-from vitpose.processing.prediction_vitpose import Crops
+from vitpose.processing.prediction_vitpose import Crops, PosePredictor
 
 from .base.errors import placed
-from .base.files import read_boxes, whole_file
+from .base.files import read_boxes, whole_file, whole_folder
+from .forms import FormName, open_forms
+from .forms.base import Photo, Source, Write, text_file
+from .picking import least_sure
 
 logger = logging.getLogger(__name__)
 
@@ -57,54 +62,135 @@ def read_image_boxes(path: Path, images: Sequence[Path]) -> list[Boxes]:
 
 
 def predict_files(
-    pipe: KeypointDetectionPipeline, images: Sequence[Path], out: Path, *, boxes: Sequence[Boxes] | None = None
-) -> Path:
-    """Predict every image, write `predictions.json` and one drawn picture an image into `out`.
+    pipe: KeypointDetectionPipeline,
+    images: Sequence[Path],
+    out: Path,
+    *,
+    boxes: Sequence[Boxes] | None = None,
+    formats: Sequence[FormName] = ("coco",),
+    style: DrawingStyle = "overlay",
+    pick: int | None = None,
+) -> None:
+    """Predict every image, and write what was found in each of the forms and one drawn picture an image into `out`.
 
-    The JSON is COCO's results form, one entry a person: `image_id` (the image's number, from 0), `file_name`,
-    `category_id` 1, `bbox` [x, y, width, height], `keypoints` x, y, score a keypoint, `score` of the person.
+    docs/predictions.md describes the forms. `image_id` is the image's number, from 0, wherever a form has one.
 
     Args:
         pipe: Predicts; its detector finds the people where boxes are not given.
         images: Photos, each of another name.
         out: Folder to write into.
         boxes: The people of each image.
-
-    Returns:
-        The path of the JSON file.
+        formats: The forms.
+        style: How pictures are drawn.
+        pick: Write no more than so many images, those first whose keypoints the model is least sure of; copies of them
+            go into `picked/`, and `picked.csv` has the figures. The flip test is on then.
 
     Raises:
-        FileNotFoundError, ValueError: Something about an image, its boxes or its name. Names, and whether the files are
-            images, are looked at before any work; what is found later leaves the images that were done until then.
+        FileExistsError: There are picked images in `out` already.
+        FileNotFoundError, ValueError: Something about an image, its boxes or its name, or a form that cannot hold the
+            keypoints. Names, forms, and whether the files are images, are looked at before any work; what is found
+            later leaves the images that were done until then.
     """
     _check_names(images, out)
     for path in images:
         with open_image_file(path):
             pass
-    stopped: BaseException | None = None
-    out.mkdir(parents=True, exist_ok=True)
-    with whole_file(out / "predictions.json") as whole, whole.open("w", encoding="utf-8") as file:
-        results = _Results(file, out, images)
-        try:
-            photos = _cut_photos(pipe, images, boxes)
-            for (image_id, photo), people in pipe.predictor().stream(photos, batch_size=pipe.options().batch_size):
-                results.write(image_id, photo, people)
-        except (ValueError, OSError, KeyboardInterrupt) as error:
-            if not results.num_images:
-                raise
-            stopped = error
-        results.close()
-    logger.info("%s: %s", results, out / "predictions.json")
-    if stopped is not None:
-        raise stopped
-    return out / "predictions.json"
+    if pick is not None and pick < 1:
+        raise ValueError(f"pick: expected the number of photos to pick, 1 or more, got {pick}.")
+    predictor = pipe.predictor(flip_test=True if pick is not None else None)
+    if style == "openpose":  # whether it can draw these keypoints
+        People.nobody(predictor.schema).to_openpose()
+    stopped: list[BaseException] = []
+    photos = _cut_photos(pipe, predictor, images, boxes)
+    found = _until_error(predictor.stream(photos, batch_size=pipe.options().batch_size), stopped)
+    with ExitStack() as stack:
+        folder = Path(os.path.commonpath([path.resolve().parent for path in images])) if images else out
+        if pick is not None:
+            folder = out / "picked"
+            found = _picked(found, images, pick, out, stack.enter_context(whole_folder(folder)))
+        source = Source(schema=predictor.schema, model=_model_name(pipe), folder=folder)
+        write = stack.enter_context(open_forms(formats, out, source))
+        counts = _write_all(found, images, out, write, style, stopped, folder if pick is not None else None)
+    logger.info("%d people in %d of %d images: %s", *counts, len(images), out)
+    if stopped:
+        raise stopped[0]
+
+
+def _model_name(pipe: KeypointDetectionPipeline) -> str:
+    """What the model is called: its id on the Hub, or the name of its folder."""
+    name = str(pipe.model.name_or_path)
+    return Path(name).name if os.path.isdir(name) else name
+
+
+_Found = tuple[tuple[int, Image.Image], People]  # a photo's number and picture, and its people
+
+
+def _until_error(items: Iterator[_Found], stopped: list[BaseException]) -> Iterator[_Found]:
+    """The items; an error after the first one ends them, and is put into the list."""
+    count = 0
+    try:
+        for item in items:
+            yield item
+            count += 1
+    except (ValueError, OSError, KeyboardInterrupt) as error:
+        if not count:
+            raise
+        stopped.append(error)
+
+
+def _picked(found: Iterable[_Found], images: Sequence[Path], count: int, out: Path, folder: Path) -> Iterator[_Found]:
+    """The photos whose people the model is least sure of; copies of them go into the folder."""
+    ranked, num_empty = least_sure(((number, people) for (number, _), people in found), count)
+    if num_empty:
+        logger.warning("%d images without people cannot be ranked, and are not picked.", num_empty)
+    with text_file(out / "picked.csv") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["image", "uncertainty"])
+        for pick in ranked:
+            path = images[pick.number]
+            shutil.copyfile(path, folder / path.name)
+            table.writerow([path.name, round(pick.uncertainty, 4)])
+    for pick in ranked:
+        with open_image_file(images[pick.number]) as image:
+            photo = to_rgb_photo(image)
+        yield (pick.number, photo), pick.people
+
+
+def _write_all(
+    found: Iterable[_Found],
+    images: Sequence[Path],
+    out: Path,
+    write: Write,
+    style: DrawingStyle,
+    stopped: list[BaseException],
+    folder: Path | None,
+) -> tuple[int, int]:
+    """Write and draw each photo; returns how many people and how many photos that were.
+
+    Ctrl-C after the first photo is put into the list of what stopped the work. A folder is where the photos' copies
+    are.
+    """
+    num_people = num_images = 0
+    try:
+        for (number, picture), people in found:
+            path = images[number] if folder is None else folder / images[number].name
+            write(Photo(number=number, path=path, width=picture.width, height=picture.height), people)
+            paint_people(picture, people, style=style)
+            with whole_file(out / f"{path.stem}_pose.png") as drawing:
+                picture.save(drawing)
+            num_people, num_images = num_people + len(people), num_images + 1
+    except KeyboardInterrupt as interruption:
+        if not num_images:
+            raise
+        stopped.append(interruption)
+    return num_people, num_images
 
 
 def _cut_photos(
-    pipe: KeypointDetectionPipeline, images: Sequence[Path], boxes: Sequence[Boxes] | None
+    pipe: KeypointDetectionPipeline, predictor: PosePredictor, images: Sequence[Path], boxes: Sequence[Boxes] | None
 ) -> Iterator[tuple[tuple[int, Image.Image], Crops, Detections]]:
     """The number and the picture of each photo, the crops of its people and what they are of; errors name the path."""
-    options, predictor = pipe.options(), pipe.predictor()
+    options = pipe.options()
     for number, path in enumerate(tqdm(images, desc="predict", unit=" images")):
         with open_image_file(path) as image:
             photo = to_rgb_photo(image)
@@ -115,36 +201,6 @@ def _cut_photos(
         except (TypeError, ValueError) as error:
             raise placed(error, str(path)) from error
         yield (number, photo), crops, found
-
-
-class _Results:
-    """Writes the people of photo after photo into a JSON list and into a picture, and counts."""
-
-    def __init__(self, file: TextIO, out: Path, images: Sequence[Path]) -> None:
-        self._file = file
-        self._out = out
-        self._images = images
-        self._num_people = 0
-        self.num_images = 0
-
-    def __str__(self) -> str:
-        return f"{self._num_people} people in {self.num_images} of {len(self._images)} images"
-
-    def write(self, image_id: int, photo: Image.Image, people: People) -> None:
-        """Add the people of a photo, and draw them into it."""
-        path = self._images[image_id]
-        for result in people.to_coco(image_id):
-            entry = {"image_id": image_id, "file_name": path.name, **result}
-            self._file.write(("[\n " if self._num_people == 0 else ",\n ") + json.dumps(entry))
-            self._num_people += 1
-        paint_people(photo, people)
-        with whole_file(self._out / f"{path.stem}_pose.png") as picture:
-            photo.save(picture)
-        self.num_images += 1
-
-    def close(self) -> None:
-        """End the JSON list."""
-        self._file.write("\n]\n" if self._num_people else "[]\n")
 
 
 def _check_names(paths: Sequence[Path], out: Path) -> None:

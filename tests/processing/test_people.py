@@ -96,7 +96,7 @@ def test_supervision_draws_them():
     supervision = pytest.importorskip("supervision", reason="comes with the extra video")
     people = some_people()
     points = people.to_supervision()
-    assert points.xy.shape == (3, 17, 2) and points.data["label"] == ["person"] * 3
+    assert points.xy.shape == (3, 17, 2) and points.data["class_name"] == ["person"] * 3
     scene = np.zeros((220, 220, 3), dtype=np.uint8)
     assert supervision.VertexAnnotator(radius=2).annotate(scene, points).any()
 

@@ -40,7 +40,7 @@ from datasets.table import InMemoryTable
 from vitpose.base.errors import Place, PlacedError
 from vitpose.base.names import first_of
 from vitpose.modeling.keypoint_schemas import KeypointSchema
-from vitpose.processing.people_vitpose import PERSON_CATEGORY
+from vitpose.processing.people_forms_vitpose import PERSON_CATEGORY
 
 from .images import read_image_size
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from vitpose.processing.geometry_vitpose import box_to_center_and_size
-from vitpose.processing.people_vitpose import PERSON_CATEGORY, People
+from vitpose.processing.people_forms_vitpose import PERSON_CATEGORY
+from vitpose.processing.people_vitpose import People
 from vitpose.processing.processor_settings_vitpose import ProcessorSettings
 
 from ..metrics.modules import MetricName

@@ -8,7 +8,7 @@ from typing import Any
 import datasets
 from datasets import Value
 
-from vitpose.processing.people_vitpose import PERSON_CATEGORY
+from vitpose.processing.people_forms_vitpose import PERSON_CATEGORY
 
 
 def number_lists(depth: int) -> Any:

@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 
 from vitpose.processing.drawing import SHEET_COLOR, contact_sheet, draw_poses
-from vitpose.processing.people_vitpose import CONFIDENCE_THRESHOLD, People
+from vitpose.processing.people_forms_vitpose import CONFIDENCE_THRESHOLD
+from vitpose.processing.people_vitpose import People
 
 WINDOW_MARGIN = 1.25  # people are shown in a window this much larger than their boxes
 

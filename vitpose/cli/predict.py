@@ -13,6 +13,19 @@ VIDEO_SUFFIXES = frozenset(
 )
 
 
+# As vitpose.forms has them, which may not be imported before a command runs; docs/predictions.md describes them.
+FORMATS = {
+    "coco": "predictions.json, results (of a video predictions.jsonl)",
+    "coco-annotations": "annotations.json, for CVAT and others",
+    "label-studio": "label_studio.json and .xml",
+    "yolo": "yolo/, for YOLO-pose",
+    "openpose": "openpose/, a JSON each",
+    "deeplabcut": "deeplabcut.csv",
+    "csv": "predictions.csv, a row a keypoint",
+    "parquet": "predictions.parquet, the same",
+}
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="photos, one video, or a webcam's number")
@@ -36,6 +49,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--flip-test", action="store_true", help="look at the mirrored photo too: slower, a bit better")
     parser.add_argument("--detect-every", type=int, metavar="N", help="detect people in every N-th frame of a video")
     parser.add_argument("--smooth", action="store_true", help="smooth the keypoints of a video over time")
+    parser.add_argument(
+        "--format",
+        nargs="+",
+        choices=FORMATS,
+        default=["coco"],
+        metavar="FORM",
+        dest="formats",
+        help="forms to write: " + "; ".join(f"{name} ({files})" for name, files in FORMATS.items()),
+    )
+    parser.add_argument(
+        "--style",
+        choices=["overlay", "openpose"],
+        default="overlay",
+        help="draw over the photo, or as ControlNet takes it",
+    )
+    parser.add_argument(
+        "--pick", type=int, metavar="N", help="write only the N photos to annotate first, where the model is least sure"
+    )
     parser.add_argument("--out", type=Path, default=Path("predictions"), help="folder to write into")
 
 
@@ -83,7 +114,8 @@ def _predict_photos(chosen: argparse.Namespace) -> None:
         detector_labels=chosen.detector_labels,
         flip_test=chosen.flip_test,
     )
-    predict_files(pipe, chosen.images, chosen.out, boxes=boxes)
+    wanted = {"formats": chosen.formats, "style": chosen.style, "pick": chosen.pick}
+    predict_files(pipe, chosen.images, chosen.out, boxes=boxes, **wanted)
 
 
 def _predict_video(chosen: argparse.Namespace, video: Path | int) -> None:
@@ -92,6 +124,8 @@ def _predict_video(chosen: argparse.Namespace, video: Path | int) -> None:
     from vitpose.video.files import predict_video
     from vitpose.video.people import BoxesFile, FindPeople, VideoPredictor, find_whole_image
 
+    if chosen.pick is not None:
+        raise ValueError("--pick is for photos; leave it out for a video.")
     if chosen.detect_every is not None and chosen.detector is None:
         raise ValueError("--detect-every is for --detector: with --boxes or --whole-image, leave it out.")
     find_people: FindPeople = find_whole_image
@@ -111,7 +145,7 @@ def _predict_video(chosen: argparse.Namespace, video: Path | int) -> None:
         detect_every=1 if chosen.detect_every is None else chosen.detect_every,
         smooth=chosen.smooth,
     )
-    predict_video(predictor, video, chosen.out)
+    predict_video(predictor, video, chosen.out, formats=chosen.formats, style=chosen.style)
     if isinstance(find_people, BoxesFile) and find_people.left:
         rest = (chosen.boxes, len(find_people.left), max(find_people.left))
         logger.warning("%s has boxes of %d frames, up to number %d, which the video does not have.", *rest)

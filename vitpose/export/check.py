@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
 from vitpose.processing.image_processing_vitpose import ViTPoseImageProcessor
-from vitpose.processing.people_vitpose import CONFIDENCE_THRESHOLD
+from vitpose.processing.people_forms_vitpose import CONFIDENCE_THRESHOLD
 from vitpose.processing.prediction_vitpose import decode
 from vitpose.training.synthetic.people import SyntheticPeople
 

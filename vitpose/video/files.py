@@ -12,8 +12,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from fractions import Fraction
 from itertools import takewhile
 from pathlib import Path
@@ -25,9 +25,12 @@ import torch
 from PIL import Image, ImageOps
 from tqdm.auto import tqdm
 
-from vitpose.processing.drawing import paint_people
+from vitpose.processing.drawing import DrawingStyle, paint_people
+from vitpose.processing.people_vitpose import People
 
 from ..base.files import whole_file
+from ..forms import FORMS_OF_PHOTOS, FormName, open_forms
+from ..forms.base import Photo, Source, text_file
 from .people import MAX_WAITING, Frame, VideoPredictor
 
 if TYPE_CHECKING:
@@ -214,12 +217,19 @@ class VideoWriter(AbstractContextManager["VideoWriter"]):
         self._container.mux(self._stream.encode(picture))
 
 
-def predict_video(predictor: VideoPredictor, source: Path | int, out: Path) -> Path:
-    """Predict every frame, write `predictions.jsonl` and a drawn video, `NAME_pose.mp4`, into `out`.
+def predict_video(
+    predictor: VideoPredictor,
+    source: Path | int,
+    out: Path,
+    *,
+    formats: Sequence[FormName] = ("coco",),
+    style: DrawingStyle = "overlay",
+) -> None:
+    """Predict every frame, write what was found in each of the forms and a drawn video, `NAME_pose.mp4`, into `out`.
 
-    The JSON has a line a frame: `frame` (its number, from 0), `time` (seconds since the first frame) and `people`, each
-    with `track_id`, and `bbox` [x, y, width, height], `keypoints` x, y, score a keypoint and `score` as in COCO's
-    results. All is in the frame's own pixels.
+    Of a video the form "coco" is `predictions.jsonl`, with a line a frame: `frame` (its number, from 0), `time` (seconds
+    since the first frame) and `people`, each with `track_id`, and `bbox` [x, y, width, height], `keypoints` x, y, score
+    a keypoint and `score` as in COCO's results. All is in the frame's own pixels.
 
     Ctrl-C ends a webcam. A video file that it interrupts leaves what was done until then, complete up to a frame; so
     does a mistake in a later frame, such as a box outside.
@@ -228,21 +238,23 @@ def predict_video(predictor: VideoPredictor, source: Path | int, out: Path) -> P
         predictor: Finds the people; a new one for each video.
         source: Path of a video, or number of a webcam.
         out: Folder to write into.
-
-    Returns:
-        The path of the JSON file.
+        formats: The forms; those whose files belong to photos are refused.
+        style: How the video is drawn.
 
     Raises:
         KeyboardInterrupt: Ctrl-C interrupted a video file; the message says how far it came.
-        ValueError: Something about the video or a box in it; the message says how far it came.
+        ValueError: Something about the video, a box in it or a form; the message says how far it came.
     """
+    forms = _forms_of_video(formats)
+    if style == "openpose":  # whether it can draw these keypoints
+        People.nobody(predictor.predictor.schema).to_openpose()
     mistake: ValueError | None = None
     num_frames, seconds, track_ids = 0, 0.0, set[int]()
     video = VideoReader(source)  # before anything is written
     with (
-        whole_file(out / "predictions.jsonl") as lines,
+        _json_lines(out) if "coco" in formats else nullcontext() as write_line,
+        open_forms(forms, out, Source(schema=predictor.predictor.schema)) as write,
         whole_file(out / f"{video.stem}_pose.mp4") as clip,
-        lines.open("w", encoding="utf-8") as file,
         VideoWriter(clip, frame_rate=video.frame_rate, time_base=video.time_base) as writer,
         video,
         _interruption() as interrupted,
@@ -252,14 +264,13 @@ def predict_video(predictor: VideoPredictor, source: Path | int, out: Path) -> P
         lookahead = MAX_WAITING if isinstance(source, Path) else 1  # what a webcam sees is shown at once
         try:
             for frame, people in predictor.stream(frames, max_waiting=lookahead):
-                results = people.to_coco(frame.index)
-                persons = [{name: result[name] for name in _FIELDS} for result in results]
-                line = {"frame": frame.index, "time": round(frame.time, 6), "people": persons}
-                file.write(json.dumps(line) + "\n")
                 image = Image.fromarray(frame.pixels.permute(1, 2, 0).numpy())
-                paint_people(image, people)
+                write(_photo(frame, video), people)
+                if write_line is not None:
+                    write_line(frame, people)
+                paint_people(image, people, style=style)
                 writer.write(image, frame.time)
-                track_ids.update(result["track_id"] for result in results)
+                track_ids.update([] if people.track_ids is None else people.track_ids.tolist())
                 num_frames, seconds = num_frames + 1, frame.time
         except ValueError as error:
             if not num_frames:
@@ -270,8 +281,38 @@ def predict_video(predictor: VideoPredictor, source: Path | int, out: Path) -> P
         raise ValueError(f"{mistake} Before that came {done}, which are in {out}.") from mistake
     if interrupted.is_set() and isinstance(source, Path):
         raise KeyboardInterrupt(f"{video.name}: interrupted after {done}, which are in {out}.")
-    logger.info("%s: %s", done, out / "predictions.jsonl")
-    return out / "predictions.jsonl"
+    logger.info("%s: %s", done, out)
+
+
+def _forms_of_video(formats: Sequence[FormName]) -> list[FormName]:
+    """The forms beside the JSON lines, which stand for COCO's results; raises where one has no place for a video."""
+    of_photos = [name for name in formats if name in FORMS_OF_PHOTOS]
+    if of_photos:
+        raise ValueError(
+            f"format: {of_photos[0]!r} is one of photos: save the frames as pictures first, such as with ffmpeg -i "
+            "VIDEO %06d.jpg."
+        )
+    return [name for name in formats if name != "coco"]
+
+
+@contextmanager
+def _json_lines(out: Path) -> Iterator[Callable[[Frame, People], None]]:
+    """`predictions.jsonl`, a line a frame; see [`predict_video`]."""
+    with text_file(out / "predictions.jsonl") as file:
+
+        def write(frame: Frame, people: People) -> None:
+            persons = [{name: result[name] for name in _FIELDS} for result in people.to_coco(frame.index)]
+            line = {"frame": frame.index, "time": round(frame.time, 6), "people": persons}
+            file.write(json.dumps(line) + "\n")
+
+        yield write
+
+
+def _photo(frame: Frame, video: VideoReader) -> Photo:
+    """A frame as forms take it, with the name that OpenPose gives frames."""
+    height, width = frame.pixels.shape[1:]
+    name = Path(f"{video.stem}_{frame.index:012d}")
+    return Photo(number=frame.index, path=name, width=width, height=height, video=video.name)
 
 
 @contextmanager

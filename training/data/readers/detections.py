@@ -10,7 +10,7 @@ from datasets import Dataset
 from vitpose.base.errors import PlacedError
 from vitpose.base.files import read_json
 from vitpose.modeling.keypoint_schemas import KeypointSchema
-from vitpose.processing.people_vitpose import PERSON_CATEGORY
+from vitpose.processing.people_forms_vitpose import PERSON_CATEGORY
 
 from ..columns import people_table
 from .coco import CocoFile, Item, by_id, coco_columns, parse_coco, read_slim_json
