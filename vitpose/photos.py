@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -106,11 +107,11 @@ def predict_files(
     with ExitStack() as stack:
         folder = Path(os.path.commonpath([path.resolve().parent for path in images])) if images else out
         if pick is not None:
-            folder = out / "picked"
-            found = _picked(found, images, pick, out, stack.enter_context(whole_folder(folder)))
+            folder = out / "picked"  # where the photos are, for who corrects them
+            found = _picked(found, pick, out, stack.enter_context(whole_folder(folder)))
         source = Source(schema=predictor.schema, model=_model_name(pipe), folder=folder)
         write = stack.enter_context(open_forms(formats, out, source))
-        counts = _write_all(found, images, out, write, style, stopped, folder if pick is not None else None)
+        counts = _write_all(found, out, write, style, stopped)
     logger.info("%d people in %d of %d images: %s", *counts, len(images), out)
     if stopped:
         raise stopped[0]
@@ -122,7 +123,7 @@ def _model_name(pipe: KeypointDetectionPipeline) -> str:
     return Path(name).name if os.path.isdir(name) else name
 
 
-_Found = tuple[tuple[int, Image.Image], People]  # a photo's number and picture, and its people
+_Found = tuple[tuple[Photo, Image.Image], People]  # a photo, its picture and its people
 
 
 def _until_error(items: Iterator[_Found], stopped: list[BaseException]) -> Iterator[_Found]:
@@ -138,45 +139,37 @@ def _until_error(items: Iterator[_Found], stopped: list[BaseException]) -> Itera
         stopped.append(error)
 
 
-def _picked(found: Iterable[_Found], images: Sequence[Path], count: int, out: Path, folder: Path) -> Iterator[_Found]:
-    """The photos whose people the model is least sure of; copies of them go into the folder."""
-    ranked, num_empty = least_sure(((number, people) for (number, _), people in found), count)
+def _picked(found: Iterable[_Found], count: int, out: Path, folder: Path) -> Iterator[_Found]:
+    """The photos whose people the model is least sure of; copies of them go into the folder, later `picked` of `out`."""
+    ranked, num_empty = least_sure(((photo, people) for (photo, _), people in found), count)
     if num_empty:
         logger.warning("%d images without people cannot be ranked, and are not picked.", num_empty)
     with text_file(out / "picked.csv") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["image", "uncertainty"])
         for pick in ranked:
-            path = images[pick.number]
+            path = pick.photo.path
             shutil.copyfile(path, folder / path.name)
             table.writerow([path.name, round(pick.uncertainty, 4)])
     for pick in ranked:
-        with open_image_file(images[pick.number]) as image:
-            photo = to_rgb_photo(image)
-        yield (pick.number, photo), pick.people
+        with open_image_file(pick.photo.path) as image:
+            picture = to_rgb_photo(image)
+        yield (replace(pick.photo, path=out / "picked" / pick.photo.path.name), picture), pick.people
 
 
 def _write_all(
-    found: Iterable[_Found],
-    images: Sequence[Path],
-    out: Path,
-    write: Write,
-    style: DrawingStyle,
-    stopped: list[BaseException],
-    folder: Path | None,
+    found: Iterable[_Found], out: Path, write: Write, style: DrawingStyle, stopped: list[BaseException]
 ) -> tuple[int, int]:
     """Write and draw each photo; returns how many people and how many photos that were.
 
-    Ctrl-C after the first photo is put into the list of what stopped the work. A folder is where the photos' copies
-    are.
+    Ctrl-C after the first photo is put into the list of what stopped the work.
     """
     num_people = num_images = 0
     try:
-        for (number, picture), people in found:
-            path = images[number] if folder is None else folder / images[number].name
-            write(Photo(number=number, path=path, width=picture.width, height=picture.height), people)
+        for (photo, picture), people in found:
+            write(photo, people)
             paint_people(picture, people, style=style)
-            with whole_file(out / f"{path.stem}_pose.png") as drawing:
+            with whole_file(out / f"{photo.path.stem}_pose.png") as drawing:
                 picture.save(drawing)
             num_people, num_images = num_people + len(people), num_images + 1
     except KeyboardInterrupt as interruption:
@@ -188,19 +181,20 @@ def _write_all(
 
 def _cut_photos(
     pipe: KeypointDetectionPipeline, predictor: PosePredictor, images: Sequence[Path], boxes: Sequence[Boxes] | None
-) -> Iterator[tuple[tuple[int, Image.Image], Crops, Detections]]:
-    """The number and the picture of each photo, the crops of its people and what they are of; errors name the path."""
+) -> Iterator[tuple[tuple[Photo, Image.Image], Crops, Detections]]:
+    """Each photo and its picture, the crops of its people and what they are of; errors name the path."""
     options = pipe.options()
     for number, path in enumerate(tqdm(images, desc="predict", unit=" images")):
         with open_image_file(path) as image:
-            photo = to_rgb_photo(image)
+            picture = to_rgb_photo(image)
         try:
-            pixels = to_rgb_tensor(photo, do_rescale=predictor.settings.do_rescale)
+            pixels = to_rgb_tensor(picture, do_rescale=predictor.settings.do_rescale)
             own = LoadedImage(number=number, pixels=pixels, boxes=None if boxes is None else boxes[number])
             crops, found = pipe.preprocess(own, predictor=predictor, options=options)
         except (TypeError, ValueError) as error:
             raise placed(error, str(path)) from error
-        yield (number, photo), crops, found
+        photo = Photo(number=number, path=path, width=picture.width, height=picture.height)
+        yield (photo, picture), crops, found
 
 
 def _check_names(paths: Sequence[Path], out: Path) -> None:

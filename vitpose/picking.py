@@ -6,27 +6,29 @@ from typing import NamedTuple
 
 from vitpose.processing.people_vitpose import People
 
+from .forms.base import Photo
+
 
 class Pick(NamedTuple):
     """A photo that was chosen.
 
     Args:
         uncertainty: The mean of its people's `uncertainties`.
-        number: Its number among the photos.
+        photo: Which.
         people: What was found in it.
     """
 
     uncertainty: float
-    number: int
+    photo: Photo
     people: People
 
 
-def least_sure(found: Iterable[tuple[int, People]], count: int) -> tuple[list[Pick], int]:
+def least_sure(found: Iterable[tuple[Photo, People]], count: int) -> tuple[list[Pick], int]:
     """Choose the photos whose people the model is least sure of.
 
     Args:
-        found: The number of each photo and its people, predicted with the flip test: where mirrored photos give other
-            places, averaged heatmaps have lower peaks.
+        found: Each photo and its people, predicted with the flip test: where mirrored photos give other places,
+            averaged heatmaps have lower peaks.
         count: How many photos to choose; no more than these are kept in memory.
 
     Returns:
@@ -34,11 +36,11 @@ def least_sure(found: Iterable[tuple[int, People]], count: int) -> tuple[list[Pi
     """
     chosen: list[tuple[float, int, Pick]] = []
     num_empty = 0
-    for number, people in found:
+    for photo, people in found:
         if not len(people):
             num_empty += 1
             continue
-        pick = Pick(people.uncertainties.mean().item(), number, people)
+        pick = Pick(people.uncertainties.mean().item(), photo, people)
         add = heapq.heappush if len(chosen) < count else heapq.heappushpop
-        add(chosen, (pick.uncertainty, -number, pick))  # of equal ones the earlier photo counts more
+        add(chosen, (pick.uncertainty, -photo.number, pick))  # of equal ones the earlier photo counts more
     return [pick for *_, pick in sorted(chosen, reverse=True)], num_empty

@@ -44,12 +44,15 @@ def label_studio(out: Path, source: Source) -> Iterator[Write]:
 
 
 def labeling_config(schema: KeypointSchema, labels: Sequence[str]) -> str:
-    """The configuration for rectangles of these labels, and the schema's keypoints in the colors of their sides."""
+    """The configuration for rectangles of these labels, and the schema's keypoints in the colors of their sides.
+
+    Each keypoint has its number, `model_index`, without which Label Studio does not export to COCO and YOLO.
+    """
     lines = ["<View>", '  <RectangleLabels name="box" toName="image">']
     lines += [f"    <Label value={quoteattr(label)}/>" for label in labels]
     lines += ["  </RectangleLabels>", '  <KeyPointLabels name="keypoint" toName="image" strokeWidth="3">']
-    for name, side in zip(schema.keypoints, keypoint_sides(schema.keypoints), strict=True):
+    for index, (name, side) in enumerate(zip(schema.keypoints, keypoint_sides(schema.keypoints), strict=True)):
         color = "#" + "".join(f"{value:02x}" for value in SIDE_COLORS[side])
-        lines.append(f'    <Label value={quoteattr(name)} background="{color}"/>')
+        lines.append(f'    <Label value={quoteattr(name)} background="{color}" model_index="{index}"/>')
     lines += ["  </KeyPointLabels>", '  <Image name="image" value="$image"/>', "</View>"]
     return "\n".join(lines) + "\n"

@@ -227,9 +227,9 @@ def predict_video(
 ) -> None:
     """Predict every frame, write what was found in each of the forms and a drawn video, `NAME_pose.mp4`, into `out`.
 
-    Of a video the form "coco" is `predictions.jsonl`, with a line a frame: `frame` (its number, from 0), `time` (seconds
-    since the first frame) and `people`, each with `track_id`, and `bbox` [x, y, width, height], `keypoints` x, y, score
-    a keypoint and `score` as in COCO's results. All is in the frame's own pixels.
+    Of a video the form "coco" is `predictions.jsonl`, with a line a frame: `frame` (its number, from 0), `time`
+    (seconds since the first frame) and `people`, each with `track_id`, and `bbox` [x, y, width, height], `keypoints` x,
+    y, score a keypoint and `score` as in COCO's results. All is in the frame's own pixels.
 
     Ctrl-C ends a webcam. A video file that it interrupts leaves what was done until then, complete up to a frame; so
     does a mistake in a later frame, such as a box outside.
