@@ -176,8 +176,8 @@ class PeopleForms:
 
         Returns:
             A dict a person: `id`, `image_id`, `category_id`, `bbox` [x, y, width, height] and `keypoints` x, y,
-            visibility in image pixels, `num_keypoints`, `area` (the box's, square pixels), `iscrowd` 0, `score`, and
-            `track_id` where it is known.
+            visibility in image pixels, `num_keypoints`, `area` (the box's, square pixels), `iscrowd` 0, `segmentation`
+            (empty), `score`, and `track_id` where it is known.
         """
         annotations, labeled = [], self.scores > threshold  # (N, K)
         visible = torch.cat([self.keypoints_xy.double(), torch.full_like(self.scores, 2)[..., None]], dim=2)
@@ -189,6 +189,7 @@ class PeopleForms:
                 "num_keypoints": int(labeled[number].sum()),
                 "area": round(width * height, 3),
                 "iscrowd": 0,
+                "segmentation": [],  # which some tools want to be there
             }
             annotations.append({"id": first_id + number, **result, **own})
         return annotations

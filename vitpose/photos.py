@@ -71,6 +71,7 @@ def predict_files(
     formats: Sequence[FormName] = ("coco",),
     style: DrawingStyle = "overlay",
     pick: int | None = None,
+    model_name: str = "vitpose",
 ) -> None:
     """Predict every image, and write what was found in each of the forms and one drawn picture an image into `out`.
 
@@ -85,6 +86,7 @@ def predict_files(
         style: How pictures are drawn.
         pick: Write no more than so many images, those first whose keypoints the model is least sure of; copies of them
             go into `picked/`, and `picked.csv` has the figures. The flip test is on then.
+        model_name: What forms call the model.
 
     Raises:
         FileExistsError: There are picked images in `out` already.
@@ -109,18 +111,12 @@ def predict_files(
         if pick is not None:
             folder = out / "picked"  # where the photos are, for who corrects them
             found = _picked(found, pick, out, stack.enter_context(whole_folder(folder)))
-        source = Source(schema=predictor.schema, model=_model_name(pipe), folder=folder)
+        source = Source(schema=predictor.schema, model=model_name, folder=folder)
         write = stack.enter_context(open_forms(formats, out, source))
         counts = _write_all(found, out, write, style, stopped)
     logger.info("%d people in %d of %d images: %s", *counts, len(images), out)
     if stopped:
         raise stopped[0]
-
-
-def _model_name(pipe: KeypointDetectionPipeline) -> str:
-    """What the model is called: its id on the Hub, or the name of its folder."""
-    name = str(pipe.model.name_or_path)
-    return Path(name).name if os.path.isdir(name) else name
 
 
 _Found = tuple[tuple[Photo, Image.Image], People]  # a photo, its picture and its people
@@ -140,7 +136,7 @@ def _until_error(items: Iterator[_Found], stopped: list[BaseException]) -> Itera
 
 
 def _picked(found: Iterable[_Found], count: int, out: Path, folder: Path) -> Iterator[_Found]:
-    """The photos whose people the model is least sure of; copies of them go into the folder, later `picked` of `out`."""
+    """The photos whose people the model is least sure of, copied into the folder, which is `picked` of `out` later."""
     ranked, num_empty = least_sure(((photo, people) for (photo, _), people in found), count)
     if num_empty:
         logger.warning("%d images without people cannot be ranked, and are not picked.", num_empty)

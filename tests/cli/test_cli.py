@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFilter
 from transformers import ViTImageProcessor
 
 import vitpose
@@ -217,6 +217,124 @@ def test_a_drawing_overwrites_no_photo(photos, model, tmp_path, capsys):
     assert drawn.read_bytes() == before
 
 
+def files_in(out: Path) -> set[str]:
+    return {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+
+
+def test_predictions_are_written_in_the_forms_that_are_asked_for(photos, model, tmp_path):
+    out = tmp_path / "out"
+    forms = ["--format", "csv", "label-studio", "yolo", "csv"]
+    assert predict(photos, "--model", model, "--whole-image", "--out", out, *forms) == 0
+    tables = {"predictions.csv", "label_studio.json", "label_studio.xml"}
+    labels = {"yolo/data.yaml", "yolo/labels/beach.txt", "yolo/labels/street.txt"}
+    assert files_in(out) == tables | labels | {"beach_pose.png", "street_pose.png"}
+    (task, _) = json.loads((out / "label_studio.json").read_text())
+    assert task["data"]["image"] == f"/data/local-files/?d={tmp_path.name}/beach.jpg"
+    assert task["predictions"][0]["model_version"] == Path(model).name
+    rows = (out / "predictions.csv").read_text().splitlines()
+    assert len(rows) == 1 + 2 * 17 and rows[1].startswith("0,beach.jpg,0,person,,")
+
+
+def test_pictures_are_drawn_as_openpose_does(photos, model, tmp_path):
+    assert predict(photos, "--model", model, "--whole-image", "--out", tmp_path / "out", "--style", "openpose") == 0
+    with Image.open(tmp_path / "out" / "beach_pose.png") as picture:
+        assert picture.size == SIZE
+        assert np.asarray(picture)[0, 0].tolist() == [0, 0, 0]
+
+
+@pytest.fixture(scope="module")
+def animals(tmp_path_factory) -> Path:
+    """Folder of a model of animals."""
+    folder = tmp_path_factory.mktemp("animals")
+    small = {"image_size": (64, 48), "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    ViTPoseForPoseEstimation(ViTPoseConfig.from_preset("tiny", datasets=["ap10k"], **small)).save_pretrained(folder)
+    ViTPoseImageProcessor(size={"height": 64, "width": 48}).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("asked", [["--format", "csv", "openpose"], ["--style", "openpose"]])
+def test_openpose_has_no_animals(asked, photos, animals, tmp_path, capsys):
+    assert predict(photos, "--model", animals, "--whole-image", "--out", tmp_path / "out", *asked) == 2
+    assert "the keypoints of 'ap10k' are of the category 'animal'" in capsys.readouterr().err
+    assert not files_in(tmp_path / "out")
+
+
+@pytest.fixture(scope="module")
+def degraded(tmp_path_factory) -> tuple[list[Path], list[np.ndarray]]:
+    """Photos of generated people, every third of them blurred, and their keypoints."""
+    folder = tmp_path_factory.mktemp("people")
+    people = vitpose.SyntheticPeople(num_people=30, seed=4, style="street")
+    paths, keypoints = [], []
+    for number, row in enumerate(people[index] for index in range(30)):
+        left, top, width, height = row["bbox"]
+        photo = row["image"].filter(ImageFilter.GaussianBlur(4)) if number % 3 == 0 else row["image"]
+        paths.append(folder / f"{number:02}.png")
+        photo.crop((int(left), int(top), int(left + width), int(top + height))).save(paths[-1])
+        points = np.reshape(row["keypoints"], (17, 3))
+        keypoints.append(points - [int(left), int(top), 0])
+    return paths, keypoints
+
+
+def test_the_photos_to_annotate_first_are_those_with_large_errors(degraded, tmp_path, caplog):
+    photos, keypoints = degraded
+    out = tmp_path / "out"
+    assert predict(photos, "--whole-image", "--pick", 10, "--format", "coco-annotations", "coco", "--out", out) == 0
+    assert predict(photos, "--whole-image", "--flip-test", "--out", tmp_path / "all") == 0
+    rows = [line.split(",") for line in (out / "picked.csv").read_text().splitlines()[1:]]
+    picked = [row[0] for row in rows]
+    figures = [float(row[1]) for row in rows]
+    assert len(picked) == 10 and figures == sorted(figures, reverse=True)
+    assert [own["file_name"] for own in read_results(out)] == picked  # the least sure first
+    stored = json.loads((out / "annotations.json").read_text())
+    assert [image["file_name"] for image in stored["images"]] == picked
+    assert [image["id"] for image in stored["images"]] == [int(name[:2]) for name in picked]
+    assert {path.name for path in (out / "picked").iterdir()} == set(picked)
+    assert len(list(out.glob("*_pose.png"))) == 10
+    errors = np.array([mean_error(own, keypoints[own["image_id"]]) for own in read_results(tmp_path / "all")])
+    chosen = np.array([f"{number:02}.png" in picked for number in range(30)])
+    assert errors[chosen].mean() > 1.5 * errors[~chosen].mean()
+
+
+def mean_error(result: dict, truth: np.ndarray) -> float:
+    """Mean distance of labeled keypoints, in shares of the person's size."""
+    labeled = truth[:, 2] > 0
+    distances = np.linalg.norm(np.reshape(result["keypoints"], (17, 3))[:, :2] - truth[:, :2], axis=1)
+    return float(distances[labeled].mean() / np.sqrt(np.prod(result["bbox"][2:])))
+
+
+def test_more_picks_than_photos_are_all_of_them(photos, model, tmp_path):
+    assert predict(photos, "--model", model, "--whole-image", "--pick", 9, "--out", tmp_path / "out") == 0
+    assert len(read_results(tmp_path / "out")) == 2
+    assert (tmp_path / "out" / "picked" / "beach.jpg").read_bytes() == photos[0].read_bytes()
+
+
+def test_photos_without_people_are_not_picked(photos, model, detector, tmp_path, caplog):
+    nothing = ["--detector", detector, "--detector-threshold", 1.0]
+    assert predict(photos, "--model", model, *nothing, "--pick", 1, "--out", tmp_path / "out") == 0
+    assert "2 images without people cannot be ranked" in caplog.text
+    assert read_results(tmp_path / "out") == [] and not any((tmp_path / "out" / "picked").iterdir())
+
+
+def test_a_damaged_photo_leaves_those_that_were_ranked_before(photos, model, tmp_path, capsys):
+    photos[0].write_bytes(photos[0].read_bytes()[:-1500])
+    assert predict(photos[::-1], "--model", model, "--whole-image", "--pick", 1, "--out", tmp_path / "out") == 2
+    assert f"error: {photos[0]} cannot be read as an image" in capsys.readouterr().err
+    assert [result["file_name"] for result in read_results(tmp_path / "out")] == ["street.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["--pick", 0], "expected the number of photos to pick, 1 or more, got 0"), (["--pick", 1], "exists already")],
+)
+def test_a_pick_that_cannot_be_is_told_in_a_line(arguments, message, photos, model, tmp_path, capsys):
+    out = tmp_path / "out"
+    (out / "picked").mkdir(parents=True)
+    (out / "picked" / "corrected.jpg").touch()
+    assert predict(photos, "--model", model, "--whole-image", *arguments, "--out", out) == 2
+    assert message in capsys.readouterr().err
+    assert files_in(out) == {"picked/corrected.jpg"}
+
+
 def test_a_missing_model_is_named(photos, tmp_path, capsys):
     assert predict(photos, "--model", tmp_path / "nowhere", "--whole-image", "--out", tmp_path / "out") == 2
     shown = capsys.readouterr().err
@@ -231,6 +349,7 @@ def test_a_missing_model_is_named(photos, tmp_path, capsys):
         (["predict", "a.jpg"], "one of the arguments --boxes --detector --whole-image is required"),
         (["predict", "--whole-image"], "IMAGE"),
         (["predict", "a.jpg", "--whole-image", "--boxes", "b.json"], "not allowed with argument"),
+        (["predict", "a.jpg", "--whole-image", "--format", "coko"], "invalid choice: 'coko'"),
         (["predict", "a.jpg", "--whole-image", "--modle", "x"], "unrecognized arguments: --modle x"),
         (["pridict"], "invalid choice: 'pridict'"),
     ],

@@ -585,3 +585,33 @@ def test_without_the_extra_the_message_says_how_to_get_it(clip, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "av", None)
     with pytest.raises(ModuleNotFoundError, match=r'needs PyAV: pip install "vitpose\[video\]"'):
         VideoReader(clip)
+
+
+def test_a_video_is_written_in_the_forms_that_are_asked_for(clip, tmp_path):
+    out = tmp_path / "out"
+    predictor = VideoPredictor(predictor=layout(), find_people=find_whole_image)
+    predict_video(predictor, clip, out, formats=["csv", "openpose", "deeplabcut"], style="openpose")
+    assert {path.name for path in out.iterdir()} == {"predictions.csv", "openpose", "deeplabcut.csv", "street_pose.mp4"}
+    rows = (out / "predictions.csv").read_text().splitlines()
+    assert len(rows) == 1 + 17 * COUNT and rows[-1].startswith(f"{COUNT - 1},street.mp4,0,person,1,")
+    names = sorted(path.name for path in (out / "openpose").iterdir())
+    assert len(names) == COUNT and names[7] == "street_000000000007_keypoints.json"
+    (person,) = json.loads((out / "openpose" / names[7]).read_text())["people"]
+    assert person["person_id"] == [1]
+    indices = [line.split(",")[0] for line in (out / "deeplabcut.csv").read_text().splitlines()]
+    assert indices == ["scorer", "bodyparts", "coords", *map(str, range(COUNT))]
+    first = np.asarray(picture(read(out / "street_pose.mp4")[0]))
+    assert (first.max(-1) < 40).mean() > 0.5  # on black
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (["--format", "csv", "yolo"], "'yolo' is one of photos: save the frames as pictures first"),
+        (["--pick", "3"], "--pick is for photos"),
+    ],
+)
+def test_what_is_for_photos_is_refused_for_a_video(asked, message, clip, tmp_path, capsys):
+    assert cli.main(["predict", str(clip), "--whole-image", *asked, "--out", str(tmp_path / "out")]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -114,8 +114,16 @@ def _predict_photos(chosen: argparse.Namespace) -> None:
         detector_labels=chosen.detector_labels,
         flip_test=chosen.flip_test,
     )
-    wanted = {"formats": chosen.formats, "style": chosen.style, "pick": chosen.pick}
-    predict_files(pipe, chosen.images, chosen.out, boxes=boxes, **wanted)
+    predict_files(
+        pipe,
+        chosen.images,
+        chosen.out,
+        boxes=boxes,
+        formats=chosen.formats,
+        style=chosen.style,
+        pick=chosen.pick,
+        model_name=Path(chosen.model).name,  # of a repository on the Hub without its owner
+    )
 
 
 def _predict_video(chosen: argparse.Namespace, video: Path | int) -> None:
