@@ -46,8 +46,8 @@ class PeopleForms:
         """`(N,)` float64, how unsure the model is of each person: 1 minus the mean score of all keypoints.
 
         A heatmap's peak is low where the map is spread, and the average of a map and its mirror image has a low one
-        where the two disagree. With the flip test this orders people by their real error about as well as any measure
-        of spread or of disagreement that was tried (benchmarks/picking.py).
+        where the two disagree. With the flip test this orders people by their real error as well as any measure of
+        spread or disagreement that was tried (benchmarks/README.md).
         """
         return 1 - self.scores.double().mean(1)
 

@@ -312,7 +312,7 @@ def _photo(frame: Frame, video: VideoReader) -> Photo:
     """A frame as forms take it, with the name that OpenPose gives frames."""
     height, width = frame.pixels.shape[1:]
     name = Path(f"{video.stem}_{frame.index:012d}")
-    return Photo(number=frame.index, path=name, width=width, height=height, video=video.name)
+    return Photo(number=frame.index, path=name, width=width, height=height, video=Path(video.name).name)
 
 
 @contextmanager
