@@ -107,6 +107,7 @@ def test_label_studio_gets_a_task_a_photo_and_a_configuration_that_fits(tmp_path
     tasks = json.loads((out / "label_studio.json").read_text(encoding="utf-8"))
     served = [task["data"]["image"].removeprefix("/data/local-files/?d=") for task in tasks]
     assert [unquote(place) for place in served] == [f"photos/{name}" for name in NAMES]
+    assert served[2].isascii() and " " not in served[2]  # as addresses are
     root = ElementTree.parse(out / "label_studio.xml").getroot()
     controls = {tag.get("name"): tag for tag in root}
     assert {tag.get("toName") for tag in root if tag.tag != "Image"} == {"image"} and "image" in controls
