@@ -63,4 +63,4 @@ def test_first_contact_prints_no_warning(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "vitpose", "predict", "person.png", "--whole-image", "--out", "poses"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     lines = [line for line in done.stderr.replace("\r", "\n").splitlines() if line.strip() and "%|" not in line]
-    assert lines == ["1 people in 1 of 1 images: poses/predictions.json"]
+    assert lines == ["1 people in 1 of 1 images: poses"]
