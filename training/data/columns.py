@@ -25,7 +25,6 @@ Columns that only some datasets have:
 """
 
 import logging
-import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -43,6 +42,7 @@ from vitpose.modeling.keypoint_schemas import KeypointSchema
 from vitpose.processing.people_forms_vitpose import PERSON_CATEGORY
 
 from .images import read_image_size
+from .photos import Listing
 
 logger = logging.getLogger(__name__)
 
@@ -156,7 +156,7 @@ def checked_columns(
         "bbox": (4, "bbox = [x, y, width, height]"),
         "keypoints": (3 * count, f"the {count} keypoints [x, y, v] of the schema {schema.name!r}"),
     }
-    tables = {name: _number_table(columns[name], *content, place_of) for name, content in contents.items()}
+    tables = {name: number_table(columns[name], *content, place_of) for name, content in contents.items()}
     sizes, boxes = np.concatenate([tables["width"], tables["height"]], axis=1), tables["bbox"]  # (n, 2), (n, 4)
     keypoints = tables["keypoints"].reshape(-1, count, 3)
     keypoints[keypoints[..., 2] == 0] = 0
@@ -167,10 +167,16 @@ def checked_columns(
     return {**columns, "width": width, "height": height, "bbox": boxes, "area": area, "keypoints": keypoints}
 
 
-def _number_table(values: Sequence[Any], width: int, content: str, place_of: Callable[[int], Place]) -> np.ndarray:
-    """Stack rows of `width` numbers, nested or flat, into a new array `(len(values), width)`."""
+def number_table(values: Sequence[Any], width: int, content: str, place_of: Callable[[int], Place]) -> np.ndarray:
+    """Stack rows of `width` numbers, nested or flat, into a new array `(len(values), width)`.
+
+    An array of such numbers is taken over, not copied.
+
+    Raises:
+        PlacedError: A row holds something else.
+    """
     with suppress(TypeError, ValueError):  # otherwise a row is at fault, and the loop finds out which
-        return np.array(values, dtype=np.float64).reshape(len(values), width)
+        return np.asarray(values, dtype=np.float64).reshape(len(values), width)
     table = np.empty((len(values), width))
     for row, value in enumerate(values):
         try:
@@ -243,15 +249,10 @@ def usable_rows(columns: dict[str, Any], *, min_keypoints: int, source: str) -> 
 
 
 def check_files_exist(paths: Iterable[str]) -> None:
-    """Raise a ValueError that names missing files; lists each folder once, which is fast for 100,000 files."""
-    listings: dict[str, set[str]] = {}
-    missing = []
-    for path in dict.fromkeys(paths):
-        folder, name = os.path.split(path)
-        if folder not in listings:
-            listings[folder] = set(os.listdir(folder or ".")) if os.path.isdir(folder or ".") else set()
-        if name not in listings[folder]:
-            missing.append(path or "an image without bytes and without path")
+    """Raise a ValueError that names missing files."""
+    there = Listing()
+    absent = [path for path in dict.fromkeys(paths) if path not in there]
+    missing = [path or "an image without bytes and without path" for path in absent]
     if missing:
         raise ValueError(f"{len(missing)} annotated images are missing: {first_of(missing)}. Check the image folder.")
 

@@ -13,7 +13,7 @@ from vitpose.base.errors import Place, PlacedError
 
 # All that Pillow raises on files that are damaged, cut short or no images at all.
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
-_SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
+SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 # Cameras write the orientation into these. Pillow states the turned size of a TIFF, and would decode a PNG to look.
 _TURNED_FORMATS = ("JPEG", "MPO", "WEBP")
 
@@ -36,7 +36,7 @@ def read_image_size(image: Any, *, row: int) -> tuple[int, int]:
     with _opened(image, row) as opened:
         if opened.format not in _TURNED_FORMATS:
             return opened.size
-        sideways = opened.getexif().get(ExifTags.Base.Orientation) in _SIDEWAYS
+        sideways = opened.getexif().get(ExifTags.Base.Orientation) in SIDEWAYS
         return opened.size[::-1] if sideways else opened.size
 
 

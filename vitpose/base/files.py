@@ -39,7 +39,9 @@ def read_json(path: str | os.PathLike[str], *, object_hook: Callable[[dict[str, 
     if not Path(path).is_file():
         raise ValueError(f"There is no file {os.fspath(path)}. Check the path.")
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"), object_hook=object_hook)
+        with Path(path).open("rb") as opened:
+            encoding = json.detect_encoding(opened.read(4))  # programs of Windows write a mark, or UTF-16
+        return json.loads(Path(path).read_text(encoding=encoding), object_hook=object_hook)
     except ValueError as error:  # damaged JSON, or bytes that are no text
         raise ValueError(f"{os.fspath(path)} is not valid JSON, perhaps an unfinished file: {error}.") from error
 

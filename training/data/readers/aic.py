@@ -13,7 +13,8 @@ from vitpose.modeling.keypoint_schemas import KeypointSchema
 
 from ...metrics.crowdpose import BOX_SHARE
 from ..columns import people_table, photo_sizes
-from .coco import Item, check_fields, coco_people, parse_coco, read_slim_json
+from .coco import coco_people, read_slim_json
+from .coco_entries import Item, check_fields, parse_coco
 
 _FIELDS = ("image_id", "human_annotations", "keypoint_annotations")
 _FLAGS = {1: 2, 2: 1, 3: 0}  # visible, hidden, absent there: 2, 1, 0 here

@@ -1,10 +1,10 @@
 """People and animals of annotation files in COCO's layout, with errors that carry the file and the entry."""
 
+import logging
 import os
 from array import array
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -12,51 +12,25 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
-from vitpose.base.errors import PlacedError
+from vitpose.base.errors import Place, PlacedError
 from vitpose.base.files import read_json
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 
+from ..annotation_forms import check_suffix
+from ..boxes import settle_boxes
+from ..coco_categories import whole_number
+from ..coco_numbers import box_table, keypoint_table, mark_fractions
 from ..columns import people_table
-from ..keypoint_names import check_keypoint_names
+from ..photos import complete_sizes, find_photos, settle_sizes
+from .coco_entries import CocoFile, Item, parse_coco, rectangles_of_people, sort_entries
 
-Item = dict[str, Any]
+logger = logging.getLogger(__name__)
 
-_IMAGE_FIELDS = ("id", "file_name", "width", "height")
-_ANNOTATION_FIELDS = ("id", "image_id", "bbox", "keypoints")
 # Dropped while a file is parsed: outlines of people are most of COCO's files, and nobody here reads them.
 _UNREAD = ("segmentation", "coco_url", "flickr_url", "date_captured", "license")
 _NUMBER_LISTS = ("keypoints", "foot_kpts", "face_kpts", "lefthand_kpts", "righthand_kpts")
 # columns that some files have, and what they are called there
-_OF_IMAGES = {"crowd_index": "crowdIndex", "video_id": "video_id"}
-_OF_PEOPLE = ("foot_valid", "face_valid", "lefthand_valid", "righthand_valid", "track_id")
-
-
-@dataclass(frozen=True, kw_only=True)
-class CocoFile:
-    """A file in COCO's layout, indexed by id.
-
-    Args:
-        path: The file.
-        images: With id, file_name, width and height.
-        annotations: As in the file, not yet checked.
-        categories: Of people or animals; empty where the file has none.
-    """
-
-    path: Path
-    images: dict[int, Item]
-    annotations: list[Any]
-    categories: dict[int, Item]
-
-    def photos_of(self, items: Sequence[Item], kind: str, path: Path) -> list[Item]:
-        """Look up the image of each annotation or result; `kind` and `path` name one of them in the message."""
-        for item in items:
-            if item["image_id"] not in self.images:
-                reason = (
-                    f"is of the unknown image {item['image_id']}: {self.path} describes {len(self.images)} others. Add "
-                    f"the image or remove the {kind}."
-                )
-                raise PlacedError(reason, (str(path), f"{kind} {item['id']}"), " ")
-        return [self.images[item["image_id"]] for item in items]
+_OF_PEOPLE = ("foot_valid", "face_valid", "lefthand_valid", "righthand_valid")
 
 
 def read_coco(
@@ -68,11 +42,15 @@ def read_coco(
     everyone: bool = False,
     dataset: str | None = None,
     box_share: float | None = None,
+    category: str | None = None,
 ) -> Dataset:
     """Read a COCO keypoint annotation file. The photos stay on disk, and are checked to exist.
 
     Crowds, people with fewer than `min_keypoints` labeled keypoints and people with a box outside the image are left
     out, with their number in the log. To evaluate as COCO does, pass the annotation file itself to the metric.
+
+    Files of annotation tools are read as they are; docs/datasets.md says what becomes of entries without keypoints,
+    boxes that end at the keypoints, photos without a size and the like, of which the log tells, each once.
 
     Args:
         annotation_file: JSON in COCO layout, such as `person_keypoints_train2017.json`.
@@ -82,13 +60,16 @@ def read_coco(
         everyone: Keep everyone.
         dataset: Name of the dataset; the schema's if None.
         box_share: Share of the box to take for the area; None takes the file's area.
+        category: Name of the category to read, where several have keypoints of their own; None takes those whose
+            keypoints are the schema's.
 
     Raises:
         ValueError: A file or folder is missing, the JSON is damaged, or an annotation is unusable; the message names
             the file and the annotation.
     """
     path = Path(annotation_file)
-    file = parse_coco(read_slim_json(path), path, schema=schema)
+    check_suffix(path)
+    file = parse_coco(read_slim_json(path), path, schema=schema, category=category)
     return coco_people(
         file,
         Path(image_dir),
@@ -125,29 +106,52 @@ def coco_people(
         required: Fields that its annotations have beyond COCO's.
         keypoints_of: Returns the K x [x, y, v] of an annotation.
     """
-    by_number = by_id(file.annotations, "annotation", (*_ANNOTATION_FIELDS, *required), file.path)
-    numbers, people = list(by_number), list(by_number.values())
-    columns, files = coco_columns(people, file, image_dir)
-    columns["keypoints"] = [keypoints_of(person) for person in people]
-    columns["iscrowd"] = np.array([person.get("iscrowd", 0) for person in people])
-    columns["area"] = [person.get("area") for person in people]
-    if box_share is not None:
-        columns["area"] = [_share(person["bbox"], box_share) for person in people]
+    people, drawn = sort_entries(file, required)
+    people, boxes, keypoints = _settled(people, drawn, file, schema, keypoints_of)
+    columns, files = coco_columns(people, file, image_dir, boxes=boxes, keypoints=keypoints)
+    columns["iscrowd"] = np.array([bool(person.get("iscrowd")) for person in people], dtype=np.int8)
+    columns["area"] = _areas(people) if box_share is None else box_share * boxes[:, 2] * boxes[:, 3]
     return people_table(
         columns,
         files,
         schema=schema,
         dataset=dataset or schema.name,
         source=file.path,
-        place_of=lambda row: (str(file.path), f"annotation {numbers[row]}"),
+        place_of=lambda row: (str(file.path), f"annotation {people[row]['id']}"),
         min_keypoints=min_keypoints,
         everyone=everyone,
     )
 
 
-def _share(box: Any, share: float) -> float | None:
-    """Share of a box's area; None for an invalid box, which is refused by name later."""
-    return share * box[2] * box[3] if isinstance(box, list) and len(box) == 4 else None
+def _settled(
+    people: list[Item], drawn: list[Item], file: CocoFile, schema: KeypointSchema, keypoints_of: Callable[[Item], Any]
+) -> tuple[list[Item], np.ndarray, np.ndarray]:
+    """Boxes `(n, 4)` and keypoints `(n, K, 3)` of people, without the people who have none after all."""
+
+    def place_of(row: int) -> Place:
+        return (str(file.path), f"annotation {people[row]['id']}")
+
+    rows = [keypoints_of(person) for person in people]
+    keypoints = keypoint_table(rows, schema, source=file.path, place_of=place_of)
+    boxes = box_table([person.get("bbox") for person in people], place_of)
+    lost = mark_fractions(keypoints, boxes, source=file.path)
+    image_ids = [person["image_id"] for person in people]
+    rectangles, joined = rectangles_of_people(drawn, file), file.tool == "Label Studio"
+    lost |= settle_boxes(boxes, keypoints, image_ids, rectangles, joined=joined, source=file.path)
+    if not lost.any():
+        return people, boxes, keypoints
+    return [person for person, out in zip(people, lost, strict=True) if not out], boxes[~lost], keypoints[~lost]
+
+
+def _areas(people: Sequence[Item]) -> np.ndarray:
+    """Areas `(n,)` as the file has them; NaN, for that of the box, where it has none, or 0."""
+    values = [person.get("area") for person in people]
+    try:
+        areas = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        areas = np.array([value if isinstance(value, (int, float)) else np.nan for value in values], dtype=np.float64)
+    areas[areas == 0] = np.nan
+    return areas
 
 
 def read_slim_json(path: Path) -> Any:
@@ -171,101 +175,72 @@ def _slim(item: Item) -> Item:
     return item
 
 
-def parse_coco(content: Any, path: Path, *, schema: KeypointSchema) -> CocoFile:
-    """Check the layout of a COCO file, its images and its categories.
-
-    Args:
-        content: The parsed JSON.
-        path: Its file, for messages.
-        schema: The expected keypoints.
-
-    Raises:
-        ValueError: The layout is another, an image lacks a field, or the keypoints are not those of the schema.
-    """
-    lists = [content.get("images"), content.get("annotations", [])] if isinstance(content, dict) else [None]
-    if not all(isinstance(items, list) for items in lists) or "annotations" not in content:
-        raise ValueError(f"{path} is not in COCO layout: expected an object with the lists images and annotations.")
-    categories = by_id(content.get("categories", []), "category", ("id",), path)
-    for category in categories.values():
-        if category.get("keypoints", list(schema.keypoints)) != list(schema.keypoints):
-            check_keypoint_names(category["keypoints"], schema, path)
-    images = by_id(content["images"], "image", _IMAGE_FIELDS, path)
-    return CocoFile(path=path, images=images, annotations=content["annotations"], categories=categories)
-
-
-def by_id(items: list[Any], kind: str, required: Sequence[str], path: Path) -> dict[int, Item]:
-    """Index images or annotations of a file by their id, and check that each has its required fields.
-
-    Raises:
-        ValueError: An entry is not an object, lacks a field, or has an id that is not a whole number or occurs twice.
-    """
-    found: dict[int, Item] = {}
-    whole = [field for field in ("id", "image_id") if field in required]
-    needed = set(required)
-    for position, item in enumerate(items):
-        if not (isinstance(item, dict) and needed <= item.keys()):
-            check_fields(item, kind, required, path, position)
-        if not all(type(item[field]) is int for field in whole):
-            ids = ", ".join(f"{field} {item[field]!r}" for field in whole)
-            place = (str(path), f"{kind} number {position}")
-            raise PlacedError(f"expected whole numbers for ids, got {ids}. Renumber them.", place)
-        if item["id"] in found:
-            place = (str(path), f"{kind} {item['id']}")
-            raise PlacedError("occurs twice: expected each id once. Renumber them.", place, " ")
-        found[item["id"]] = item
-    return found
-
-
-def check_fields(item: Any, kind: str, required: Sequence[str], path: Path, position: int) -> None:
-    """Raise a ValueError if an entry of a file is not an object, or lacks a field."""
-    if not isinstance(item, dict):
-        place = (str(path), f"{kind} number {position}")
-        raise PlacedError(f"expected an object, got {item!r}. Use a keypoint file.", place)
-    missing = [field for field in required if field not in item]
-    if missing:
-        name = f"{kind} {item['id']}" if "id" in item else f"{kind} number {position}"
-        reason = f"lacks {missing}: expected {list(required)}. Use a keypoint file."
-        raise PlacedError(reason, (str(path), name), " ")
-
-
-def coco_columns(items: list[Item], file: CocoFile, image_dir: Path) -> tuple[dict[str, Any], list[str]]:
+def coco_columns(
+    items: list[Item], file: CocoFile, image_dir: Path, *, boxes: np.ndarray, keypoints: np.ndarray
+) -> tuple[dict[str, Any], list[str]]:
     """Columns that annotations and results share, and the photo of each.
 
+    Args:
+        items: With id, image_id and perhaps category_id.
+        file: Their file.
+        image_dir: Folder of the photos.
+        boxes: `(n, 4)`.
+        keypoints: `(n, K, 3)`.
+
     Raises:
-        ValueError: One is of an image or a category that the file does not describe, or there is no such folder.
+        ValueError: One is of an image that the file does not describe or that is not there, or is of another size, or
+            there is no such folder.
     """
     if not image_dir.is_dir():
         raise ValueError(f"There is no image folder {image_dir}. Check the path.")
     photos = file.photos_of(items, "annotation", file.path)
-    names = {number: photo["file_name"].replace("\\", "/") for number, photo in file.images.items()}  # of Windows too
-    paths = {number: os.path.join(image_dir, name) for number, name in names.items()}
-    optional = {name: [photo.get(field) for photo in photos] for name, field in _OF_IMAGES.items()}
-    optional |= {name: [item.get(name) for item in items] for name in _OF_PEOPLE}
-    categories = [item.get("category_id") for item in items]
-    if file.categories and not {*categories, None} <= {*file.categories, None}:
-        _refuse_category(items, file)
+    image_ids = np.array([item["image_id"] for item in items], dtype=np.int64)
+    used = dict(zip(image_ids.tolist(), photos, strict=True))
+    paths = find_photos({number: _name_of(photo, file) for number, photo in used.items()}, image_dir, file.path)
+    sizes = {number: (photo.get("width"), photo.get("height")) for number, photo in used.items()}
+    whole = complete_sizes(sizes, paths, file.path)
+    settled = settle_sizes(whole, paths, lambda: _labeled_points(image_ids, keypoints), source=file.path)
+    columns = {
+        "image_id": image_ids,
+        "person_id": np.array([item["id"] for item in items], dtype=np.int64),
+        "width": [settled[number][0] for number in image_ids.tolist()],
+        "height": [settled[number][1] for number in image_ids.tolist()],
+        "bbox": boxes,
+        "keypoints": keypoints,
+        **_optional_columns(items, photos, file),
+    }
+    return columns, [paths[number] for number in image_ids.tolist()]
+
+
+def _name_of(photo: Item, file: CocoFile) -> str:
+    name = photo.get("file_name")
+    if not isinstance(name, str) or not name:
+        place = (str(file.path), f"image {photo['id']}")
+        raise PlacedError(f"expected a file_name, got {name!r}. Add the photo's name.", place)
+    return name.replace("\\", "/")  # of Windows too
+
+
+def _labeled_points(image_ids: np.ndarray, keypoints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Images `(m,)` and positions `(m, 2)` of all labeled keypoints."""
+    rows, places = np.nonzero(keypoints[..., 2] > 0)
+    return image_ids[rows], keypoints[rows, places, :2]
+
+
+def _optional_columns(items: Sequence[Item], photos: Sequence[Item], file: CocoFile) -> dict[str, list[Any]]:
+    """Columns that only some files have."""
+    optional: dict[str, list[Any]] = {name: [item.get(name) for item in items] for name in _OF_PEOPLE}
+    optional["crowd_index"] = [photo.get("crowdIndex") for photo in photos]
+    optional["video_id"] = [whole_number(photo.get("video_id")) for photo in photos]
+    optional["track_id"] = [_track_of(item) for item in items]
     if len(file.categories) > 1:
+        categories = [item.get("category_id") for item in items]
         named: dict[Any, Any] = {number: category.get("name") for number, category in file.categories.items()}
         optional |= {"category_id": categories, "category": [named.get(number) for number in categories]}
-    columns = {
-        "image_id": np.array([item["image_id"] for item in items], dtype=np.int64),
-        "person_id": np.array([item["id"] for item in items], dtype=np.int64),
-        "width": [photo["width"] for photo in photos],
-        "height": [photo["height"] for photo in photos],
-        "bbox": [item["bbox"] for item in items],
-        **{name: values for name, values in optional.items() if any(value is not None for value in values)},
-    }
-    return columns, [paths[item["image_id"]] for item in items]
+    return {name: values for name, values in optional.items() if any(value is not None for value in values)}
 
 
-def _refuse_category(items: list[Item], file: CocoFile) -> None:
-    """Raise a ValueError for the first annotation whose category the file does not describe."""
-    for item in items:
-        category = item.get("category_id")
-        if category is not None and category not in file.categories:
-            raise PlacedError(
-                f"has the unknown category {category}: expected one of {list(file.categories)}. Describe the category "
-                "or remove the annotation.",
-                (str(file.path), f"annotation {item['id']}"),
-                " ",
-            )
+def _track_of(item: Item) -> int | None:
+    """The number of a track, which CVAT writes among an annotation's attributes."""
+    track = item.get("track_id")
+    attributes = item.get("attributes") if track is None else None
+    return whole_number(attributes.get("track_id") if isinstance(attributes, dict) else track)

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 from datasets import Dataset
 
-from vitpose.base.errors import PlacedError
+from vitpose.base.errors import Place, PlacedError
 from vitpose.base.files import read_json
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 from vitpose.processing.people_forms_vitpose import PERSON_CATEGORY
 
-from ..columns import people_table
-from .coco import CocoFile, Item, by_id, coco_columns, parse_coco, read_slim_json
+from ..columns import number_table, people_table
+from .coco import coco_columns, read_slim_json
+from .coco_entries import CocoFile, Item, by_id, parse_coco
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ def read_detections(
     schema: KeypointSchema,
     min_score: float = 0.0,
     dataset: str | None = None,
+    category: str | None = None,
 ) -> Dataset:
     """Read a detector's boxes, to evaluate on them instead of the annotated ones.
 
@@ -41,6 +43,7 @@ def read_detections(
         schema: The keypoints that will be predicted.
         min_score: Boxes with a lower score are left out; published results keep all of them.
         dataset: Name of the dataset; the schema's if None.
+        category: As for [`read_coco`].
 
     Returns:
         The common columns, with no keypoint labeled, and `box_score`, the detector's confidence.
@@ -52,12 +55,17 @@ def read_detections(
     content = read_slim_json(described)
     if isinstance(content, dict):
         content = {"annotations": [], **content}
-    file = parse_coco(content, described, schema=schema)
+    file = parse_coco(content, described, schema=schema, category=category)
     results = _results(path)
     file.photos_of(results, "result", path)
     chosen = _chosen(results, file, min_score, path)
-    columns, files = coco_columns(chosen, file, Path(image_dir))
-    columns["keypoints"] = np.zeros((len(chosen), schema.num_keypoints, 3))
+
+    def place_of(row: int) -> Place:
+        return (str(path), f"result {chosen[row]['id']}")
+
+    boxes = number_table([result["bbox"] for result in chosen], 4, "bbox = [x, y, width, height]", place_of)
+    unlabeled = np.zeros((len(chosen), schema.num_keypoints, 3))
+    columns, files = coco_columns(chosen, file, Path(image_dir), boxes=boxes, keypoints=unlabeled)
     columns["box_score"] = np.array([result["score"] for result in chosen], dtype=np.float64)
     return people_table(
         columns,
@@ -65,7 +73,7 @@ def read_detections(
         schema=schema,
         dataset=dataset or schema.name,
         source=path,
-        place_of=lambda row: (str(path), f"result {chosen[row]['id']}"),
+        place_of=place_of,
         min_keypoints=0,
         everyone=False,
     )

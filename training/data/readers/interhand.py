@@ -12,7 +12,8 @@ from vitpose.base.files import read_json
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 
 from ..columns import people_table
-from .coco import CocoFile, Item, by_id, coco_columns, parse_coco, read_slim_json
+from .coco import coco_columns, read_slim_json
+from .coco_entries import CocoFile, Item, by_id, parse_coco
 
 _HANDS = ("right", "left")  # the order of the 42 joints
 _JOINTS = 21
@@ -43,9 +44,11 @@ def read_interhand(
     scene = _Scene(annotation_file)
     least = 1 if everyone else max(min_keypoints, _LEAST_JOINTS)
     hands = [hand for item in annotations for hand in _hands(item, file, scene) if hand["count"] >= least]
-    columns, files = coco_columns(hands, file, image_dir)
+    boxes = np.array([hand["bbox"] for hand in hands], dtype=np.float64).reshape(-1, 4)
+    keypoints = np.array([hand["keypoints"] for hand in hands], dtype=np.float64).reshape(-1, _JOINTS, 3)
+    columns, files = coco_columns(hands, file, image_dir, boxes=boxes, keypoints=keypoints)
     return people_table(
-        {**columns, "keypoints": [hand["keypoints"] for hand in hands], "hand": [hand["hand"] for hand in hands]},
+        {**columns, "hand": [hand["hand"] for hand in hands]},
         files,
         schema=schema,
         dataset=schema.name,

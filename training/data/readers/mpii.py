@@ -21,7 +21,7 @@ from vitpose.modeling.keypoint_schemas import KeypointSchema
 from ...metrics.pckh import HEAD_SHARE
 from ..columns import people_table, photo_sizes
 from ..matlab import load_mat
-from .coco import check_fields
+from .coco_entries import check_fields
 
 logger = logging.getLogger(__name__)
 

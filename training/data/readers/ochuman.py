@@ -8,7 +8,8 @@ from datasets import Dataset
 from vitpose.base.errors import Place, PlacedError
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 
-from .coco import CocoFile, Item, check_fields, coco_people, parse_coco, read_slim_json
+from .coco import coco_people, read_slim_json
+from .coco_entries import CocoFile, Item, check_fields, parse_coco
 
 _IMAGE_FIELDS = ("image_id", "file_name", "width", "height", "annotations")
 _FLAGS = {0: 0, 1: 2, 2: 2, 3: 1}  # missing, visible, hidden by oneself, hidden by others there; COCO's here

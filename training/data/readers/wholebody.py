@@ -9,7 +9,8 @@ from datasets import Dataset
 
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 
-from .coco import Item, coco_people, parse_coco, read_slim_json
+from .coco import coco_people, read_slim_json
+from .coco_entries import Item, parse_coco
 
 _PARTS = ("keypoints", "foot_kpts", "face_kpts", "lefthand_kpts", "righthand_kpts")  # 17 + 6 + 68 + 21 + 21
 _VALID = ("foot_valid", "face_valid", "lefthand_valid", "righthand_valid")

@@ -1,0 +1,66 @@
+"""The categories of a file in COCO's layout: whose keypoints are read, and whose are not."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from vitpose.base.names import unknown_name
+from vitpose.modeling.keypoint_schemas import KeypointSchema
+from vitpose.modeling.keypoint_sides import same_keypoints
+
+Item = dict[str, Any]
+
+
+def whole_number(value: object) -> int | None:
+    """The whole number that a program wrote as `12`, `12.0` or `"12"`; None for anything else."""
+    if type(value) is int:
+        return value
+    if isinstance(value, str):
+        return int(value) if value.strip().lstrip("-").isdecimal() else None
+    return int(value) if isinstance(value, float) and value.is_integer() else None
+
+
+def keypoint_names(category: Item) -> tuple[str, ...]:
+    """Names of a category's keypoints; none where it is of boxes or outlines."""
+    names = category.get("keypoints")
+    return tuple(map(str, names)) if isinstance(names, (list, tuple, dict)) else ()
+
+
+def choose_categories(
+    categories: Iterable[Item], path: Path, *, category: str | None = None, schema: KeypointSchema | None = None
+) -> list[Item]:
+    """Choose the categories whose people are read, all of them with the same keypoints, as AP-10K's species have.
+
+    Args:
+        categories: Of the file.
+        path: The file, for errors.
+        category: The name of the one to choose; None where the file leaves no choice.
+        schema: The expected keypoints: of several skeletons in a file the one that is the schema's is chosen.
+
+    Returns:
+        Those with keypoints; all of them, where the file names no keypoints at all.
+
+    Raises:
+        ValueError: There is no such category, or several have different keypoints and none is chosen.
+    """
+    every = list(categories)
+    named = [entry for entry in every if category is None or str(entry.get("name")) == category]
+    skeletons: dict[tuple[str, ...], list[Item]] = {}
+    for entry in named:
+        skeletons.setdefault(keypoint_names(entry), []).append(entry)
+    skeletons.pop((), None)
+    if category is not None and (not named or (not skeletons and any(map(keypoint_names, every)))):
+        known = [str(entry.get("name")) for entry in every if keypoint_names(entry) or not any(map(keypoint_names, every))]
+        problem = unknown_name("category with keypoints", category, known) if known else "it has no categories."
+        raise ValueError(f"{path}: {problem}")
+    if len(skeletons) > 1 and schema is not None:
+        own = {names: those for names, those in skeletons.items() if same_keypoints(names, schema.keypoints)}
+        skeletons = own or skeletons
+    if len(skeletons) > 1:
+        found = ", ".join(f"{those[0].get('name')!r} ({len(names)} keypoints)" for names, those in skeletons.items())
+        raise ValueError(
+            f"{path} has people with different keypoints: {found}. Choose one with category, --category on the command "
+            "line."
+        )
+    return next(iter(skeletons.values())) if skeletons else named
+
