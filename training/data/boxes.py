@@ -22,7 +22,7 @@ _SAMPLE = 1000  # people to look at before all are
 
 
 def keypoint_extents(keypoints: np.ndarray) -> np.ndarray:
-    """Tight boxes `(n, 4)`, x, y, width, height, around the labeled keypoints `(n, K, 3)`; NaN where none is labeled."""
+    """Boxes `(n, 4)`, x, y, width, height, that end at the labeled keypoints `(n, K, 3)`; NaN where none is labeled."""
     points = np.where(keypoints[..., 2:] > 0, keypoints[..., :2], np.nan)  # (n, K, 2)
     lowest = np.fmin.reduce(points, axis=1, initial=np.nan)  # NaN is ignored beside numbers
     highest = np.fmax.reduce(points, axis=1, initial=np.nan)
@@ -156,7 +156,7 @@ def _tell(source: Path, matched: int, padded: int, points: int, mixed: int) -> N
         (matched, "%s: %d people have the rectangle around their keypoints for a box."),
         (
             padded,
-            "%s: %d people have no box, or one that ends at their keypoints: they get one that reaches a tenth farther.",
+            "%s: %d people have no box, or one that ends at their keypoints: they get one that is a tenth larger.",
         ),
         (points, "%s: left out %d people with neither a box nor two keypoints to make one from."),
         (

@@ -44,23 +44,27 @@ def choose_categories(
         ValueError: There is no such category, or several have different keypoints and none is chosen.
     """
     every = list(categories)
-    named = [entry for entry in every if category is None or str(entry.get("name")) == category]
-    skeletons: dict[tuple[str, ...], list[Item]] = {}
-    for entry in named:
-        skeletons.setdefault(keypoint_names(entry), []).append(entry)
-    skeletons.pop((), None)
-    if category is not None and (not named or (not skeletons and any(map(keypoint_names, every)))):
-        known = [str(entry.get("name")) for entry in every if keypoint_names(entry) or not any(map(keypoint_names, every))]
-        problem = unknown_name("category with keypoints", category, known) if known else "it has no categories."
-        raise ValueError(f"{path}: {problem}")
+    named = every if category is None else [entry for entry in every if str(entry.get("name")) == category]
+    skeletons = _by_keypoints(named)
+    if category is not None and not skeletons and (not named or _by_keypoints(every)):
+        known = [str(entry.get("name")) for entry in every if keypoint_names(entry) or not _by_keypoints(every)]
+        raise ValueError(f"{path}: {unknown_name('category with keypoints', category, known or ['none'])}")
     if len(skeletons) > 1 and schema is not None:
         own = {names: those for names, those in skeletons.items() if same_keypoints(names, schema.keypoints)}
         skeletons = own or skeletons
     if len(skeletons) > 1:
-        found = ", ".join(f"{those[0].get('name')!r} ({len(names)} keypoints)" for names, those in skeletons.items())
+        found = ", ".join(f"{those[0].get('name')!r} ({len(names)})" for names, those in skeletons.items())
         raise ValueError(
-            f"{path} has people with different keypoints: {found}. Choose one with category, --category on the command "
-            "line."
+            f"{path}: expected one category with keypoints, or several with the same, found {found} with different "
+            "ones. Choose one with category, or --category on the command line."
         )
     return next(iter(skeletons.values())) if skeletons else named
 
+
+def _by_keypoints(categories: Iterable[Item]) -> dict[tuple[str, ...], list[Item]]:
+    """The categories that have keypoints, by the names of these."""
+    found: dict[tuple[str, ...], list[Item]] = {}
+    for entry in categories:
+        if names := keypoint_names(entry):
+            found.setdefault(names, []).append(entry)
+    return found

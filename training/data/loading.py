@@ -11,7 +11,9 @@ from vitpose.base.names import unknown_name
 from vitpose.modeling.keypoint_schemas import KeypointSchema, get_keypoint_schema
 
 from ..metrics.crowdpose import box_areas
+from .coco_categories import whole_number
 from .columns import to_coco_annotations
+from .readers.coco_entries import is_plain
 from .readers.detections import read_detections
 from .registry import KNOWN_DATASETS, KnownDataset, Place
 
@@ -116,7 +118,8 @@ def read_ground_truth(
 ) -> dict[str, Any]:
     """Read the COCO ground truth of a whole split, with everyone and with the photos without people.
 
-    A file in COCO's layout is taken as it is, one without annotations as a test set. Areas of AI Challenger and
+    A file in COCO's layout is taken as it is, one without annotations as a test set; one of an annotation tool, whose
+    entries are not all whole, becomes the people that are read from it. Areas of AI Challenger and
     CrowdPose come from the boxes.
 
     Args:
@@ -128,13 +131,14 @@ def read_ground_truth(
     place = find_split(name, data_dir, split)
     schema = schema or get_keypoint_schema(get_known_dataset(name).schema)
     filed = _coco_content(Path(place.annotations))
-    if filed is not None and _has_keypoints(filed, schema.num_keypoints):
+    if filed is not None and is_plain(filed, schema.num_keypoints, with_areas=name not in _BY_BOX_AREA):
         return box_areas(filed) if name in _BY_BOX_AREA else filed
     people = read_dataset(name, data_dir, split=split, schema=schema, everyone=True)
     truth = to_coco_annotations(people, schema)
     if filed is not None:
         seen = {image["id"] for image in truth["images"]}
-        truth["images"] += [image for image in filed["images"] if image["id"] not in seen]
+        others = [image | {"id": whole_number(image["id"])} for image in filed["images"]]
+        truth["images"] += [image for image in others if image["id"] not in seen]
     return truth
 
 
@@ -144,8 +148,3 @@ def _coco_content(path: Path) -> dict[str, Any] | None:
     if not isinstance(content, dict) or not ("annotations" in content or {"images", "categories"} <= content.keys()):
         return None
     return content | {"annotations": content.get("annotations", [])}
-
-
-def _has_keypoints(content: dict[str, Any], count: int) -> bool:
-    """Whether everyone has `count` keypoints in COCO's form."""
-    return all(len(person.get("keypoints", ())) == 3 * count for person in content["annotations"])

@@ -205,9 +205,9 @@ def _lying_error(
     number, more = lying[0], f" (and {len(lying) - 1} more)" if len(lying) > 1 else ""
     reason = (
         f"is {_text(sizes[number])} pixels, but {paths[number]} is shown turned, {_text(sizes[number][::-1])}, as its "
-        f"EXIF orientation says{more}. If the keypoints are those of the turned photo, remove width and height from the "
-        "file's images; if they are those of the photo as it is stored, remove the orientation from the photos, such "
-        "as with exiftool -Orientation=."
+        f"EXIF orientation says{more}. If the keypoints are those of the turned photo, remove width and height from "
+        "the file's images; if they are those of the photo as it is stored, remove the orientation from the photos, "
+        "such as with exiftool -Orientation=."
     )
     return PlacedError(reason, _place(source, number), " ")
 

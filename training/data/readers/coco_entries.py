@@ -188,8 +188,8 @@ def _tell(file: CocoFile, drawn: Sequence[Item], others: Counter[str]) -> None:
         logger.warning("%s: left out %d annotations of other keypoints: %s.", file.path, others.total(), counts)
     if drawn:
         kinds = Counter(_category_name(entry, file) for entry in drawn)
-        counts = first_of([f"{count} of {name}" for name, count in kinds.most_common()])
-        logger.warning("%s: left out %d annotations without keypoints: %s.", file.path, len(drawn), counts)
+        counts = first_of([f"{name!r} {count}" for name, count in kinds.most_common()])
+        logger.warning("%s: %d annotations have no keypoints and are nobody: %s.", file.path, len(drawn), counts)
     if drawn and len(drawn) == len(file.annotations):
         raise ValueError(
             f"{file.path} has no keypoints in its {len(drawn)} annotations: it is a file of boxes or outlines. Use a "
@@ -219,12 +219,11 @@ def rectangles_of_people(drawn: Sequence[Item], file: CocoFile) -> list[tuple[in
     """Images and boxes of the entries without keypoints that may be people: those named so, where there are any."""
     fields = ("name", "supercategory")
     named = {str(entry.get(field)).lower() for entry in file.categories.values() for field in fields} | {"person"}
-    of_people, of_others = [], []
+    of_people: list[tuple[int, list[float]]] = []
+    of_others: list[tuple[int, list[float]]] = []
     for entry in drawn:
-        image_id, box = whole_number(entry.get("image_id")), entry.get("bbox")
-        if image_id is None or entry.get("iscrowd") or not isinstance(box, list) or len(box) != 4:
-            continue
-        if all(isinstance(value, (int, float)) for value in box) and min(box[2:]) > 0:
+        image_id, box = whole_number(entry.get("image_id")), entry.get("bbox") or []
+        if image_id is not None and not entry.get("iscrowd") and _is_box(box):
             (of_people if _category_name(entry, file).lower() in named else of_others).append((image_id, box))
     return of_people or of_others
 
@@ -233,3 +232,28 @@ def _category_name(entry: Item, file: CocoFile) -> str:
     number = whole_number(entry.get("category_id"))
     known = {} if number is None else file.categories.get(number) or file.others.get(number, {})
     return str(known.get("name", "no category"))
+
+
+def is_plain(content: Item, num_keypoints: int, *, with_areas: bool = True) -> bool:
+    """Whether evaluators can take a file in COCO's layout as it is: each entry is a person, and has all that COCO's do.
+
+    Args:
+        content: The parsed JSON.
+        num_keypoints: K of each person.
+        with_areas: Whether areas are needed too.
+    """
+    categories = {entry["id"] for entry in content.get("categories") or () if isinstance(entry, dict) and "id" in entry}
+    return all(
+        isinstance(entry, dict)
+        and type(entry.get("id")) is type(entry.get("image_id")) is int
+        and entry.get("category_id") in categories
+        and len(entry.get("keypoints") or ()) == 3 * num_keypoints
+        and _is_box(entry.get("bbox"))
+        and (not with_areas or (isinstance(entry.get("area"), (int, float)) and entry["area"] > 0))
+        for entry in content["annotations"]
+    )
+
+
+def _is_box(box: Any) -> bool:
+    numbers = isinstance(box, list) and len(box) == 4 and all(isinstance(value, (int, float)) for value in box)
+    return numbers and min(box[2:]) > 0
