@@ -156,7 +156,7 @@ def _tell(source: Path, matched: int, padded: int, points: int, mixed: int) -> N
         (matched, "%s: %d people have the rectangle around their keypoints for a box."),
         (
             padded,
-            "%s: %d people have no box, or one that ends at their keypoints: they get one that is a tenth larger.",
+            "%s: %d people have no box, or one that ends at their keypoints: theirs is made a tenth larger.",
         ),
         (points, "%s: left out %d people with neither a box nor two keypoints to make one from."),
         (

@@ -1,6 +1,7 @@
 """The categories of a file in COCO's layout: whose keypoints are read, and whose are not."""
 
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,9 @@ def choose_categories(
         known = [str(entry.get("name")) for entry in every if keypoint_names(entry) or not _by_keypoints(every)]
         raise ValueError(f"{path}: {unknown_name('category with keypoints', category, known or ['none'])}")
     if len(skeletons) > 1 and schema is not None:
-        own = {names: those for names, those in skeletons.items() if same_keypoints(names, schema.keypoints)}
-        skeletons = own or skeletons
+        own = [those for names, those in skeletons.items() if same_keypoints(names, schema.keypoints)]
+        if own:
+            return list(chain.from_iterable(own))
     if len(skeletons) > 1:
         found = ", ".join(f"{those[0].get('name')!r} ({len(names)})" for names, those in skeletons.items())
         raise ValueError(

@@ -45,10 +45,10 @@ def schema_from_annotations(
     entries = [entry for entry in categories if isinstance(entry, dict)] if isinstance(categories, list) else []
     chosen = [entry for entry in choose_categories(entries, path, category=category) if keypoint_names(entry)]
     if not chosen:
-        have = ", ".join(repr(entry.get("name")) for entry in entries) or "no categories"
+        among = f" among {first_of([repr(entry.get('name')) for entry in entries])}" if entries else ""
         raise ValueError(
-            f"{path}: expected one category with keypoints, found {have} without any. Export keypoints from the "
-            "annotation tool, or name them in the file's category."
+            f"{path}: expected one category with keypoints, found none{among}. Export keypoints from the annotation "
+            "tool, or name them in the file's category."
         )
     try:
         return _schema(name or str(chosen[0].get("name")), chosen[0], path)

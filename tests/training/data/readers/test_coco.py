@@ -83,7 +83,7 @@ def test_a_fraction_for_a_visibility_means_labeled(wholebody):
         pytest.param({"face_kpts": keypoints(67)}, "annotation 7: .*399 numbers .* got 396", id="a face of 67"),
         pytest.param({"face_kpts": ["a"] * 204}, "annotation 7: .*expected numbers", id="words"),
         pytest.param({"face_kpts": None}, "annotation 7: .*expected numbers", id="null"),
-        pytest.param({"bbox": None}, "annotation 7: .*4 numbers", id="no box"),
+        pytest.param({"bbox": [1, 2]}, "annotation 7: .*4 numbers", id="half a box"),
     ],
 )
 def test_bad_parts_are_refused(wholebody, changes, message):
@@ -198,10 +198,9 @@ def test_names_may_be_spelt_otherwise(tmp_path, spelling, caplog):
             "annotation 7 has the unknown category 9: expected one of .1.",
             id="category",
         ),
-        pytest.param([person(), person()], "people.json: annotation 7 occurs twice", id="an id twice"),
         pytest.param(
-            [person(id="7")],
-            "annotation number 0: expected whole .* got id '7', image_id 1",
+            [person(image_id="one")],
+            "annotation number 0: expected whole .* got image_id 'one'",
             id="text id",
         ),
         pytest.param([7], "annotation number 0: expected an object, got 7", id="no object"),
@@ -229,17 +228,6 @@ def test_a_keypoint_just_outside_is_read(tmp_path):
     write(tmp_path, "people.json", content_of([person(keypoints=[-3, 50, 1, *keypoints(16)])]))
     (read,) = read_coco(tmp_path / "people.json", tmp_path, schema=get_keypoint_schema("coco"))
     assert read["keypoints"][0] == [-3, 50, 1]
-
-
-@pytest.mark.parametrize(
-    ("width", "message"),
-    [(0, "a width that is not a whole number above 0"), (64.5, "a width that is no"), (None, "a width that is no")],
-)
-def test_sizes_are_whole_numbers(tmp_path, width, message):
-    write_photo(tmp_path, "1.png")
-    write(tmp_path, "people.json", content_of([person()], width=width))
-    with pytest.raises(ValueError, match=message):
-        read_coco(tmp_path / "people.json", tmp_path, schema=get_keypoint_schema("coco"))
 
 
 @pytest.mark.parametrize(
