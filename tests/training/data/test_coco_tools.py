@@ -410,7 +410,7 @@ def test_sides_of_a_lying_photo_are_exchanged_where_the_keypoints_say_so(tmp_pat
     (row,) = read_coco(write(tmp_path, of_lying_photo([90, 180])), tmp_path, schema=schema_of())
     assert (row["width"], row["height"]) == (100, 200)
     assert row["keypoints"][-1] == [90, 180, 2]
-    assert "width and height of 1 photos are exchanged" in caplog.text
+    assert "exchanged the width and height of 1 photos" in caplog.text
 
 
 @pytest.mark.parametrize(
