@@ -53,7 +53,12 @@ _ANNOTATIONS: tuple[tuple[Callable[[Any], bool], str], ...] = (
 
 
 def check_suffix(path: Path) -> None:
-    """Raise a ValueError that names the form of a file that is no JSON by its name."""
+    """Raise a ValueError that names the form of a file that is no JSON by its name, or is a folder."""
+    if path.is_dir():
+        raise ValueError(
+            f"{path} is a folder, such as labelme, YOLO and DeepLabCut write: read it as the dataset 'labelme', 'yolo' or "
+            "'deeplabcut'. Expected JSON in COCO layout."
+        )
     form = _BY_SUFFIX.get(path.suffix.lower())
     if form is not None and path.is_file():
         raise ValueError(f"{path} is {form}. Expected JSON in COCO layout.")

@@ -35,7 +35,8 @@ def keypoint_table(
         PlacedError: A row has another number of keypoints.
     """
     count = schema.num_keypoints
-    rows = [row if isinstance(row, array) and len(row) == 3 * count else _triples(row, count) for row in rows]
+    packed = (array, np.ndarray)
+    rows = [row if isinstance(row, packed) and len(row) == 3 * count else _triples(row, count) for row in rows]
     content = f"the {count} keypoints [x, y, v] of the schema {schema.name!r}"
     table = number_table(rows, 3 * count, content, place_of).reshape(-1, count, 3)
     flags = table[..., 2]

@@ -194,7 +194,9 @@ def settle_sizes(
     outside_upright = (xy[of_lying] > stated[:, ::-1] + margin).any(1)
     if not (outside & ~outside_upright).any() or (outside_upright & ~outside).any():
         raise _lying_error(sorted(lying), sizes, paths, source)
-    message = "%s: exchanged the width and height of %d photos, which are turned: the keypoints are of the upright ones."
+    message = (
+        "%s: exchanged the width and height of %d photos, which are turned: the keypoints are of the upright ones."
+    )
     logger.warning(message, source, len(lying))
     return sizes | {number: others[number] for number in lying}
 

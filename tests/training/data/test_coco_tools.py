@@ -16,7 +16,7 @@ from PIL import ExifTags, Image
 
 from vitpose import SyntheticPeople, get_keypoint_schema
 from vitpose.base.errors import PlacedError
-from vitpose.data import read_coco, read_ground_truth, schema_from_annotations
+from vitpose.data import read_coco, read_detections, read_ground_truth, schema_from_annotations
 from vitpose.metrics import coco_keypoint_metrics
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 
@@ -186,18 +186,18 @@ def mmpose_converter(people):
 # form, whose box its people have, words of each warning
 FORMS = [
     (coco, "box", []),
-    (cvat, "padded", ["1 annotations have no keypoints .*'person' 1", "3 people .*tenth larger"]),
-    (label_studio, "box", ["'dancer' 3", "3 people have the rectangle", "3 photos have another name"]),
-    (coco_annotator, "padded", ["'person' 1", "3 people .*tenth larger"]),
+    (cvat, "padded", ["1 annotations without keypoints: 1 of 'person'", "3 people .*tenth larger"]),
+    (label_studio, "box", ["3 of 'dancer'", "3 people have the rectangle", "3 photos have another name"]),
+    (coco_annotator, "padded", ["1 of 'person'", "3 people .*tenth larger"]),
     (roboflow, "box", []),
-    (rectlabel, "box", ["'point' 1"]),
+    (rectlabel, "box", ["1 of 'point'"]),
     (labelme_converter, "box", []),
     (x_anylabeling, "box", ["1 annotations of other keypoints: 1 of the category 'dog'"]),
     (supervisely, "padded", ["3 people .*tenth larger"]),
     (datumaro, "box", []),
     (sleap_io, "padded", ["3 people .*tenth larger"]),
     (fiftyone, "padded", ["3 people .*tenth larger"]),
-    (encord, "box", ["'ball' 1"]),
+    (encord, "box", ["1 of 'ball'"]),
     (mmpose_converter, "box", ["sizes of 3 photos are read from the photos"]),
 ]
 
@@ -350,6 +350,24 @@ def test_people_are_the_same_whatever_program_wrote_them(workplace, tmp_path, ca
     assert (re.search(warning, caplog.text) is not None) if warning else not caplog.messages
 
 
+def test_pairs_of_coordinates_are_not_taken_for_fewer_keypoints(workplace, tmp_path):
+    """Six pairs are as many numbers as four keypoints with visibilities."""
+    six = schema_of((*NAMES, "tail"))
+    pairs, triples = [float(value) for value in range(20, 32)], [20.0, 30.0, 2.0] * 4
+    for change, choices in ((pairs, {}), (triples, {"match": "annotation 1: .*18 numbers .* got 12"})):
+
+        def changed(content, change=change):
+            del content["categories"][0]["keypoints"]
+            each("keypoints", lambda _: change)(content)
+
+        if choices:
+            with pytest.raises(ValueError, **choices):
+                read_changed(workplace, tmp_path, changed, schema=six)
+        else:
+            keypoints = read_changed(workplace, tmp_path, changed, schema=six)[0]["keypoints"]
+            assert keypoints[0] == [20, 21, 2] and keypoints[5] == [30, 31, 2]
+
+
 @pytest.mark.parametrize("track", [4, 4.0, "4"])
 @pytest.mark.parametrize("inside", [True, False])
 def test_tracks_are_whole_numbers(workplace, tmp_path, track, inside):
@@ -427,6 +445,14 @@ def test_photos_of_another_size_are_refused_before_anybody_trains(tmp_path, ends
         read_coco(write(tmp_path, of_lying_photo(ends)), tmp_path, schema=schema_of())
     assert caught.value.place == (str(tmp_path / "people.json"), "image 1")
     assert "remove width and height" in str(caught.value)
+
+
+def test_boxes_of_a_detector_tell_how_a_photo_lies_too(tmp_path):
+    lying_photo(tmp_path, (200, 100))
+    file = write(tmp_path, of_lying_photo([90, 180]))
+    found = [{"image_id": 1, "category_id": 1, "bbox": [5, 5, 80, 190], "score": 0.9}]
+    (row,) = read_detections(write(tmp_path, found, "found.json"), file, tmp_path, schema=schema_of())
+    assert (row["width"], row["height"]) == (100, 200)
 
 
 def test_a_lying_photo_without_a_stated_size_is_read_upright(tmp_path):
@@ -595,10 +621,11 @@ def test_a_file_of_another_form_is_called_by_its_name(tmp_path, content, message
         ("CollectedData.h5", "the dataset 'deeplabcut'"),
         ("labels.slp", "the dataset 'sleap'"),
         ("export.zip", "unpack it"),
+        ("labels", "a folder, .*'labelme'"),
     ],
 )
 def test_a_file_that_is_no_json_is_called_by_its_name(tmp_path, name, message):
-    (tmp_path / name).write_text("x")
+    (tmp_path / name).write_text("x") if "." in name else (tmp_path / name).mkdir()
     for door in (lambda file: read_coco(file, tmp_path, schema=schema_of()), schema_from_annotations):
         with pytest.raises(ValueError, match=f"{name} is .*{message}.*Expected JSON in COCO layout"):
             door(tmp_path / name)

@@ -199,7 +199,7 @@ def coco_columns(
     paths = find_photos({number: _name_of(photo, file) for number, photo in used.items()}, image_dir, file.path)
     sizes = {number: (photo.get("width"), photo.get("height")) for number, photo in used.items()}
     whole = complete_sizes(sizes, paths, file.path)
-    settled = settle_sizes(whole, paths, lambda: _labeled_points(image_ids, keypoints), source=file.path)
+    settled = settle_sizes(whole, paths, lambda: _points(image_ids, boxes, keypoints), source=file.path)
     columns = {
         "image_id": image_ids,
         "person_id": np.array([item["id"] for item in items], dtype=np.int64),
@@ -220,9 +220,11 @@ def _name_of(photo: Item, file: CocoFile) -> str:
     return name.replace("\\", "/")  # of Windows too
 
 
-def _labeled_points(image_ids: np.ndarray, keypoints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Images `(m,)` and positions `(m, 2)` of all labeled keypoints."""
+def _points(image_ids: np.ndarray, boxes: np.ndarray, keypoints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Images `(m,)` and positions `(m, 2)` of all labeled keypoints, or of the boxes' ends where none is labeled."""
     rows, places = np.nonzero(keypoints[..., 2] > 0)
+    if not len(rows):
+        return image_ids, boxes[:, :2] + boxes[:, 2:]
     return image_ids[rows], keypoints[rows, places, :2]
 
 

@@ -188,8 +188,8 @@ def _tell(file: CocoFile, drawn: Sequence[Item], others: Counter[str]) -> None:
         logger.warning("%s: left out %d annotations of other keypoints: %s.", file.path, others.total(), counts)
     if drawn:
         kinds = Counter(_category_name(entry, file) for entry in drawn)
-        counts = first_of([f"{name!r} {count}" for name, count in kinds.most_common()])
-        logger.warning("%s: %d annotations have no keypoints and are nobody: %s.", file.path, len(drawn), counts)
+        counts = first_of([f"{count} of {name!r}" for name, count in kinds.most_common()])
+        logger.warning("%s: nobody is read from %d annotations without keypoints: %s.", file.path, len(drawn), counts)
     if drawn and len(drawn) == len(file.annotations):
         raise ValueError(
             f"{file.path} has no keypoints in its {len(drawn)} annotations: it is a file of boxes or outlines. Use a "
