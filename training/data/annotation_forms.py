@@ -56,7 +56,7 @@ def check_suffix(path: Path) -> None:
     """Raise a ValueError that names the form of a file that is no JSON by its name, or is a folder."""
     if path.is_dir():
         raise ValueError(
-            f"{path} is a folder, such as labelme, YOLO and DeepLabCut write: read it as the dataset 'labelme', 'yolo' or "
+            f"{path} is a folder, as labelme, YOLO and DeepLabCut have: read it as the dataset 'labelme', 'yolo' or "
             "'deeplabcut'. Expected JSON in COCO layout."
         )
     form = _BY_SUFFIX.get(path.suffix.lower())
