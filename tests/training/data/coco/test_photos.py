@@ -1,0 +1,99 @@
+"""Photos of COCO files: found under other names, and of other sizes than the file says."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from coco_help import Content, coco, each, read_changed, schema_of, write
+from PIL import ExifTags, Image
+
+from vitpose.base.errors import PlacedError
+from vitpose.data import read_coco, read_detections
+
+
+@pytest.mark.parametrize(
+    "rename",
+    [
+        pytest.param(lambda name: f"/data/upload/3/0a1b2c3d-{name}", id="Label Studio's storage"),
+        pytest.param(lambda name: f"/data/local-files/?d=set/{name}", id="Label Studio's local files"),
+        pytest.param(lambda name: f"../../{name}", id="a relative path of another folder"),
+        pytest.param(lambda name: f"/datasets/df/{name}", id="an absolute path of another machine"),
+        pytest.param(lambda name: f"D:\\set\\train\\{name}", id="a path of Windows"),
+        pytest.param(lambda name: f"train2017/{name}", id="the folder before the name"),
+        pytest.param(lambda name: f"https://example.org/set/{name}?token=a/b.png", id="a signed address"),
+        pytest.param(lambda name: f"s3://bucket/set/{name.replace('.', '%2E')}", id="percent-encoded"),
+    ],
+)
+def test_photos_are_found_by_the_last_parts_of_their_names(workplace, tmp_path, caplog, rename):
+    read = read_changed(workplace, tmp_path, each("file_name", rename, of="images"))
+    assert [image["path"] for image in read["image"]] == [f"{workplace[0]}/{number}.png" for number in (1, 2, 3)]
+    assert "3 photos have another name in the folder" in caplog.text
+
+
+def test_a_file_is_found_for_one_name_only_and_never_outside_the_folder(workplace, tmp_path):
+    """Two folders of a data set may have photos of the same name, of which the folder has one."""
+    (tmp_path / "secret.png").symlink_to(workplace[0] / "1.png")
+    (tmp_path / "inside").mkdir()
+    for names in (("a/1.png", "b/1.png"), ("x/../../secret.png", "file:///../secret.png")):
+
+        def rename(content, names=names):
+            for image, name in zip(content["images"], names, strict=False):
+                image["file_name"] = name
+
+        folder = workplace[0] if "1.png" in names[0] else tmp_path / "inside"
+        with pytest.raises(ValueError, match="annotated images are missing: .*Check the image folder"):
+            read_changed((folder, workplace[1]), tmp_path, rename)
+
+
+def lying_photo(folder: Path, size: tuple[int, int]) -> None:
+    """A photo that is stored with this size, and shown turned by a quarter."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.new("RGB", size).save(folder / "1.jpg", exif=exif)
+
+
+def of_lying_photo(ends: list[float]) -> Content:
+    """One person from 10, 10 to a point, on a photo that the file takes for 200 x 100."""
+    keypoints = np.linspace([10, 10], ends, 5)
+    person = {"name": "1.jpg", "size": (200, 100), "box": [5, 5, 80, 80], "keypoints": np.c_[keypoints, [2] * 5]}
+    return coco([person])
+
+
+def test_sides_of_a_lying_photo_are_exchanged_where_the_keypoints_say_so(tmp_path, caplog):
+    lying_photo(tmp_path, (200, 100))
+    (row,) = read_coco(write(tmp_path, of_lying_photo([90, 180])), tmp_path, schema=schema_of())
+    assert (row["width"], row["height"]) == (100, 200)
+    assert row["keypoints"][-1] == [90, 180, 2]
+    assert "exchanged the width and height of 1 photos" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("ends", "stored", "message"),
+    [
+        pytest.param([180, 90], (200, 100), "shown turned, 100 x 200.*remove the orientation", id="as stored"),
+        pytest.param([90, 90], (200, 100), "image 1 is 200 x 100 pixels, .*1.jpg is shown turned", id="of either"),
+        pytest.param([90, 90], (300, 150), "image 1 is 200 x 100 pixels, .*1.jpg is 150 x 300", id="another photo"),
+    ],
+)
+def test_photos_of_another_size_are_refused_before_anybody_trains(tmp_path, ends, stored, message):
+    lying_photo(tmp_path, stored)
+    with pytest.raises(PlacedError, match=message) as caught:
+        read_coco(write(tmp_path, of_lying_photo(ends)), tmp_path, schema=schema_of())
+    assert caught.value.place == (str(tmp_path / "people.json"), "image 1")
+    assert "remove width and height" in str(caught.value)
+
+
+def test_boxes_of_a_detector_tell_how_a_photo_lies_too(tmp_path):
+    lying_photo(tmp_path, (200, 100))
+    file = write(tmp_path, of_lying_photo([90, 180]))
+    found = [{"image_id": 1, "category_id": 1, "bbox": [5, 5, 80, 190], "score": 0.9}]
+    (row,) = read_detections(write(tmp_path, found, "found.json"), file, tmp_path, schema=schema_of())
+    assert (row["width"], row["height"]) == (100, 200)
+
+
+def test_a_lying_photo_without_a_stated_size_is_read_upright(tmp_path):
+    lying_photo(tmp_path, (200, 100))
+    content = of_lying_photo([90, 90])
+    del content["images"][0]["width"]
+    (row,) = read_coco(write(tmp_path, content), tmp_path, schema=schema_of())
+    assert (row["width"], row["height"]) == (100, 200)
