@@ -37,6 +37,12 @@ def person(*points: tuple[float, float]) -> np.ndarray:
             {0: 0, 1: 1},
             id="both fit both",
         ),
+        pytest.param(
+            [[(8, 8), (9, 9)], [(5, 5), (15, 15)]],
+            [(4, 4, 12, 12), (7, 7, 60, 60)],
+            {0: 1, 1: 0},
+            id="who has a choice leaves the only one to the other",
+        ),
     ],
 )
 def test_each_person_has_a_rectangle_of_its_own(people, rectangles, found):

@@ -30,19 +30,26 @@ def test_photos_are_found_by_the_last_parts_of_their_names(workplace, tmp_path, 
     assert "3 photos have another name in the folder" in caplog.text
 
 
-def test_a_file_is_found_for_one_name_only_and_never_outside_the_folder(workplace, tmp_path):
-    """Two folders of a data set may have photos of the same name, of which the folder has one."""
+def test_a_file_is_found_for_one_name_only(workplace, tmp_path):
+    """Two folders of a data set may have photos of the same name, of which the image folder has one."""
+
+    def rename(content):
+        for image, name in zip(content["images"], ("a/1.png", "b/1.png"), strict=False):
+            image["file_name"] = name
+
+    with pytest.raises(ValueError, match="2 annotated images are missing: .*Check the image folder"):
+        read_changed(workplace, tmp_path, rename)
+
+
+@pytest.mark.parametrize("name", ["x/../../secret.png", "file:///../secret.png", "https://a.org/../secret.png"])
+def test_no_file_is_looked_for_outside_the_folder(workplace, tmp_path, name):
+    folder = tmp_path / "inside"
+    folder.mkdir()
     (tmp_path / "secret.png").symlink_to(workplace[0] / "1.png")
-    (tmp_path / "inside").mkdir()
-    for names in (("a/1.png", "b/1.png"), ("x/../../secret.png", "file:///../secret.png")):
-
-        def rename(content, names=names):
-            for image, name in zip(content["images"], names, strict=False):
-                image["file_name"] = name
-
-        folder = workplace[0] if "1.png" in names[0] else tmp_path / "inside"
-        with pytest.raises(ValueError, match="annotated images are missing: .*Check the image folder"):
-            read_changed((folder, workplace[1]), tmp_path, rename)
+    for number in (2, 3):
+        (folder / f"{number}.png").symlink_to(workplace[0] / f"{number}.png")
+    with pytest.raises(ValueError, match="1 annotated images are missing: .*secret.png. Check the image folder"):
+        read_changed((folder, workplace[1]), tmp_path, first({"file_name": name}, of="images"))
 
 
 def lying_photo(folder: Path, size: tuple[int, int]) -> None:
@@ -81,6 +88,14 @@ def test_photos_of_another_size_are_refused_before_anybody_trains(tmp_path, ends
         read_coco(write(tmp_path, of_lying_photo(ends)), tmp_path, schema=schema_of())
     assert caught.value.place == (str(tmp_path / "people.json"), "image 1")
     assert "remove width and height" in str(caught.value)
+
+
+def test_photos_that_contradict_each_other_are_refused(tmp_path):
+    lying_photo(tmp_path, (200, 100))
+    content, other = of_lying_photo([90, 180]), of_lying_photo([180, 90])
+    content["annotations"].append({**other["annotations"][0], "id": 2})
+    with pytest.raises(PlacedError, match="image 1 is 200 x 100 pixels, .* is shown turned"):
+        read_coco(write(tmp_path, content), tmp_path, schema=schema_of())
 
 
 def test_boxes_of_a_detector_tell_how_a_photo_lies_too(tmp_path):

@@ -206,3 +206,5 @@ def test_keypoints_of_several_people_are_not_read_as_one_person(workplace, tmp_p
     read = read_coco(write(tmp_path, joined_people(workplace[1])), workplace[0], schema=schema_of())
     assert read["image_id"][:] == [1, 2]
     assert "left out 1 photos of several people" in caplog.text and "'label_studio'" in caplog.text
+    content = joined_people(workplace[1]) | {"info": {"contributor": "somebody else, whose people are people"}}
+    assert len(read_coco(write(tmp_path, content), workplace[0], schema=schema_of())) == 3
