@@ -38,8 +38,8 @@ def person(*points: tuple[float, float]) -> np.ndarray:
             id="both fit both",
         ),
         pytest.param(
-            [[(8, 8), (9, 9)], [(5, 5), (15, 15)]],
-            [(4, 4, 12, 12), (7, 7, 60, 60)],
+            [[(12, 12), (13, 13)], [(5, 5), (15, 15)]],
+            [(4, 4, 12, 12), (11, 11, 30, 5)],
             {0: 1, 1: 0},
             id="who has a choice leaves the only one to the other",
         ),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from coco_help import Content, coco, each, read_changed, schema_of, write
+from coco_help import Content, coco, each, first, read_changed, schema_of, write
 from PIL import ExifTags, Image
 
 from vitpose.base.errors import PlacedError
