@@ -192,6 +192,19 @@ def test_evaluation_counts_the_people_that_were_read(workplace, tmp_path, form):
     assert (metrics["AP"], metrics["AR"]) == (1.0, 1.0)
 
 
+def test_rectangles_of_people_come_before_those_of_other_things(workplace, tmp_path):
+    """A shirt's fits as well, and is smaller; a crowd is nobody."""
+    people = workplace[1]
+    content = label_studio(people)
+    content["categories"] += [{"id": 5, "name": "shirt"}]
+    content["categories"][0]["name"] = "Person"
+    for number, person in enumerate(people):
+        shirt = {**OTHER, "id": 50 + number, "image_id": number, "bbox": tight(person)}
+        content["annotations"] += [{**shirt, "category_id": 5}, {**shirt, "category_id": 3, "iscrowd": 1}]
+    read = read_coco(write(tmp_path, content), workplace[0], schema=schema_of())
+    assert read["bbox"][:] == [person["box"] for person in people]
+
+
 def joined_people(people: list[Person]) -> Content:
     """What Label Studio exports of two people on a photo: two rectangles, and one annotation for all keypoints."""
     content = label_studio(people)
