@@ -131,7 +131,7 @@ def read_ground_truth(
     place = find_split(name, data_dir, split)
     schema = schema or get_keypoint_schema(get_known_dataset(name).schema)
     filed = _coco_content(Path(place.annotations))
-    if filed is not None and is_plain(filed, schema.num_keypoints, with_areas=name not in _BY_BOX_AREA):
+    if filed is not None and is_plain(filed, schema.num_keypoints):
         return box_areas(filed) if name in _BY_BOX_AREA else filed
     people = read_dataset(name, data_dir, split=split, schema=schema, everyone=True)
     truth = to_coco_annotations(people, schema)

@@ -234,13 +234,12 @@ def _category_name(entry: Item, file: CocoFile) -> str:
     return str(known.get("name", "no category"))
 
 
-def is_plain(content: Item, num_keypoints: int, *, with_areas: bool = True) -> bool:
+def is_plain(content: Item, num_keypoints: int) -> bool:
     """Whether evaluators can take a file in COCO's layout as it is: each entry is a person, and has all that COCO's do.
 
     Args:
         content: The parsed JSON.
         num_keypoints: K of each person.
-        with_areas: Whether areas are needed too.
     """
     categories = {entry["id"] for entry in content.get("categories") or () if isinstance(entry, dict) and "id" in entry}
     return all(
@@ -249,7 +248,8 @@ def is_plain(content: Item, num_keypoints: int, *, with_areas: bool = True) -> b
         and entry.get("category_id") in categories
         and len(entry.get("keypoints") or ()) == 3 * num_keypoints
         and _is_box(entry.get("bbox"))
-        and (not with_areas or (isinstance(entry.get("area"), (int, float)) and entry["area"] > 0))
+        and isinstance(entry.get("area"), (int, float))
+        and entry["area"] > 0
         for entry in content["annotations"]
     )
 

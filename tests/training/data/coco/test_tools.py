@@ -174,22 +174,42 @@ def test_the_schema_is_read_from_each_form(workplace, tmp_path, caplog, form):
     assert ("[32, 33]" in caplog.text) == (form is coco_annotator)
 
 
-@pytest.mark.parametrize("form", [form for form, _, _ in FORMS if form is not labelme_converter])
-def test_evaluation_counts_the_people_that_were_read(workplace, tmp_path, form):
-    """Keypoints as annotated are perfect results, whatever else stands in the file."""
+def ground_truth(workplace, root: Path, content: Content) -> Content:
     folder, people = workplace
     for part in ("annotations", "val"):
-        (tmp_path / part).mkdir()
+        (root / part).mkdir()
     for person in people:
-        (tmp_path / "val" / person["name"]).symlink_to(folder / person["name"])
-    write(tmp_path / "annotations", form(people), "person_keypoints_val.json")
-    truth = read_ground_truth("coco", tmp_path, split="val", schema=schema_of())
+        (root / "val" / person["name"]).symlink_to(folder / person["name"])
+    write(root / "annotations", content, "person_keypoints_val.json")
+    return read_ground_truth("coco", root, split="val", schema=schema_of())
+
+
+@pytest.mark.parametrize("form", [form for form, _, _ in FORMS])
+def test_evaluation_counts_the_people_that_were_read(workplace, tmp_path, form):
+    """Keypoints as annotated are perfect results, whatever else stands in the file."""
+    people = workplace[1]
+    truth = ground_truth(workplace, tmp_path, form(people))
     results = [
         {"image_id": image["id"], "category_id": entry["category_id"], "keypoints": flat(person), "score": 1.0}
         for image, entry, person in zip(truth["images"], truth["annotations"], people, strict=True)
     ]
     metrics = coco_keypoint_metrics(results, truth, sigmas=(0.05,) * 5)
     assert (metrics["AP"], metrics["AR"]) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "boxes"),
+    [
+        pytest.param({"area": lambda person: 0}, lambda person: person["box"], id="no area"),
+        pytest.param({"bbox": lambda person: [0, 0, 0, 0]}, padded, id="no box"),
+    ],
+)
+def test_the_ground_truth_has_boxes_and_areas(workplace, tmp_path, changes, boxes):
+    """Without an area no result is near enough to a person to count."""
+    truth = ground_truth(workplace, tmp_path, coco(workplace[1], **changes))
+    for entry, person in zip(truth["annotations"], workplace[1], strict=True):
+        np.testing.assert_allclose(entry["bbox"], boxes(person))
+        assert entry["area"] == pytest.approx(500 if "bbox" in changes else person["box"][2] * person["box"][3])
 
 
 def test_rectangles_of_people_come_before_those_of_other_things(workplace, tmp_path):
