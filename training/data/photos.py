@@ -17,7 +17,7 @@ from .images import DAMAGE, SIDEWAYS, read_image_size
 
 logger = logging.getLogger(__name__)
 
-_MOST_CHECKED = 1000  # photos whose size is compared before all are: a tenth of a second
+_MOST_CHECKED = 1000  # photos, about, whose size is compared before all are: a tenth of a second
 _BEYOND = 0.02  # share of the longer side by which a keypoint may lie outside its photo and say nothing of its frame
 
 
