@@ -44,6 +44,7 @@ from vitpose.data import schema_from_annotations
             None,
             id="null for a keypoint that is not there",
         ),
+        pytest.param(each("keypoints", lambda k: [*k, 0, 0, 0]), None, id="zeros as far as a larger skeleton goes"),
         pytest.param(
             each("keypoints", lambda k: [0.3 * v if i % 3 == 2 else v for i, v in enumerate(k)]),
             "3 people have a visibility other",

@@ -74,8 +74,8 @@ def rectlabel(people):
 
 
 def labelme_converter(people):
-    """Skeletons counted from 0, keypoints without a visibility; ids are texts."""
-    content = coco(people, keypoints=lambda p: (p["keypoints"][:, :2] * (p["keypoints"][:, 2:] > 0)).tolist())
+    """Skeletons counted from 0; ids are texts."""
+    content = coco(people)
     content["categories"][0]["skeleton"] = [[0, 1], [0, 2], [1, 3]]
     for entry in (*content["images"], *content["annotations"]):
         entry["id"] = str(entry["id"])
@@ -83,10 +83,10 @@ def labelme_converter(people):
 
 
 def x_anylabeling(people):
-    """Two classes, whose keypoints are filled up with zeros to the same number."""
-    content = coco(people, keypoints=lambda p: flat(p) + [0, 0, 0])
+    """Several classes, and keypoints without a visibility: it is a setting."""
+    content = coco(people, keypoints=lambda p: (p["keypoints"][:, :2] * (p["keypoints"][:, 2:] > 0)).ravel().tolist())
     content["categories"].append({"id": 9, "name": "dog", "keypoints": [*NAMES, "tail"], "skeleton": []})
-    return content | {"annotations": [*content["annotations"], {**OTHER, "keypoints": [9, 9, 2] * 6}]}
+    return content | {"annotations": [*content["annotations"], {**OTHER, "keypoints": [9, 9] * 6}]}
 
 
 def supervisely(people):
