@@ -1,6 +1,6 @@
 """COCO files as annotation tools export them: the same people from each, and a word about what is not as in COCO.
 
-The files of Label Studio, datumaro and sleap-io have the form that label-studio-sdk 2.1.2, datumaro 1.13.12 and sleap-io
+Those of Label Studio, datumaro and sleap-io have the form that label-studio-sdk 2.1.2, datumaro 1.13.12 and sleap-io
 0.9.5 wrote for these people; the others follow the code or the documentation of their tools.
 """
 
