@@ -10,19 +10,21 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from transformers.configuration_utils import PreTrainedConfig
+from transformers.utils import logging
 
 from vitpose.base.names import unknown_name
 
 from .configuration_vitpose_backbone import (
-    INERT_KEYS,
+    STOCK_BACKBONE_MODEL_TYPE,
     ExpertKind,
     ViTPoseBackboneConfig,
     as_backbone_config,
-    reject_unknown_keys,
 )
 from .keypoint_schemas import KeypointSchema, get_keypoint_schema, guess_schema, labels_in_order
 from .keypoint_sides import same_keypoints
-from .settled_fields_vitpose import Settled, settled_default
+from .pretrained_config_vitpose import Settled, ViTPosePreTrainedConfig, settled_default
+
+logger = logging.get_logger(__name__)
 
 Preset = Literal["tiny", "small", "base", "large", "huge", "giant"]
 Decoder = Literal["classic", "simple"]
@@ -61,9 +63,9 @@ RELEASED_DATASETS = ["coco", "aic", "mpii", "ap10k", "apt36k", "coco_wholebody"]
 
 # What transformers' own class is called on disk; our files carry these names while it computes the same function.
 STOCK_MODEL_TYPE = "vitpose"
-STOCK_BACKBONE_MODEL_TYPE = "vitpose_backbone"
 STOCK_ARCHITECTURE = "VitPoseForPoseEstimation"
 
+_BACKBONE_MODEL_TYPES = (STOCK_BACKBONE_MODEL_TYPE, ViTPoseBackboneConfig.model_type)
 _KEYPOINT_FIELDS = ("keypoint_schemas", "num_labels", "id2label", "label2id")
 
 
@@ -72,7 +74,7 @@ def default_part_features(hidden_size: int) -> int:
     return PART_FEATURES.get(hidden_size, hidden_size // 4)
 
 
-class ViTPoseConfig(PreTrainedConfig):
+class ViTPoseConfig(ViTPosePreTrainedConfig):
     """Configuration of `ViTPoseForPoseEstimation`: a backbone, a decoder and the keypoints.
 
     Args:
@@ -84,6 +86,8 @@ class ViTPoseConfig(PreTrainedConfig):
             deconvolutions), ViTPose paper, section 3.1.
         keypoint_schemas: A `KeypointSchema` (or its dictionary) for each head. Where it is missing, as in stock
             checkpoints, it follows from the names in `id2label`; afterwards `id2label` and `label2id` follow from it.
+        edges: Pairs of keypoints to join by a line in a drawing, as stock checkpoints have them beside their names. A
+            schema has its own: these are for one that follows from names, and for readers of stock files.
 
     Raises:
         ValueError: A keyword is unknown, or a value contradicts another.
@@ -100,21 +104,23 @@ class ViTPoseConfig(PreTrainedConfig):
 
     model_type = "vitpose_plus"
     sub_configs = {"backbone_config": ViTPoseBackboneConfig}
+    _model_types = (STOCK_MODEL_TYPE, *_BACKBONE_MODEL_TYPES)
 
     backbone_config: Settled[ViTPoseBackboneConfig, dict | PreTrainedConfig | None] = settled_default(None)
     initializer_range: float = 0.02
     scale_factor: int = 4
     use_simple_decoder: bool = True
     keypoint_schemas: Settled[list[dict[str, Any]], list | None] = settled_default(None)
+    edges: list[list[int]] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
-        kwargs = {key: value for key, value in kwargs.items() if key not in INERT_KEYS}
-        reject_unknown_keys(type(self).__name__, kwargs, (field.name for field in fields(self)))
+        self._check_keywords(kwargs)
         self.backbone_config = as_backbone_config(self.backbone_config)
         labels, num_labels = vars(self).pop("_labels", None), kwargs.pop("num_labels", None)
         schemas = self.keypoint_schemas
         self.keypoint_schemas = [
-            _to_dict(schema) for schema in ([guess_schema(labels, num_labels)] if schemas is None else schemas)
+            _to_dict(schema)
+            for schema in ([guess_schema(labels, num_labels, self.edges)] if schemas is None else schemas)
         ]
         self._check()
         self._take_labels(labels)
@@ -186,7 +192,9 @@ class ViTPoseConfig(PreTrainedConfig):
         if labels is None:
             return
         if self.keypoint_schemas is None:
-            vars(self)["_labels"] = labels
+            first = vars(self).setdefault("_labels", labels)
+            if labels_in_order(first) != labels_in_order(labels):
+                raise ValueError("id2label and label2id contradict each other: leave label2id out, it follows.")
             return
         schema = self.get_schema()
         if not same_keypoints(labels_in_order(labels), schema.keypoints):
@@ -238,14 +246,22 @@ class ViTPoseConfig(PreTrainedConfig):
         """True if transformers' own VitPose computes the same function."""
         return self.backbone_config.is_stock and len(self.keypoint_schemas) == 1
 
+    @property
+    def default_dataset_index(self) -> int | None:
+        """What `dataset_index` is where nobody says: that of the only head; None of several, or of an unknown dataset."""
+        if self.num_datasets == 1:
+            return 0
+        return next(iter(self.named_datasets.values()), None) if len(self.keypoint_schemas) == 1 else None
+
     def dataset_index(self, dataset: str | int | None = None) -> int:
-        """The index of a dataset by its name; an index in range passes, and None where there is only one dataset.
+        """The index of a dataset by its name; an index in range passes, and None where there is only one head.
 
         Raises:
-            ValueError: There is no such dataset, or there are several and none is named.
+            ValueError: There is no such dataset; or none is named, and there are heads for several, or one whose
+                dataset is none of those that the experts are known to be for.
         """
-        if dataset is None and self.num_datasets == 1:
-            return 0
+        if dataset is None and self.default_dataset_index is not None:
+            return self.default_dataset_index
         if dataset in self.named_datasets:
             return self.named_datasets[dataset]
         if isinstance(dataset, int) and not isinstance(dataset, bool) and 0 <= dataset < self.num_datasets:
@@ -263,6 +279,8 @@ class ViTPoseConfig(PreTrainedConfig):
         if backbone.num_experts > 1 and backbone.expert_kind == "independent_and_shared":
             backbone.mlp_ratio *= 2  # two layers side by side
         backbone.num_experts = 1
+        if len(self.keypoint_schemas) > 1:
+            config.edges = None  # they were the first head's
         config.keypoint_schemas = [self.get_schema(dataset_index).to_dict()]
         config._check()
         return config
@@ -282,6 +300,7 @@ class ViTPoseConfig(PreTrainedConfig):
         backbone.num_experts, backbone.expert_kind = len(schemas), expert_kind
         backbone.part_features = part_features or default_part_features(backbone.hidden_size)
         backbone._check()
+        config.edges = None
         config.keypoint_schemas = [schema.to_dict() for schema in schemas]
         config._check()
         return config
@@ -297,8 +316,14 @@ class ViTPoseConfig(PreTrainedConfig):
         `keypoint_schemas` stays beside what that class reads.
         """
         values = {**super().to_dict(), "id2label": self.id2label, "label2id": self.label2id}
+        beyond = values.pop("_beyond_schemas", {})
+        values["keypoint_schemas"] = [
+            {**beyond.get(schema["name"], {}), **schema} for schema in values["keypoint_schemas"]
+        ]
         if not self.is_stock:
             return values
+        if values["edges"] is None:
+            values["edges"] = values["keypoint_schemas"][0]["edges"]
         values["model_type"] = STOCK_MODEL_TYPE
         if isinstance(values.get("backbone_config"), dict):
             values["backbone_config"]["model_type"] = STOCK_BACKBONE_MODEL_TYPE
@@ -308,28 +333,37 @@ class ViTPoseConfig(PreTrainedConfig):
 
     @classmethod
     def get_config_dict(cls, *args: Any, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """A saved configuration as a dictionary, stock files included, under our own model type."""
-        values, kwargs = super().get_config_dict(*args, **kwargs)
-        if values.get("model_type", STOCK_MODEL_TYPE) not in (STOCK_MODEL_TYPE, cls.model_type):
-            raise ValueError(
-                f"{args[0] if args else 'This folder'} holds a {values['model_type']!r} model; expected "
-                f"{STOCK_MODEL_TYPE!r} or {cls.model_type!r}. Load it with transformers' AutoModel."
-            )
-        return {**values, "model_type": cls.model_type}, kwargs
+        """A saved configuration as a dictionary, stock files and backbones included, under our own model type."""
+        values, unused = PreTrainedConfig.get_config_dict(*args, **kwargs)
+        cls._check_model_type(values, args[0] if args else "This folder")
+        return {**_around_backbone(values), "model_type": cls.model_type}, unused
 
     @classmethod
-    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
-        """A configuration from its dictionary; `kwargs` override fields, and are checked like them.
-
-        Another schema, other labels, or another number of them replace all that the dictionary says of the keypoints.
-        """
+    def _prepare(cls, values: dict[str, Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """As of its base; other keypoints in the arguments replace all that the file says of the keypoints."""
+        values = _around_backbone(values)
         overrides = {name: kwargs.pop(name) for name in _KEYPOINT_FIELDS if kwargs.get(name) is not None}
-        dropped = _KEYPOINT_FIELDS if _names_other_keypoints(config_dict, overrides) else ()
-        config_dict = {name: value for name, value in config_dict.items() if name not in dropped}
-        result = super().from_dict({**config_dict, **overrides}, **kwargs)
-        config = result[0] if isinstance(result, tuple) else result  # with return_unused_kwargs, a pair
-        config._check()
-        return result
+        if "keypoint_schemas" not in overrides:
+            values = _without_contradiction(values)
+        if _names_other_keypoints(values, overrides):
+            values = {name: value for name, value in values.items() if name not in (*_KEYPOINT_FIELDS, "edges")}
+        schemas = [schema for schema in values.get("keypoint_schemas") or () if isinstance(schema, Mapping)]
+        beyond = {schema["name"]: found for schema in schemas if (found := _beyond_schema(schema))}
+        if beyond:
+            values["_beyond_schemas"] = beyond
+            known = [{key: schema[key] for key in schema if key not in _beyond_schema(schema)} for schema in schemas]
+            values["keypoint_schemas"] = known
+        return super()._prepare({**values, **overrides}, kwargs)
+
+    @classmethod
+    def _unknown_keys(cls, values: Mapping[str, Any]) -> list[str]:
+        in_schemas = [
+            f"keypoint_schemas.{schema.get('name')}.{key}"
+            for schema in values.get("keypoint_schemas") or ()
+            if isinstance(schema, Mapping)
+            for key in _beyond_schema(schema)
+        ]
+        return super()._unknown_keys(_around_backbone(values)) + in_schemas
 
     def _check(self) -> None:
         names, experts = [schema["name"] for schema in self.keypoint_schemas], self.backbone_config.num_experts
@@ -347,6 +381,40 @@ class ViTPoseConfig(PreTrainedConfig):
 def _to_dict(schema: KeypointSchema | Mapping[str, Any]) -> dict[str, Any]:
     """A schema, checked, as a dictionary."""
     return (schema if isinstance(schema, KeypointSchema) else KeypointSchema.from_dict(schema)).to_dict()
+
+
+def _beyond_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """What a saved schema has beyond the fields of this version."""
+    known = {field.name for field in fields(KeypointSchema)}
+    return {key: value for key, value in schema.items() if key not in known}
+
+
+def _around_backbone(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The saved configuration of a pose model; of a backbone, that of a model around it, for COCO by default."""
+    if values.get("model_type") not in _BACKBONE_MODEL_TYPES:
+        return {**values}
+    backbone = {key: value for key, value in values.items() if key not in ("auto_map", "architectures", "dtype")}
+    return {"backbone_config": backbone, "dtype": values.get("dtype")}
+
+
+def _without_contradiction(values: dict[str, Any]) -> dict[str, Any]:
+    """A saved configuration whose labels agree with its schema.
+
+    Programs that know labels alone, as transformers' own class, change them and leave the schema as it was.
+    """
+    schemas, labels = values.get("keypoint_schemas") or [], values.get("id2label")
+    dropped = {"label2id"} if labels else set()  # it says the same, or was forgotten
+    if schemas and labels and not same_keypoints(labels_in_order(labels), schemas[0]["keypoints"]):
+        if len(schemas) > 1:
+            logger.warning_once("Ignoring config.id2label: it does not match the first of config.keypoint_schemas.")
+            dropped = {"id2label", "label2id"}
+        else:
+            logger.warning_once(
+                "Ignoring config.keypoint_schemas: it does not match id2label, which names other keypoints. To load a "
+                "model with another schema, use ViTPoseForPoseEstimation.from_pretrained(..., keypoint_schemas=[...])."
+            )
+            dropped |= {"keypoint_schemas", *(["edges"] if values.get("edges") == schemas[0].get("edges") else [])}
+    return {name: value for name, value in values.items() if name not in dropped}
 
 
 def _names_other_keypoints(saved: Mapping[str, Any], overrides: Mapping[str, Any]) -> bool:

@@ -1,21 +1,24 @@
 """Configuration of the backbone: a plain Vision Transformer, with or without experts, stock-compatible on disk."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import fields
+from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 from transformers.backbone_utils import BackboneConfigMixin
 from transformers.configuration_utils import PreTrainedConfig
+from transformers.utils import logging
 
 from vitpose.base.names import unknown_name
 
-from .settled_fields_vitpose import Settled, settled_default
+from .pretrained_config_vitpose import Settled, ViTPosePreTrainedConfig, settled_default
+
+logger = logging.get_logger(__name__)
 
 ExpertKind = Literal["partially_shared", "independent", "independent_and_shared"]
 AttentionKind = Literal["full", "window", "shifted_window", "pooled_window", "shifted_pooled_window"]
 
 Size = int | list[int] | tuple[int, ...]  # one number of pixels for both, or (height, width)
 
+STOCK_BACKBONE_MODEL_TYPE = "vitpose_backbone"  # of transformers' own class
 PATCH_PADDING = 2  # zero pixels around the image before it is cut into patches that do not overlap (released configs)
 
 # Fields that transformers' own config does not have, with the values at which it computes the same.
@@ -28,26 +31,6 @@ _BEYOND_STOCK = {
     "expert_kind": "partially_shared",
 }
 
-# Entries of configs that carry no information for a plain backbone: older stock files name a backbone to download
-# (always null for VitPose) and repeat the skeleton; transformers adds its own bookkeeping.
-INERT_KEYS = {
-    *("backbone", "backbone_kwargs", "use_pretrained_backbone", "use_timm_backbone", "edges"),
-    *("model_type", "transformers_version", "stage_names", "problem_type", "_name_or_path"),
-}
-_LIBRARY_KEYS = {
-    *("name_or_path", "attn_implementation", "output_attentions", "output_hidden_states", "torch_dtype", "num_labels"),
-    *("_commit_hash", "_attn_implementation_internal", "_experts_implementation_internal", "experts_implementation"),
-    *("auto_map", "custom_pipelines", "quantization_config", "_output_attentions", "_experts_implementation"),
-}
-
-
-def reject_unknown_keys(owner: str, keys: Iterable[str], known: Iterable[str]) -> None:
-    """Raise a `ValueError` for the first unknown key."""
-    known = sorted(key for key in known if key[0] != "_")
-    for key in sorted(set(keys) - set(known) - _LIBRARY_KEYS):
-        raise ValueError(unknown_name(f"{owner}, keyword", key, known))
-
-
 def _pair(name: str, value: Any) -> list[int]:
     """`value` as [height, width] in pixels: a single number stands for both."""
     pair = [value, value] if isinstance(value, int) else list(value)
@@ -56,7 +39,7 @@ def _pair(name: str, value: Any) -> list[int]:
     return pair
 
 
-class ViTPoseBackboneConfig(BackboneConfigMixin, PreTrainedConfig):
+class ViTPoseBackboneConfig(BackboneConfigMixin, ViTPosePreTrainedConfig):
     """Configuration of `ViTPoseBackbone`, a plain Vision Transformer (ViTPose paper, section 3.1).
 
     Args:
@@ -95,6 +78,7 @@ class ViTPoseBackboneConfig(BackboneConfigMixin, PreTrainedConfig):
     """
 
     model_type = "vitpose_plus_backbone"
+    _model_types = (STOCK_BACKBONE_MODEL_TYPE,)
 
     image_size: Settled[list[int], Size] = settled_default((256, 192))
     patch_size: Settled[list[int], Size] = settled_default((16, 16))
@@ -122,12 +106,7 @@ class ViTPoseBackboneConfig(BackboneConfigMixin, PreTrainedConfig):
     _out_indices: list[int] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
-        kwargs = {key: value for key, value in kwargs.items() if key not in INERT_KEYS}
-        reject_unknown_keys(
-            type(self).__name__,
-            kwargs,
-            {*(field.name for field in fields(self)), "out_features", "out_indices"},
-        )
+        self._check_keywords(kwargs)
         self.image_size = _pair("image_size", self.image_size)
         self.patch_size = _pair("patch_size", self.patch_size)
         if self.patch_stride is not None:
@@ -192,7 +171,32 @@ class ViTPoseBackboneConfig(BackboneConfigMixin, PreTrainedConfig):
     def to_dict(self) -> dict[str, Any]:
         """The configuration as a dictionary; what transformers' own config does not have only where it matters."""
         dropped = _BEYOND_STOCK if self.is_stock else ()
-        return {name: value for name, value in super().to_dict().items() if name not in dropped}
+        values = {name: value for name, value in super().to_dict().items() if name not in dropped}
+        if "intermediate_size" in values:  # its file had it
+            values["intermediate_size"] = self.intermediate_size
+        return values
+
+    @classmethod
+    def _keywords(cls) -> set[str]:
+        return super()._keywords() | {"out_features", "out_indices"}
+
+    @classmethod
+    def _prepare(cls, values: dict[str, Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+        values = super()._prepare(values, kwargs)
+        inner, ratio = values.get("intermediate_size"), values.get("mlp_ratio")
+        width = values.get("hidden_size") or cls.hidden_size
+        if inner is None or inner == round(width * (ratio or cls.mlp_ratio)):
+            return values
+        if not isinstance(inner, int) or inner < 1:
+            raise ValueError(f"intermediate_size: expected a positive number of channels, got {inner!r}.")
+        if ratio is None:
+            values["mlp_ratio"] = inner // width if inner % width == 0 else inner / width
+        else:
+            logger.warning_once(
+                f"intermediate_size {inner} contradicts hidden_size {width} times mlp_ratio {ratio}, by which "
+                "transformers' own class makes the weights: it is set right when the configuration is saved."
+            )
+        return values
 
     def _check(self) -> None:
         if any(size % patch for size, patch in zip(self.image_size, self.patch_size, strict=True)):
@@ -273,4 +277,6 @@ def as_backbone_config(backbone: dict | PreTrainedConfig | None) -> ViTPoseBackb
     """Our configuration from its dictionary, from transformers' own, or by default."""
     if isinstance(backbone, ViTPoseBackboneConfig):
         return backbone
-    return ViTPoseBackboneConfig(**(backbone.to_dict() if isinstance(backbone, PreTrainedConfig) else backbone or {}))
+    if isinstance(backbone, PreTrainedConfig):
+        return ViTPoseBackboneConfig._read(backbone.to_dict(), {})
+    return ViTPoseBackboneConfig(**(backbone or {}))

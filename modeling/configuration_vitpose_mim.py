@@ -1,7 +1,6 @@
 """Configuration of masked-image pre-training: the backbone of a pose model and the decoder that predicts its pixels."""
 
 import math
-from dataclasses import fields
 from typing import Any
 
 from transformers.configuration_utils import PreTrainedConfig
@@ -9,8 +8,8 @@ from transformers.configuration_utils import PreTrainedConfig
 from vitpose.base.names import unknown_name
 
 from .configuration_vitpose import PRESETS, Preset
-from .configuration_vitpose_backbone import INERT_KEYS, ViTPoseBackboneConfig, as_backbone_config, reject_unknown_keys
-from .settled_fields_vitpose import Settled, settled_default
+from .configuration_vitpose_backbone import ViTPoseBackboneConfig, as_backbone_config
+from .pretrained_config_vitpose import Settled, ViTPosePreTrainedConfig, settled_default
 
 # What only a whole grid of patches can have, and its value without; the encoder sees a quarter of them.
 _WHOLE_GRID = {
@@ -29,7 +28,7 @@ _TINY_DECODER: dict[str, Any] = {
 }
 
 
-class ViTPoseMaskedImageModelingConfig(PreTrainedConfig):
+class ViTPoseMaskedImageModelingConfig(ViTPosePreTrainedConfig):
     """Configuration of `ViTPoseForMaskedImageModeling` (MAE paper; ViTPose paper, section 3.3).
 
     Args:
@@ -65,9 +64,6 @@ class ViTPoseMaskedImageModelingConfig(PreTrainedConfig):
     mask_ratio: float = 0.75
 
     def __post_init__(self, **kwargs: Any) -> None:
-        kwargs = {key: value for key, value in kwargs.items() if key not in INERT_KEYS}
-        known = {*(field.name for field in fields(self)), "id2label", "label2id"}
-        reject_unknown_keys(type(self).__name__, kwargs, known)
         self.backbone_config = as_backbone_config(self.backbone_config)
         super().__post_init__(**kwargs)
         self._check()

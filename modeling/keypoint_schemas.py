@@ -8,6 +8,7 @@ smaller scale, so mixing the two would let neck and head top rule the score).
 """
 
 import json
+import logging
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +20,8 @@ from typing import Any
 from vitpose.base.names import unknown_name
 
 from .keypoint_sides import mirror_pairs, unify_names
+
+logger = logging.getLogger(__name__)
 
 _OPTIONAL = ("category", "paper", "homepage")
 SCHEMA_FOLDER = Path(__file__).with_name("schemas")
@@ -201,20 +204,26 @@ def labels_in_order(labels: Mapping[Any, str]) -> list[str]:
     return [labels[index] for index in sorted(labels, key=int)]
 
 
-def guess_schema(labels: Mapping[Any, str] | None, num_labels: int | None) -> KeypointSchema:
+def guess_schema(
+    labels: Mapping[Any, str] | None, num_labels: int | None, edges: Iterable[Any] | None = None
+) -> KeypointSchema:
     """The schema of a checkpoint without one: after its labels, else COCO's, else numbered keypoints."""
     if labels:
-        return schema_from_labels(labels_in_order(labels))
+        return schema_from_labels(labels_in_order(labels), edges)
     if num_labels is None or num_labels == 17:
         return get_keypoint_schema("coco")
-    return schema_from_labels([f"keypoint_{index}" for index in range(num_labels)])
+    return schema_from_labels([f"keypoint_{index}" for index in range(num_labels)], edges)
 
 
-def schema_from_labels(labels: list[str]) -> KeypointSchema:
+def schema_from_labels(labels: list[str], edges: Iterable[Any] | None = None) -> KeypointSchema:
     """The schema of a checkpoint that only names its keypoints, as stock files do.
 
     Names equal to those of a known dataset (`"L_Eye"` counts as `"left_eye"`) give that dataset's schema; other names
-    give a schema whose mirror pairs follow from left and right in them, without skeleton and without sigmas.
+    give a schema whose mirror pairs follow from left and right in them, without sigmas.
+
+    Args:
+        labels: Names of the keypoints, in the order of the heatmaps.
+        edges: Pairs of keypoints to join by a line, where the names are not those of a known dataset.
     """
     names = unify_names(labels)
     for known in sorted(list_keypoint_schemas(), key=lambda name: name != "coco"):  # COCO first: others share its names
@@ -227,10 +236,38 @@ def schema_from_labels(labels: list[str]) -> KeypointSchema:
         flip_pairs=mirror_pairs(labels),
         upper_body=(),
         lower_body=(),
-        edges=(),
+        edges=readable_edges(edges or (), len(names)),
         sigmas=None,
         joint_weights=(1.0,) * len(labels),
     )
+
+
+def readable_edges(edges: Iterable[Any], num_keypoints: int) -> tuple[tuple[int, int], ...]:
+    """The edges of somebody else's file as pairs of indices from 0; what is none is left out, and counted in a warning.
+
+    Edges that name the last keypoint by the number of keypoints, and none by 0, count from 1, as COCO's files do.
+    """
+    given = [tuple(edge) if isinstance(edge, (list, tuple)) else (edge,) for edge in edges]
+    pairs = [edge for edge in given if len(edge) == 2 and all(type(index) is int for index in edge)]
+    indices = {index for pair in pairs for index in pair}
+    if num_keypoints in indices and min(indices) > 0:
+        _warn_once(f"edges count from 1, as they name keypoint {num_keypoints} of {num_keypoints}: read as such.")
+        pairs = [(first - 1, second - 1) for first, second in pairs]
+    found: dict[frozenset[int], tuple[int, int]] = {}
+    for first, second in pairs:
+        if first != second and 0 <= min(first, second) and max(first, second) < num_keypoints:
+            found.setdefault(frozenset((first, second)), (first, second))
+    if len(found) < len(given):
+        _warn_once(
+            f"edges: {len(given) - len(found)} of {len(given)} are no pairs of two different keypoints from 0 to "
+            f"{num_keypoints - 1}, or come twice: left out."
+        )
+    return tuple(found.values())
+
+
+@cache
+def _warn_once(message: str) -> None:
+    logger.warning(message)
 
 
 def _to_tuples(value: Any) -> Any:

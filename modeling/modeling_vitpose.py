@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 from transformers import VitPoseConfig
-from transformers.utils import ModelOutput, logging
+from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_vitpose import ViTPoseConfig
@@ -23,9 +23,6 @@ from .keypoint_schemas import KeypointSchema, flip_index_of
 from .keypoint_sides import same_keypoints
 from .loss_vitpose import heatmap_loss
 from .modeling_vitpose_backbone import ViTPoseBackbone, ViTPosePreTrainedModel, resolve_flag
-
-logger = logging.get_logger(__name__)
-
 
 @dataclass
 class ViTPoseOutput(ModelOutput):
@@ -101,7 +98,7 @@ class ViTPoseForPoseEstimation(ViTPosePreTrainedModel):
             pixel_values: `torch.Tensor` of shape `(batch_size, 3, height, width)`, normalized crops of the config's
                 `image_size`, from `ViTPoseImageProcessor`.
             dataset_index: The expert and head to use, in the order of the config's `keypoint_schemas`: an int, or a
-                long tensor of shape `(batch_size,)` for a mixed batch. May be left out where there is one dataset.
+                long tensor of shape `(batch_size,)` for a mixed batch. May be left out where there is one head.
             flip_pairs: Pairs of keypoints that mirror each other, of shape `(n, 2)`, for a batch of mirrored crops of
                 one dataset: their heatmaps come back mirrored and swapped, ready to be averaged with those of the crops
                 themselves.
@@ -117,7 +114,7 @@ class ViTPoseForPoseEstimation(ViTPosePreTrainedModel):
             ValueError: A shape, the dataset index or a pair does not fit the model.
         """
         index = check_dataset_index(
-            dataset_index,
+            self.config.default_dataset_index if dataset_index is None else dataset_index,
             batch=pixel_values.shape[0],
             num_datasets=self.config.num_datasets,
             names=self.config.dataset_names,
@@ -275,15 +272,7 @@ class ViTPoseFromStockConfig(ViTPoseForPoseEstimation):
 
 
 def _as_own_config(config: ViTPoseConfig | VitPoseConfig) -> ViTPoseConfig:
-    """Our config, also from transformers' own; that has labels only: if they were changed, its schema is outdated."""
+    """Our config, also from transformers' own."""
     if not isinstance(config, VitPoseConfig):
         return config
-    values = {**config.to_dict(), "attn_implementation": config._attn_implementation}
-    own = ViTPoseConfig.from_dict(values, id2label=config.id2label)
-    saved = [schema["keypoints"] for schema in values.get("keypoint_schemas") or ()]
-    if saved and saved != [schema["keypoints"] for schema in own.keypoint_schemas]:
-        logger.warning(
-            "Ignoring config.keypoint_schemas: it does not match id2label, which names other keypoints. To load a "
-            "model with another schema, use ViTPoseForPoseEstimation.from_pretrained(..., keypoint_schemas=[...])."
-        )
-    return own
+    return ViTPoseConfig.from_dict({**config.to_dict(), "attn_implementation": config._attn_implementation})
