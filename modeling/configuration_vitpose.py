@@ -390,10 +390,11 @@ def _beyond_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _around_backbone(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The saved configuration of a pose model; of a backbone, that of a model around it, for COCO by default."""
+    """The saved configuration of a pose model; of a backbone, that of a model on its last stage, for COCO by default."""
     if values.get("model_type") not in _BACKBONE_MODEL_TYPES:
         return {**values}
-    backbone = {key: value for key, value in values.items() if key not in ("auto_map", "architectures", "dtype")}
+    not_its = ("auto_map", "architectures", "dtype", "out_features", "out_indices")
+    backbone = {key: value for key, value in values.items() if key not in not_its}
     return {"backbone_config": backbone, "dtype": values.get("dtype")}
 
 

@@ -30,8 +30,11 @@ from .processor_settings_vitpose import (
     PixelKwargs,
     ProcessorSettings,
     ViTPoseImageProcessorKwargs,
+    check_stock_settings,
+    is_taken,
     reject_unknown,
     split_known,
+    stock_settings,
 )
 
 logger = logging.getLogger(__name__)
@@ -72,8 +75,10 @@ class ViTPoseImageProcessor(BaseImageProcessor):
         super().__init__()
         settings: dict[str, Any] = {**kwargs}
         if not settings.keys() <= self.valid_kwargs.__annotations__.keys():
-            settings, unknown = split_known(kwargs)
-            reject_unknown(unknown, self.valid_kwargs, "ViTPoseImageProcessor")
+            settings, others = split_known(kwargs)
+            stock = stock_settings(others)
+            reject_unknown(others.keys() - stock.keys(), self.valid_kwargs, "ViTPoseImageProcessor")
+            check_stock_settings(stock)
         self._unknown: dict[str, Any] = {}
         self._set_attributes(**settings)
         if not self.do_affine_transform:
@@ -85,18 +90,34 @@ class ViTPoseImageProcessor(BaseImageProcessor):
     @classmethod
     def from_dict(cls, image_processor_dict: dict[str, Any], **kwargs: Any) -> Any:
         """A processor from what a folder says of it; entries that are not known here are kept for the next folder."""
-        _, unknown = split_known(image_processor_dict)
-        known = {name: value for name, value in image_processor_dict.items() if name not in unknown}
-        loaded = super().from_dict(known, **kwargs)
+        known, unknown = split_known(image_processor_dict)
+        stock = stock_settings(kwargs)
+        check_stock_settings(stock)
+        loaded = super().from_dict(known, **{name: value for name, value in kwargs.items() if name not in stock})
         processor = loaded[0] if isinstance(loaded, tuple) else loaded
         processor._unknown = unknown
-        if unknown:
+        told = [f"{name} = {value!r}" for name, value in unknown.items() if not is_taken(name, value)]
+        if told:
             logger.warning(
                 "Image processor: this version of vitpose does not know %s, which the folder sets; it is kept, and has "
                 "no effect.",
-                ", ".join(f"{name} = {value!r}" for name, value in unknown.items()),
+                ", ".join(told),
             )
         return loaded
+
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+        """The processor of a folder or of a repository on the Hub; `kwargs` override settings.
+
+        Raises:
+            TypeError: A keyword is unknown.
+            ValueError: A setting is invalid.
+        """
+        if kwargs.get("return_unused_kwargs") or "_from_auto" in kwargs or "_from_pipeline" in kwargs:
+            return super().from_pretrained(*args, **kwargs)  # by a program that passes on what is for others too
+        processor, unused = super().from_pretrained(*args, return_unused_kwargs=True, **kwargs)
+        reject_unknown(unused.keys() - cls.valid_kwargs.__annotations__.keys(), cls.valid_kwargs, cls.__name__)
+        return processor
 
     @property
     def settings(self) -> ProcessorSettings:
@@ -148,6 +169,7 @@ class ViTPoseImageProcessor(BaseImageProcessor):
         *,
         return_tensors: str | TensorType | None = None,
         input_data_format: str | ChannelDimension | None = None,
+        data_format: str | ChannelDimension | None = None,
         device: str | torch.device | None = None,
         dtype: torch.dtype | None = None,
         **pixel_settings: Unpack[PixelKwargs],
@@ -164,9 +186,11 @@ class ViTPoseImageProcessor(BaseImageProcessor):
             return_tensors: ``"pt"`` (as None) or ``"np"``.
             input_data_format: ``"channels_first"`` or ``"channels_last"`` of arrays and tensors; None looks at their
                 shape.
+            data_format: ``"channels_first"`` (as None), which models take, or ``"channels_last"`` of the crops.
             device: Where to cut the crops; None takes each image where it is.
             dtype: Type of the crops, such as the model's `torch.bfloat16`; None is float32.
-            pixel_settings: `do_rescale`, `rescale_factor`, `do_normalize`, `image_mean`, `image_std` for this call.
+            pixel_settings: `do_rescale`, `rescale_factor`, `do_normalize`, `image_mean`, `image_std` for this call; and
+                what stock's processor takes besides, where it says what becomes of crops anyway.
 
         Returns:
             `pixel_values` `(num_people, 3, height, width)`, the people of all images in order. With `keypoints`
@@ -174,6 +198,7 @@ class ViTPoseImageProcessor(BaseImageProcessor):
             `(num_people, num_keypoints)`, see [`encode_heatmaps`].
         """
         settings = self._call_settings(pixel_settings)
+        last = data_format is not None and ChannelDimension(data_format) is ChannelDimension.LAST
         as_numpy = return_tensors is not None and TensorType(return_tensors) is TensorType.NUMPY
         dtype = _checked_dtype(dtype, as_numpy)
         sources = list_images(images)
@@ -184,7 +209,7 @@ class ViTPoseImageProcessor(BaseImageProcessor):
             if len(table)
         ]
         pixel_values = _concatenate([own.pixel_values for own in crops], settings.crop_size, dtype)
-        data = {"pixel_values": pixel_values}
+        data = {"pixel_values": pixel_values.movedim(1, -1) if last else pixel_values}
         if keypoints is not None:
             targets = _targets(parse_keypoints(keypoints, boxes=tables), crops, settings)
             data |= {name: target.to(pixel_values.device) for name, target in targets.items()}
@@ -192,16 +217,18 @@ class ViTPoseImageProcessor(BaseImageProcessor):
             data = {name: values.cpu() for name, values in data.items()}
         return BatchFeature(data=data, tensor_type=return_tensors)
 
-    def _call_settings(self, changes: PixelKwargs) -> ProcessorSettings:
+    def _call_settings(self, given: PixelKwargs) -> ProcessorSettings:
         """The processor's settings with the changes of one call."""
-        for name in changes:
-            if name in self.valid_kwargs.__annotations__ and name not in PixelKwargs.__annotations__:
+        stock = stock_settings(given)
+        check_stock_settings(stock)
+        changed = {name: value for name, value in given.items() if value is not None and name not in stock}
+        for name in self.valid_kwargs.__annotations__.keys() - PixelKwargs.__annotations__.keys():
+            if name in changed and self._standardize_kwargs(**{name: changed.pop(name)})[name] != getattr(self, name):
                 raise ValueError(
                     f"{name} cannot change in a single call, because post-processing must agree: set it where the "
                     f"processor is made, ViTPoseImageProcessor({name}=...)."
                 )
-        reject_unknown(changes, PixelKwargs, "ViTPoseImageProcessor.preprocess")
-        changed: dict[str, Any] = {name: value for name, value in changes.items() if value is not None}
+        reject_unknown(changed, PixelKwargs, "ViTPoseImageProcessor.preprocess")
         return replace(self.settings, **changed)
 
     def post_process_pose_estimation(

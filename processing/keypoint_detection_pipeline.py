@@ -17,6 +17,7 @@ from torch import Tensor
 from transformers import Pipeline, PreTrainedModel, pipeline
 
 from vitpose.base.errors import placed
+from vitpose.modeling.configuration_vitpose import ViTPoseConfig
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 from vitpose.modeling.saving_vitpose import write_code
 
@@ -71,7 +72,7 @@ class KeypointDetectionPipeline(Pipeline):
             id of such a model. Without it, one person fills each image.
         detector_threshold: Least score of a detected person, 0.3 by default.
         detector_labels: What counts as a person in the detector's words, ``["person"]`` by default.
-        dataset: Name or index of the dataset whose keypoints to find; needed where the model has several.
+        dataset: Name or index of the dataset whose keypoints to find; needed where the model has several heads.
         flip_test: Average the heatmaps with those of the mirrored crops, as benchmarks do, at twice the time.
         threshold: Keypoints that do not score above it are left out; None keeps all.
         batch_size: People in one forward pass, 32 by default; they may come from several images.
@@ -302,19 +303,25 @@ def _select_dataset(config: Any, dataset: str | int | None) -> tuple[int | None,
 
     Args:
         config: Of a pose model of vitpose, or of transformers in a folder that vitpose saved.
-        dataset: Name or index; may be None where there is one.
+        dataset: Name or index; may be None where the model has one head.
 
     Raises:
         ValueError: The model has no such dataset, or several and none is named.
     """
-    schemas = config.keypoint_schemas
     if getattr(config, "num_datasets", 1) == 1:  # also transformers' own config, which knows no datasets
-        name = schemas[0]["name"]
-        if dataset not in (None, 0, name):
-            raise ValueError(f"dataset: expected {name!r} or 0, the only one of this model, got {dataset!r}.")
-        return None, KeypointSchema.from_dict(schemas[0])
-    if dataset is None:
+        schema = _only_schema(config)
+        if dataset not in (None, 0, schema.name):
+            raise ValueError(f"dataset: expected {schema.name!r} or 0, the only one of this model, got {dataset!r}.")
+        return None, schema
+    if dataset is None and config.default_dataset_index is None:
         names = list(config.named_datasets) or [f"0 to {config.num_datasets - 1}"]
         raise ValueError(f"This model has several datasets, say which one's keypoints to find: {', '.join(names)}.")
     index = config.dataset_index(dataset)
-    return index, KeypointSchema.from_dict(schemas[0 if len(schemas) == 1 else index])
+    return index, config.get_schema(index)
+
+
+def _only_schema(config: Any) -> KeypointSchema:
+    """The keypoints of a model with one head."""
+    own = config if hasattr(config, "get_schema") else ViTPoseConfig.from_dict(config.to_dict())
+    schema: KeypointSchema = own.get_schema()
+    return schema

@@ -24,8 +24,23 @@ _SERVICE_KEYS = {
     "processor_class",
     "auto_map",
     "_valid_processor_keys",
-    "data_format",
-    "default_to_square",
+}
+
+# Settings of transformers' image processors that say no more than what becomes of crops anyway: stock, which takes them
+# all, cuts the same crops whatever they are.
+_WITHOUT_EFFECT = {"do_convert_rgb", "do_resize", "default_to_square", "disable_grouping"}
+# Those that would say more: the values that do not, and why others cannot be honored.
+_REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
+    "resample": ((2, "bilinear"), "crops are sampled bilinearly"),
+    "do_pad": ((False,), "all crops have one size"),
+    "pad_size": ((), "all crops have one size"),
+    "do_center_crop": ((False,), "boxes say what is cut out"),
+    "crop_size": ((), "the setting size is that of the crops"),
+    "data_format": (("channels_first",), "models take these; a single call may give channels_last"),
+    "image_seq_length": ((), "there is no text that images have a place in"),
+    "return_tensors": (("pt",), "it belongs in the call"),
+    "input_data_format": ((), "it belongs in the call"),
+    "device": ((), "it belongs in the call"),
 }
 
 
@@ -154,6 +169,28 @@ def split_known(saved: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any
         if name not in known and name not in _SERVICE_KEYS and (value or name not in ImagesKwargs.__annotations__)
     }
     return settings, unknown
+
+
+def stock_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that transformers' image processors have and crops have not."""
+    return {name: value for name, value in settings.items() if name in _WITHOUT_EFFECT or name in _REFUSED}
+
+
+def check_stock_settings(settings: Mapping[str, Any]) -> None:
+    """Raise a `ValueError` for a setting of transformers' image processors that cannot be honored, with the reason."""
+    for name, value in settings.items():
+        if not is_taken(name, value):
+            values, reason = _REFUSED[name]
+            expected = f"None or {values[-1]!r}" if values else "None"
+            raise ValueError(f"{name}: expected {expected}, as {reason}, got {value!r}.")
+
+
+def is_taken(name: str, value: Any) -> bool:
+    """Whether a setting of transformers' image processors says what becomes of crops anyway."""
+    if value is None or name in _WITHOUT_EFFECT:
+        return True
+    taken, _ = _REFUSED.get(name, ((), ""))
+    return getattr(value, "value", value) in taken
 
 
 def reject_unknown(settings: Iterable[str], known: type, owner: str) -> None:

@@ -107,12 +107,11 @@ def test_bad_post_processing(outputs, options, error, message):
     ("settings", "error", "message"),
     [
         pytest.param({"dark_sgima": 2.0}, TypeError, "got 'dark_sgima'. Did you mean 'dark_sigma'", id="a typo"),
-        pytest.param(
-            {"do_resize": True},
-            TypeError,
-            "Setting of ViTPoseImageProcessor: .* got 'do_resize'",
-            id="what crops have no use for",
-        ),
+        pytest.param({"do_center_crop": True}, ValueError, "expected None or False, as boxes say", id="another crop"),
+        pytest.param({"pad_size": 300}, ValueError, "pad_size: expected None, as all crops have one size", id="a rim"),
+        pytest.param({"resample": 3}, ValueError, "resample: .* sampled bilinearly, got 3", id="another sampling"),
+        pytest.param({"data_format": "channels_last"}, ValueError, "a single call may give channels_last", id="layout"),
+        pytest.param({"device": "cpu"}, ValueError, "device: expected None, as it belongs in the call", id="a device"),
         pytest.param({"size": {"shortest_edge": 256}}, ValueError, "a height and a width", id="no height"),
         pytest.param({"size": (1, 192)}, ValueError, "at least 2 pixels", id="a crop of one row"),
         pytest.param({"do_affine_transform": False}, ValueError, "do_affine_transform must be True", id="no crops"),
