@@ -248,7 +248,7 @@ class ViTPoseConfig(ViTPosePreTrainedConfig):
 
     @property
     def default_dataset_index(self) -> int | None:
-        """What `dataset_index` is where nobody says: that of the only head; None of several, or of an unknown dataset."""
+        """What `dataset_index` is where nobody says: that of the only head; None of several, or of unknown data."""
         if self.num_datasets == 1:
             return 0
         return next(iter(self.named_datasets.values()), None) if len(self.keypoint_schemas) == 1 else None
@@ -390,7 +390,7 @@ def _beyond_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _around_backbone(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The saved configuration of a pose model; of a backbone, that of a model on its last stage, for COCO by default."""
+    """The saved configuration of a pose model; of a backbone, that of a pose model on its last stage."""
     if values.get("model_type") not in _BACKBONE_MODEL_TYPES:
         return {**values}
     not_its = ("auto_map", "architectures", "dtype", "out_features", "out_indices")

@@ -31,6 +31,7 @@ _BEYOND_STOCK = {
     "expert_kind": "partially_shared",
 }
 
+
 def _pair(name: str, value: Any) -> list[int]:
     """`value` as [height, width] in pixels: a single number stands for both."""
     pair = [value, value] if isinstance(value, int) else list(value)
@@ -115,6 +116,8 @@ class ViTPoseBackboneConfig(BackboneConfigMixin, ViTPosePreTrainedConfig):
             self.window_size = _pair("window_size", self.window_size)
         elif self.attention_kind != "full":
             self.window_size = [8, 8]
+        if isinstance(self.mlp_ratio, float) and self.mlp_ratio.is_integer():
+            self.mlp_ratio = int(self.mlp_ratio)  # as transformers' own class has it
         self.stage_names = ["stem", *(f"stage{index}" for index in range(1, self.num_hidden_layers + 1))]
         self.set_output_features_output_indices(
             out_indices=kwargs.pop("out_indices", None), out_features=kwargs.pop("out_features", None)

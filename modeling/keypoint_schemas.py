@@ -255,7 +255,7 @@ def readable_edges(edges: Iterable[Any], num_keypoints: int) -> tuple[tuple[int,
         pairs = [(first - 1, second - 1) for first, second in pairs]
     found: dict[frozenset[int], tuple[int, int]] = {}
     for first, second in pairs:
-        if first != second and 0 <= min(first, second) and max(first, second) < num_keypoints:
+        if first != second and min(first, second) >= 0 and max(first, second) < num_keypoints:
             found.setdefault(frozenset((first, second)), (first, second))
     if len(found) < len(given):
         _warn_once(

@@ -24,6 +24,7 @@ from .keypoint_sides import same_keypoints
 from .loss_vitpose import heatmap_loss
 from .modeling_vitpose_backbone import ViTPoseBackbone, ViTPosePreTrainedModel, resolve_flag
 
+
 @dataclass
 class ViTPoseOutput(ModelOutput):
     """Output of `ViTPoseForPoseEstimation`.

@@ -10,6 +10,7 @@ from dataclasses import fields
 from functools import cache
 from typing import Any, ClassVar, Generic, TypeVar
 
+from huggingface_hub.errors import StrictDataclassError
 from transformers import GenerationConfig
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.utils import logging
@@ -28,8 +29,8 @@ _LIBRARY_KEYS = {
 }
 # Entries of files that say what the configuration knows by itself.
 _REPEATED_KEYS = {"model_type", "_name_or_path", "stage_names"}
-# Entries of files that every reader knows of, beside the settings of text generation.
-_COMMON_KEYS = {"tie_word_embeddings", "_attn_implementation_autoset", "_commit_hash"}
+# Entries of files that say nothing new about a model, beside the settings of text generation.
+_COMMON_KEYS = {"use_cache", "intermediate_size", "tie_word_embeddings", "_attn_implementation_autoset", "_commit_hash"}
 
 
 class Settled(Generic[Held, Given]):
@@ -105,8 +106,11 @@ class ViTPosePreTrainedConfig(PreTrainedConfig):
 
     def to_dict(self) -> dict[str, Any]:
         """The configuration as a dictionary, with what its file had beyond."""
+        defaults = {field.name: field.default for field in fields(self)}
         values = super().to_dict()
         values.pop("_kept", None)
+        for name in [name for name, value in values.items() if value is None]:
+            values[name] = defaults.get(name)
         return {**copy.deepcopy(dict(self._kept)), **values}
 
     @classmethod
@@ -120,12 +124,24 @@ class ViTPosePreTrainedConfig(PreTrainedConfig):
         rest = {name: kwargs.pop(name, value) for name, value in values.items() if name not in cls._keywords()}
         loaded = super().from_dict(known, **kwargs)
         config = loaded[0] if isinstance(loaded, tuple) else loaded  # with return_unused_kwargs, a pair
-        taken = {name for name in rest if hasattr(cls, name) or name in vars(config) or name in _generation_keys()}
-        vars(config).update({name: value for name, value in rest.items() if name not in taken})
-        if taken:
-            vars(config)["_kept"] = {name: rest[name] for name in rest if name in taken}
+        config._keep(rest)
         config._check()
         return loaded
+
+    def _keep(self, rest: Mapping[str, Any]) -> None:
+        """Keep what the class does not know as attributes; aside what it, or transformers, takes for something else."""
+        aside = {}
+        for name, value in rest.items():
+            if hasattr(type(self), name) or name in vars(self) or name in _generation_keys():
+                aside[name] = value
+                continue
+            vars(self)[name] = value
+            try:
+                self.validate()
+            except (StrictDataclassError, AttributeError):  # a name that transformers looks for in all configurations
+                aside[name] = vars(self).pop(name)
+        if aside:
+            vars(self)["_kept"] = aside
 
     def _check(self) -> None:
         """Raise a `ValueError` where fields contradict each other."""
@@ -169,7 +185,7 @@ class ViTPosePreTrainedConfig(PreTrainedConfig):
     @classmethod
     def _unknown_keys(cls, values: Mapping[str, Any]) -> list[str]:
         """Keys of a file to tell of: those that set something, and that no program writes into every file."""
-        common = cls._keywords() | _COMMON_KEYS | _generation_keys() | {"use_cache"}
+        common = cls._keywords() | _COMMON_KEYS | _generation_keys()
         unknown = [name for name, value in values.items() if value and name not in common]
         for name, kind in cls.sub_configs.items():
             if isinstance(values.get(name), Mapping):

@@ -115,7 +115,8 @@ class ViTPoseImageProcessor(BaseImageProcessor):
         """
         if kwargs.get("return_unused_kwargs") or "_from_auto" in kwargs or "_from_pipeline" in kwargs:
             return super().from_pretrained(*args, **kwargs)  # by a program that passes on what is for others too
-        processor, unused = super().from_pretrained(*args, return_unused_kwargs=True, **kwargs)
+        loaded: Any = super().from_pretrained(*args, return_unused_kwargs=True, **kwargs)
+        processor, unused = loaded
         reject_unknown(unused.keys() - cls.valid_kwargs.__annotations__.keys(), cls.valid_kwargs, cls.__name__)
         return processor
 
@@ -221,7 +222,8 @@ class ViTPoseImageProcessor(BaseImageProcessor):
         """The processor's settings with the changes of one call."""
         stock = stock_settings(given)
         check_stock_settings(stock)
-        changed = {name: value for name, value in given.items() if value is not None and name not in stock}
+        changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        changed = {name: value for name, value in changed.items() if name not in stock}
         for name in self.valid_kwargs.__annotations__.keys() - PixelKwargs.__annotations__.keys():
             if name in changed and self._standardize_kwargs(**{name: changed.pop(name)})[name] != getattr(self, name):
                 raise ValueError(
