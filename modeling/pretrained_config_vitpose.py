@@ -10,7 +10,6 @@ from dataclasses import fields
 from functools import cache
 from typing import Any, ClassVar, Generic, TypeVar
 
-from huggingface_hub.errors import StrictDataclassError
 from transformers import GenerationConfig
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.utils import logging
@@ -138,7 +137,7 @@ class ViTPosePreTrainedConfig(PreTrainedConfig):
             vars(self)[name] = value
             try:
                 self.validate()
-            except (StrictDataclassError, AttributeError):  # a name that transformers looks for in all configurations
+            except Exception:  # of a check of transformers', for a name that it looks for in all configurations
                 aside[name] = vars(self).pop(name)
         if aside:
             vars(self)["_kept"] = aside

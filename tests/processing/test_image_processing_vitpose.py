@@ -349,3 +349,83 @@ def test_a_photo_of_a_file_with_people_at_its_borders(tmp_path):
         expected = ViTPoseImageProcessor()(PHOTO, boxes=[boxes]).pixel_values
         found = ViTPoseImageProcessor()(str(tmp_path / "photo.png"), boxes=[boxes]).pixel_values
         torch.testing.assert_close(found, expected, atol=2e-4, rtol=0)
+
+
+TAKEN = [
+    {"do_convert_rgb": True},
+    {"do_convert_rgb": False},
+    {"do_resize": True, "resample": Image.Resampling.BILINEAR},
+    {"do_resize": False, "default_to_square": True},
+    {"disable_grouping": True},
+    {"data_format": "channels_first", "return_tensors": "pt"},
+    {"do_center_crop": False, "do_pad": False},
+    dict.fromkeys(("crop_size", "pad_size", "do_pad", "resample", "image_seq_length", "device", "input_data_format")),
+]
+
+
+@pytest.mark.parametrize("settings", TAKEN, ids=lambda settings: ", ".join(settings))
+def test_settings_of_stock_that_say_what_becomes_of_crops_anyway_are_taken(settings, tmp_path):
+    expected = ViTPoseImageProcessor()(PHOTO, boxes=[BOXES]).pixel_values
+    stock = VitPoseImageProcessorPil()(PHOTO, boxes=[BOXES], **{"return_tensors": "pt"} | settings)
+    assert (stock.pixel_values - expected).abs().max() < 0.02  # a gray level: it rounds
+    ViTPoseImageProcessor().save_pretrained(tmp_path)
+    for made, given in (
+        (ViTPoseImageProcessor(**settings), {}),
+        (ViTPoseImageProcessor.from_pretrained(tmp_path, **settings), {}),
+        (ViTPoseImageProcessor(), settings),
+    ):
+        torch.testing.assert_close(made(PHOTO, boxes=[BOXES], **given).pixel_values, expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"do_center_crop": True}, "do_center_crop: expected None or False, as boxes say what is cut out, got True"),
+        ({"crop_size": {"height": 8, "width": 8}}, "crop_size: expected None, as the setting size is"),
+        ({"do_pad": True}, "do_pad: expected None or False, as all crops have one size"),
+        ({"resample": Image.Resampling.BICUBIC}, "resample: expected None or 'bilinear', as crops are sampled"),
+        ({"image_seq_length": 5}, "image_seq_length: expected None, as there is no text"),
+    ],
+)
+def test_settings_of_stock_that_cannot_be_honored_are_refused_with_the_reason(settings, message, tmp_path):
+    ViTPoseImageProcessor().save_pretrained(tmp_path)
+    for give in (
+        lambda: ViTPoseImageProcessor(**settings),
+        lambda: ViTPoseImageProcessor.from_pretrained(tmp_path, **settings),
+        lambda: ViTPoseImageProcessor()(PHOTO, boxes=[BOXES], **settings),
+    ):
+        with pytest.raises(ValueError, match=message):
+            give()
+
+
+def test_a_folder_that_sets_them_loads_and_tells(tmp_path, caplog):
+    saved = ViTPoseImageProcessor().to_dict() | {"do_center_crop": True, "do_convert_rgb": True, "do_pad": False}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(saved))
+    processor = ViTPoseImageProcessor.from_pretrained(tmp_path)
+    assert "does not know do_center_crop = True, which the folder sets" in caplog.text
+    assert processor.to_dict().items() >= {"do_center_crop": True, "do_convert_rgb": True}.items()
+
+
+@pytest.mark.parametrize("return_tensors", ["pt", "np"])
+def test_crops_with_the_channels_last(return_tensors):
+    processor = ViTPoseImageProcessor()
+    first = processor(PHOTO, boxes=[BOXES], return_tensors=return_tensors).pixel_values
+    last = processor(PHOTO, boxes=[BOXES], return_tensors=return_tensors, data_format="channels_last").pixel_values
+    assert last.shape == (len(BOXES), 256, 192, 3)
+    np.testing.assert_array_equal(np.asarray(last), np.moveaxis(np.asarray(first), 1, -1))
+    with pytest.raises(ValueError, match="channels_between"):
+        processor(PHOTO, boxes=[BOXES], data_format="channels_between")
+
+
+def test_a_call_may_repeat_what_the_processor_is_set_to():
+    processor = ViTPoseImageProcessor(size={"height": 64, "width": 48}, normalize_factor=150.0)
+    same = {
+        "size": {"height": 64, "width": 48},
+        "normalize_factor": 150.0,
+        "do_affine_transform": True,
+        "use_udp": True,
+    }
+    expected = processor(PHOTO, boxes=[BOXES]).pixel_values
+    for name, value in same.items():
+        torch.testing.assert_close(processor(PHOTO, boxes=[BOXES], **{name: value}).pixel_values, expected)
+    torch.testing.assert_close(processor(PHOTO, boxes=[BOXES], size=(64, 48)).pixel_values, expected)
