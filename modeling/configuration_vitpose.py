@@ -15,6 +15,7 @@ from transformers.utils import logging
 from vitpose.base.names import unknown_name
 
 from .configuration_vitpose_backbone import (
+    BACKBONE_MODEL_TYPES,
     STOCK_BACKBONE_MODEL_TYPE,
     ExpertKind,
     ViTPoseBackboneConfig,
@@ -65,7 +66,6 @@ RELEASED_DATASETS = ["coco", "aic", "mpii", "ap10k", "apt36k", "coco_wholebody"]
 STOCK_MODEL_TYPE = "vitpose"
 STOCK_ARCHITECTURE = "VitPoseForPoseEstimation"
 
-_BACKBONE_MODEL_TYPES = (STOCK_BACKBONE_MODEL_TYPE, ViTPoseBackboneConfig.model_type)
 _KEYPOINT_FIELDS = ("keypoint_schemas", "num_labels", "id2label", "label2id")
 
 
@@ -104,7 +104,7 @@ class ViTPoseConfig(ViTPosePreTrainedConfig):
 
     model_type = "vitpose_plus"
     sub_configs = {"backbone_config": ViTPoseBackboneConfig}
-    _model_types = (STOCK_MODEL_TYPE, *_BACKBONE_MODEL_TYPES)
+    _model_types = (STOCK_MODEL_TYPE, *BACKBONE_MODEL_TYPES)
 
     backbone_config: Settled[ViTPoseBackboneConfig, dict | PreTrainedConfig | None] = settled_default(None)
     initializer_range: float = 0.02
@@ -266,11 +266,8 @@ class ViTPoseConfig(ViTPosePreTrainedConfig):
             return self.named_datasets[dataset]
         if isinstance(dataset, int) and not isinstance(dataset, bool) and 0 <= dataset < self.num_datasets:
             return dataset
-        names = list(self.named_datasets)
-        raise ValueError(
-            f"dataset: expected one of {', '.join(names)}{' or ' if names else ''}an index from 0 to "
-            f"{self.num_datasets - 1}, got {dataset!r}."
-        )
+        names = f"one of {', '.join(self.named_datasets)} or " if self.named_datasets else ""
+        raise ValueError(f"dataset: expected {names}an index from 0 to {self.num_datasets - 1}, got {dataset!r}.")
 
     def folded(self, dataset_index: int) -> "ViTPoseConfig":
         """The configuration of the model without experts that equals this one for one dataset."""
@@ -391,7 +388,7 @@ def _beyond_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 def _around_backbone(values: Mapping[str, Any]) -> dict[str, Any]:
     """The saved configuration of a pose model; of a backbone, that of a pose model on its last stage."""
-    if values.get("model_type") not in _BACKBONE_MODEL_TYPES:
+    if values.get("model_type") not in BACKBONE_MODEL_TYPES:
         return {**values}
     not_its = ("auto_map", "architectures", "dtype", "out_features", "out_indices")
     backbone = {key: value for key, value in values.items() if key not in not_its}

@@ -276,6 +276,9 @@ class ViTPoseBackboneConfig(BackboneConfigMixin, ViTPosePreTrainedConfig):
             )
 
 
+BACKBONE_MODEL_TYPES = (STOCK_BACKBONE_MODEL_TYPE, ViTPoseBackboneConfig.model_type)
+
+
 def as_backbone_config(backbone: dict | PreTrainedConfig | None) -> ViTPoseBackboneConfig:
     """Our configuration from its dictionary, from transformers' own, or by default."""
     if isinstance(backbone, ViTPoseBackboneConfig):

@@ -85,7 +85,7 @@ class ViTPosePreTrainedConfig(PreTrainedConfig):
         if kwargs.get("return_unused_kwargs") or kwargs.get("_from_auto"):
             return super().from_pretrained(*args, **kwargs)  # for a model, which takes what is left
         config, unused = super().from_pretrained(*args, return_unused_kwargs=True, **kwargs)
-        cls._check_keywords(name for name, value in unused.items() if value is not None)
+        cls._check_keywords(name for name, value in unused.items() if value is not None and not name.startswith("_"))
         return config
 
     @classmethod

@@ -117,7 +117,10 @@ class ViTPoseImageProcessor(BaseImageProcessor):
             return super().from_pretrained(*args, **kwargs)  # by a program that passes on what is for others too
         loaded: Any = super().from_pretrained(*args, return_unused_kwargs=True, **kwargs)
         processor, unused = loaded
-        reject_unknown(unused.keys() - cls.valid_kwargs.__annotations__.keys(), cls.valid_kwargs, cls.__name__)
+        mine = cls.valid_kwargs.__annotations__
+        reject_unknown(
+            (name for name in unused if name not in mine and not name.startswith("_")), cls.valid_kwargs, cls.__name__
+        )
         return processor
 
     @property

@@ -16,6 +16,7 @@ from vitpose.base.errors import at_place
 from vitpose.base.files import read_json
 
 from ..configuration_vitpose import ViTPoseConfig
+from ..configuration_vitpose_backbone import BACKBONE_MODEL_TYPES, ViTPoseBackboneConfig
 from ..configuration_vitpose_mim import ViTPoseMaskedImageModelingConfig
 from ..keypoint_schemas import KeypointSchema
 from ..modeling_vitpose import ViTPoseForPoseEstimation
@@ -126,12 +127,15 @@ def _backbone_weights(found: Found) -> StateDict:
 
 
 def _own_grid(path: Path) -> tuple[int, int] | None:
-    """(rows, columns) of the position table of one of our own masked-image models; None for other checkpoints."""
+    """(rows, columns) of the position table where a config says so: that of a backbone or a masked-image model."""
     folder = path if path.is_dir() else path.parent
     file = folder / "config.json"
-    if not file.is_file() or read_json(file).get("model_type") != "vitpose_mim":
-        return None
-    return ViTPoseMaskedImageModelingConfig.from_pretrained(folder).backbone_config.grid_size
+    kind = read_json(file).get("model_type") if file.is_file() else None
+    if kind in BACKBONE_MODEL_TYPES:
+        return ViTPoseBackboneConfig.from_pretrained(folder).grid_size
+    if kind == ViTPoseMaskedImageModelingConfig.model_type:
+        return ViTPoseMaskedImageModelingConfig.from_pretrained(folder).backbone_config.grid_size
+    return None
 
 
 def _grid(positions: torch.Tensor, found: Found) -> tuple[int, int]:

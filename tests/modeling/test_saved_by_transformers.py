@@ -121,8 +121,8 @@ def test_every_door_takes_it(plus, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("labels", "experts", "message"),
     [
-        (["snout", "tail"], 6, "expected one of an index from 0 to 5, got None"),
-        (list(COCO.keypoints), 3, "expected one of an index from 0 to 2, got None"),
+        (["snout", "tail"], 6, "expected an index from 0 to 5, got None"),
+        (list(COCO.keypoints), 3, "expected an index from 0 to 2, got None"),
     ],
 )
 def test_a_head_of_an_unknown_dataset_asks_for_the_expert(labels, experts, message, tmp_path) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate import Accelerator
+from transformers import VitPoseBackbone
 
-from vitpose import ViTPoseConfig, ViTPoseForPoseEstimation, get_keypoint_schema
+from vitpose import ViTPoseBackbone, ViTPoseConfig, ViTPoseForPoseEstimation, get_keypoint_schema
 from vitpose.modeling.positions_vitpose import resize_positions
 from vitpose.training.engine.model_building import build_model
 from vitpose.training.results.pose import pose_parts, warn_of_unpaired_keypoints
@@ -37,6 +38,23 @@ def test_a_run_at_another_resolution_resizes_the_position_table(make_recipe, sav
     torch.testing.assert_close(weights.pop(POSITIONS), expected)
     torch.testing.assert_close(weights, before, rtol=0, atol=0)
     assert model(torch.zeros(1, 3, 96, 64)).heatmaps.shape == (1, 17, 48, 32)
+
+
+@pytest.mark.parametrize("kind", [ViTPoseBackbone, VitPoseBackbone])
+@pytest.mark.parametrize("resolution", [(64, 48), (96, 64)])
+def test_a_run_starts_from_the_folder_of_a_backbone(kind, resolution, make_recipe, saved, tmp_path: Path) -> None:
+    config = saved.config.to_dict()["backbone_config"]
+    backbone = kind(kind.config_class.from_dict(config))
+    backbone.load_state_dict(saved.backbone.state_dict())
+    backbone.save_pretrained(tmp_path / "backbone")
+    source = {"init_from": str(tmp_path / "backbone")}
+    model = build_model(make_recipe(**source, image_height=resolution[0], image_width=resolution[1]))
+    weights, before = model.backbone.state_dict(), saved.backbone.state_dict()
+    table = POSITIONS.removeprefix("backbone.")
+    grid = (resolution[0] // 8, resolution[1] // 8)
+    expected = resize_positions(before.pop(table), from_grid=(8, 6), to_grid=grid)
+    torch.testing.assert_close(weights.pop(table), expected)
+    torch.testing.assert_close(weights, before, rtol=0, atol=0)
 
 
 def test_another_architecture_is_refused(make_recipe, saved, tmp_path: Path) -> None:
