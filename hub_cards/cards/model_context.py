@@ -26,7 +26,7 @@ def model_context(model_config: ViTPoseConfig) -> dict[str, Any]:
         "schemas": schemas,
         "num_keypoints": first.num_keypoints,
         "several_datasets": several,
-        "dataset": names[0] if names else 0,
+        "dataset": next(iter(model_config.named_datasets), 0),
         "datasets_in_order": ", ".join(names or [f"0 to {model_config.num_datasets - 1}"]),
         "stock": model_config.is_stock,
         "paper_results": [result for schema in schemas for result in paper_results(model_config, schema.name)],
