@@ -192,9 +192,7 @@ class ViTPoseConfig(ViTPosePreTrainedConfig):
         if labels is None:
             return
         if self.keypoint_schemas is None:
-            first = vars(self).setdefault("_labels", labels)
-            if labels_in_order(first) != labels_in_order(labels):
-                raise ValueError("id2label and label2id contradict each other: leave label2id out, it follows.")
+            vars(self)["_labels"] = labels
             return
         schema = self.get_schema()
         if not same_keypoints(labels_in_order(labels), schema.keypoints):
@@ -401,17 +399,16 @@ def _without_contradiction(values: dict[str, Any]) -> dict[str, Any]:
     Programs that know labels alone, as transformers' own class, change them and leave the schema as it was.
     """
     schemas, labels = values.get("keypoint_schemas") or [], values.get("id2label")
-    dropped = {"label2id"} if labels else set()  # it says the same, or was forgotten
-    if schemas and labels and not same_keypoints(labels_in_order(labels), schemas[0]["keypoints"]):
-        if len(schemas) > 1:
-            logger.warning_once("Ignoring config.id2label: it does not match the first of config.keypoint_schemas.")
-            dropped = {"id2label", "label2id"}
-        else:
-            logger.warning_once(
-                "Ignoring config.keypoint_schemas: it does not match id2label, which names other keypoints. To load a "
-                "model with another schema, use ViTPoseForPoseEstimation.from_pretrained(..., keypoint_schemas=[...])."
-            )
-            dropped |= {"keypoint_schemas", *(["edges"] if values.get("edges") == schemas[0].get("edges") else [])}
+    if not (schemas and labels) or same_keypoints(labels_in_order(labels), schemas[0]["keypoints"]):
+        return values
+    if len(schemas) > 1:
+        logger.warning_once("Ignoring config.id2label: it does not match the first of config.keypoint_schemas.")
+        return {name: value for name, value in values.items() if name != "id2label"}
+    logger.warning_once(
+        "Ignoring config.keypoint_schemas: it does not match id2label, which names other keypoints. To load a "
+        "model with another schema, use ViTPoseForPoseEstimation.from_pretrained(..., keypoint_schemas=[...])."
+    )
+    dropped = {"keypoint_schemas", *(["edges"] if values.get("edges") == schemas[0].get("edges") else [])}
     return {name: value for name, value in values.items() if name not in dropped}
 
 

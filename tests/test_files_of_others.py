@@ -390,6 +390,22 @@ def test_labels_that_stock_changed_are_the_keypoints(clean, tmp_path) -> None:
     assert person["keypoints"][3]["label"] == "point 3"
 
 
+def test_labels_of_several_heads_are_those_of_the_schemas(clean, tmp_path) -> None:
+    shutil.copytree(clean["own"], tmp_path / "model")
+    _write_keys(tmp_path / "model", {"id2label": {"0": "nose", "1": "tail"}}, {})
+    config = ViTPoseForPoseEstimation.from_pretrained(tmp_path / "model").config
+    assert config.dataset_names == ["mpii", "coco"] and config.num_labels == 16
+
+
+def test_names_that_transformers_checks_in_every_config_are_kept_from_it(clean, tmp_path) -> None:
+    shutil.copytree(clean["own"], tmp_path / "model")
+    heads, layers = {"head_dim": 8, "num_heads": 3, "embed_dim": 5}, {"layer_types": ["conv", "pool", "conv"]}
+    _write_keys(tmp_path / "model", heads, layers)
+    ViTPoseForPoseEstimation.from_pretrained(tmp_path / "model").save_pretrained(tmp_path / "again")
+    values = AutoConfig.from_pretrained(tmp_path / "again").to_dict()
+    assert values.items() >= heads.items() and values["backbone_config"].items() >= layers.items()
+
+
 def test_a_schema_of_a_later_version_keeps_what_it_has_beyond_ours(clean, tmp_path) -> None:
     for kind, folder in clean.items():
         values = json.loads((folder / "config.json").read_text())
