@@ -84,6 +84,16 @@ def test_the_processor_is_that_of_transformers(release, randomise, tmp_path) -> 
     )
 
 
+@pytest.mark.parametrize("release", RELEASES)
+def test_nothing_in_them_is_unknown(release, randomise, tmp_path, caplog, monkeypatch) -> None:
+    monkeypatch.setattr(logging.getLogger("vitpose"), "propagate", True)
+    folder = _write_folder(tmp_path, release, randomise)
+    ViTPoseForPoseEstimation.from_pretrained(folder)
+    ViTPoseImageProcessor.from_pretrained(folder)
+    files = json.loads((FILES / f"{release}.json").read_text())
+    assert ViTPoseConfig._unknown_keys(files["config"]) == [] and "vitpose" not in caplog.text
+
+
 # ------------------------------------------------------------------------------- six experts, the head of one dataset
 
 
