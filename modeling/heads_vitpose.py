@@ -23,26 +23,34 @@ class ViTPoseHeads(nn.ModuleList):
         super().__init__([make_decoder(config, count) for count in counts])
         self.num_keypoints = counts
 
-    def forward(self, features: torch.Tensor, dataset_index: int | torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(
+        self, features: torch.Tensor, dataset_index: int | torch.Tensor, *, min_channels: int = 0
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Heatmaps of each sample by the head of its dataset.
 
         Args:
             features: (B, C, H, W) feature maps.
             dataset_index: An int for the whole batch, or a long tensor (B,).
+            min_channels: The least K to return; at most the largest number of keypoints of the model counts.
 
         Returns:
             heatmaps (B, K, 4H, 4W) and keypoint_mask (B, K), True where a channel is a keypoint of the sample's
             dataset; the heatmaps of other channels are zero. K is the largest number of keypoints in the batch, or, in
             a compiled or exported graph, which must not depend on values, of the model.
         """
+        min_channels = min(min_channels, max(self.num_keypoints))
         if isinstance(dataset_index, int):
             heatmaps = self[dataset_index](features)
-            return heatmaps, heatmaps.new_ones(heatmaps.shape[:2], dtype=torch.bool)
+            keypoint_mask = heatmaps.new_ones(heatmaps.shape[:2], dtype=torch.bool)
+            missing = min_channels - heatmaps.shape[1]
+            if missing <= 0:
+                return heatmaps, keypoint_mask
+            return _with_channels(heatmaps, min_channels), nn.functional.pad(keypoint_mask, (0, missing))
         counts = torch.tensor(self.num_keypoints, device=features.device)[dataset_index]  # (B,)
         present = list(range(len(self)))
         if not torch.compiler.is_compiling():
             present = sorted(set(dataset_index.tolist())) or [0]  # no crops: the first head's empty heatmaps
-        most = max(self.num_keypoints[index] for index in present)
+        most = max(min_channels, *(self.num_keypoints[index] for index in present))
         if self.training or torch.compiler.is_compiling():
             heatmaps = self._by_every_head(features, dataset_index, most)
         else:

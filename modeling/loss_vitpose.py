@@ -33,7 +33,8 @@ def sample_losses(
     if labels.shape != heatmaps.shape:
         raise ValueError(
             f"labels: expected heatmaps of shape {tuple(heatmaps.shape)}, (batch, keypoints, height, width), got "
-            f"{tuple(labels.shape)}. encode_heatmaps, or the processor's keypoints= argument, makes them."
+            f"{tuple(labels.shape)}. encode_heatmaps, or the processor's keypoints= argument, makes them; their size "
+            "follows from its size and heatmap_stride."
         )
     error = heatmaps.float() - labels.float()
     if label_weights is not None:

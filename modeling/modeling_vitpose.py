@@ -3,8 +3,12 @@
 Parameter names are those of transformers' VitPose, so that state dicts pass both ways unchanged.
 """
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import wraps
+from types import MethodType
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import nn
@@ -25,6 +29,36 @@ from .loss_vitpose import heatmap_loss
 from .modeling_vitpose_backbone import ViTPoseBackbone, ViTPosePreTrainedModel, resolve_flag
 
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _ForwardWithOptional:
+    """A model's `forward`; asked of the class, and not of a model, it does not name some of its arguments.
+
+    transformers' Trainer passes on the columns that a model's `forward` names. Those of them that the class's `forward`
+    has with "label" in their name it takes for labels that every batch has: where one is missing, it leaves `eval_loss`
+    out without a word.
+    """
+
+    def __init__(self, forward: Callable[..., Any], optional: tuple[str, ...]) -> None:
+        @wraps(forward)
+        def of_class(*args: Any, **kwargs: Any) -> Any:
+            return forward(*args, **kwargs)
+
+        signature = inspect.signature(forward)
+        named = [parameter for name, parameter in signature.parameters.items() if name not in optional]
+        vars(of_class)["__signature__"] = signature.replace(parameters=named)
+        self._of_class, self._of_model = of_class, forward
+
+    def __get__(self, model: nn.Module | None, owner: type | None = None) -> Callable[..., Any]:
+        return self._of_class if model is None else MethodType(self._of_model, model)
+
+
+def optional_labels(*names: str) -> Callable[[F], F]:
+    """Let transformers' Trainer know which of the labels that a `forward` takes a batch may be without."""
+    return lambda forward: cast(F, _ForwardWithOptional(forward, names))
+
+
 @dataclass
 class ViTPoseOutput(ModelOutput):
     """Output of `ViTPoseForPoseEstimation`.
@@ -32,7 +66,7 @@ class ViTPoseOutput(ModelOutput):
     Args:
         loss: `torch.Tensor` of shape `()`, float32; with `labels`.
         heatmaps: `torch.Tensor` of shape `(batch_size, num_keypoints, height, width)`, in heatmap pixels. The number of
-            keypoints is the largest in the batch.
+            keypoints is the largest in the batch, or that of `labels` where they have more.
         keypoint_mask: `torch.Tensor` of shape `(batch_size, num_keypoints)`, bool, from a model of several heads: True
             where a channel is a keypoint of the sample's dataset. The heatmaps of other channels are zero.
         hidden_states: With `output_hidden_states`, the tokens after the embedding and after each block, each a
@@ -81,6 +115,7 @@ class ViTPoseForPoseEstimation(ViTPosePreTrainedModel):
         self._frozen: list[nn.Module] = []
         self.post_init()
 
+    @optional_labels("label_weights")
     @can_return_tuple
     def forward(
         self,
@@ -104,7 +139,8 @@ class ViTPoseForPoseEstimation(ViTPosePreTrainedModel):
                 one dataset: their heatmaps come back mirrored and swapped, ready to be averaged with those of the crops
                 themselves.
             labels: `torch.Tensor` of shape `(batch_size, num_keypoints, height, width)`, target heatmaps; the number of
-                keypoints is the largest in the batch.
+                keypoints is the largest in the batch, or that of the model's largest dataset: zeros behind a sample's
+                own.
             label_weights: `torch.Tensor` of shape `(batch_size, num_keypoints)`, weight of each keypoint in the loss; 0
                 leaves it out. All 1 if None.
             interpolate_pos_encoding: Take crops of another size than the config's, in multiples of the patch.
@@ -132,7 +168,8 @@ class ViTPoseForPoseEstimation(ViTPosePreTrainedModel):
             ),
             output_attentions=resolve_flag(output_attentions, config.output_attentions, backbone.output_attentions),
         )
-        heatmaps, keypoint_mask = self._decode(features.feature_maps[-1], index)
+        channels = labels.shape[1] if labels is not None and labels.ndim == 4 else 0
+        heatmaps, keypoint_mask = self._decode(features.feature_maps[-1], index, min_channels=channels)
         if flip_pairs is not None:
             pairs = check_flip_pairs(flip_pairs, heatmaps.shape[1])
             heatmaps = flip_heatmaps(heatmaps, flip_index_of(pairs, heatmaps.shape[1]))
@@ -145,13 +182,15 @@ class ViTPoseForPoseEstimation(ViTPosePreTrainedModel):
             attentions=features.attentions,
         )
 
-    def _decode(self, features: torch.Tensor, index: DatasetIndex) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def _decode(
+        self, features: torch.Tensor, index: DatasetIndex, *, min_channels: int
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Heatmaps, and with several heads which of their channels are real; all heads are run in training."""
         if len(self.config.keypoint_schemas) == 1:
             return self.head(features), None
         if self.training:
             index = one_per_sample(index, features)
-        return self.heads(features, index)
+        return self.heads(features, index, min_channels=min_channels)
 
     def resize_position_embeddings(self, image_size: int | tuple[int, int]) -> None:
         """Fit the model to crops of another (height, width) in pixels: its config, and its position table (bicubic)."""

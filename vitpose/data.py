@@ -1,7 +1,8 @@
 """Annotated people: datasets by name or file, in one set of columns, and generated people.
 
 [`read_dataset`] reads the datasets that have a name, [`read_coco`] any file in COCO's layout, [`read_people`] Parquet
-files, saved datasets and the Hub. Their columns are described in docs/datasets.md.
+files, saved datasets and the Hub. Their columns are described in docs/datasets.md. [`HeatmapDataset`] makes of them
+what a model trains on.
 """
 
 from .training.data.columns import to_coco_annotations
@@ -11,9 +12,13 @@ from .training.data.readers.detections import read_detections
 from .training.data.registry import KnownDataset
 from .training.data.schema_from_coco import schema_from_annotations
 from .training.data.stored import read_people
+from .training.samples.heatmap_dataset import HeatmapDataset
+from .training.samples.pose import Augmentation
 from .training.synthetic.people import SyntheticPeople
 
 __all__ = [
+    "Augmentation",
+    "HeatmapDataset",
     "KnownDataset",
     "SyntheticPeople",
     "get_known_dataset",

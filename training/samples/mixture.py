@@ -56,14 +56,14 @@ def collate_mixed(samples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
     """A batch of samples with different numbers of keypoints: missing ones are filled up as not labelled."""
     largest = max(len(sample["visibility"]) for sample in samples)
     padded = [
-        {name: _pad(value, largest) if name in _PER_KEYPOINT else value for name, value in sample.items()}
+        {name: pad_keypoints(value, largest) if name in _PER_KEYPOINT else value for name, value in sample.items()}
         for sample in samples
     ]
     return default_collate(padded)
 
 
-def _pad(values: Tensor, length: int) -> Tensor:
-    """(k,) or (k, 2) with zeros behind, to a length."""
+def pad_keypoints(values: Tensor, length: int) -> Tensor:
+    """Values of keypoints, (k,) or (k, 2), with zeros behind, to a length."""
     missing = length - len(values)
     return F.pad(values, (0, missing) if values.ndim == 1 else (0, 0, 0, missing))
 
@@ -71,4 +71,4 @@ def _pad(values: Tensor, length: int) -> Tensor:
 def joint_weight_table(joint_weights: Sequence[Sequence[float]]) -> Tensor:
     """Weights of the keypoints of each dataset, (D, K), zero beyond its own."""
     largest = max(map(len, joint_weights))
-    return torch.stack([_pad(torch.tensor(weights), largest) for weights in joint_weights])
+    return torch.stack([pad_keypoints(torch.tensor(weights), largest) for weights in joint_weights])
