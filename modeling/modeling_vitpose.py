@@ -7,7 +7,6 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
-from types import MethodType
 from typing import Any, TypeVar, cast
 
 import torch
@@ -51,12 +50,16 @@ class _ForwardWithOptional:
         self._of_class, self._of_model = of_class, forward
 
     def __get__(self, model: nn.Module | None, owner: type | None = None) -> Callable[..., Any]:
-        return self._of_class if model is None else MethodType(self._of_model, model)
+        return self._of_class if model is None else self._of_model.__get__(model, owner)
 
 
 def optional_labels(*names: str) -> Callable[[F], F]:
     """Let transformers' Trainer know which of the labels that a `forward` takes a batch may be without."""
-    return lambda forward: cast(F, _ForwardWithOptional(forward, names))
+
+    def decorate(forward: F) -> F:
+        return cast(F, _ForwardWithOptional(forward, names))
+
+    return decorate
 
 
 @dataclass
