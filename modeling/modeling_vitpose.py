@@ -49,8 +49,12 @@ class _ForwardWithOptional:
         vars(of_class)["__signature__"] = signature.replace(parameters=named)
         self._of_class, self._of_model = of_class, forward
 
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = f"_{name}_of_model"  # an ordinary method: torch.compile follows it
+        setattr(owner, self._name, self._of_model)
+
     def __get__(self, model: nn.Module | None, owner: type | None = None) -> Callable[..., Any]:
-        return self._of_class if model is None else self._of_model.__get__(model, owner)
+        return self._of_class if model is None else getattr(model, self._name)
 
 
 def optional_labels(*names: str) -> Callable[[F], F]:
