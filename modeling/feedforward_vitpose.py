@@ -9,7 +9,7 @@ from torch import nn
 from transformers.activations import ACT2FN
 
 from .configuration_vitpose_backbone import ViTPoseBackboneConfig
-from .plain_layers_vitpose import is_plain
+from .plain_layers_vitpose import ModuleRow, is_plain
 
 DatasetIndex = int | torch.Tensor
 
@@ -36,7 +36,7 @@ class ViTPoseMLP(nn.Module):
         self.load_state_dict(dense.state_dict())
 
 
-class ViTPoseExperts(nn.ModuleList):
+class ViTPoseExperts(ModuleRow):
     """A linear layer for each dataset."""
 
     def __init__(self, num_experts: int, in_features: int, out_features: int) -> None:

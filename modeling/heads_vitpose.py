@@ -7,6 +7,7 @@ from torch import nn
 
 from .configuration_vitpose import ViTPoseConfig
 from .decoders_vitpose import ViTPoseClassicDecoder, ViTPoseSimpleDecoder
+from .plain_layers_vitpose import ModuleRow
 
 
 def make_decoder(config: ViTPoseConfig, num_keypoints: int) -> nn.Module:
@@ -15,7 +16,7 @@ def make_decoder(config: ViTPoseConfig, num_keypoints: int) -> nn.Module:
     return decoder(config, num_keypoints)
 
 
-class ViTPoseHeads(nn.ModuleList):
+class ViTPoseHeads(ModuleRow):
     """The decoders of several datasets, side by side."""
 
     def __init__(self, config: ViTPoseConfig) -> None:

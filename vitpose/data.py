@@ -12,12 +12,13 @@ from .training.data.readers.detections import read_detections
 from .training.data.registry import KnownDataset
 from .training.data.schema_from_coco import schema_from_annotations
 from .training.data.stored import read_people
-from .training.samples.heatmap_dataset import HeatmapDataset
+from .training.samples.heatmap_dataset import EpochCallback, HeatmapDataset
 from .training.samples.pose import Augmentation
 from .training.synthetic.people import SyntheticPeople
 
 __all__ = [
     "Augmentation",
+    "EpochCallback",
     "HeatmapDataset",
     "KnownDataset",
     "SyntheticPeople",

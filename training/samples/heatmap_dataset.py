@@ -1,5 +1,6 @@
 """Crops of people with the heatmaps to learn, as the model takes them: for transformers' Trainer or any other loop."""
 
+import logging
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
@@ -8,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from vitpose.base.names import unknown_name
 from vitpose.modeling.configuration_vitpose import ViTPoseConfig
@@ -17,6 +19,8 @@ from vitpose.processing.prediction_vitpose import check_fits
 
 from .mixture import MixedDataset, pad_keypoints
 from .pose import Augmentation, PoseDataset
+
+logger = logging.getLogger(__name__)
 
 _COLUMNS = ("image", "image_id", "person_id", "width", "height", "bbox", "keypoints")  # that a crop is made from
 
@@ -33,8 +37,8 @@ class HeatmapDataset(Dataset):
             the model's config; the rows follow each other in its order.
         config: The model's: `model.config`.
         processor: Cuts the crops. Save it beside the model.
-        augmentation: Random changes of the crop, for training; they follow from (seed, epoch, index) alone. None cuts
-            out the box as it is, for evaluation.
+        augmentation: Random changes of the crop, for training; they follow from (seed, epoch, index) alone, so give
+            Trainer an [`EpochCallback`], or call [`set_epoch`]. None cuts out the box as it is, for evaluation.
         seed: Of the augmentation.
 
     Raises:
@@ -78,15 +82,17 @@ class HeatmapDataset(Dataset):
             ],
             dataset_indices=list(sources),
         )
+        self._augmented = augmentation is not None
         self._ends = list(accumulate(len(rows) for rows in sources.values()))
         self._config = config
         self._num_keypoints = max(len(schema["keypoints"]) for schema in config.keypoint_schemas)
-        # in shared memory, where the workers of a loader, which outlive an epoch if asked to, see it change
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+        # in shared memory, where the workers of a loader, which outlive an epoch if asked to, see them change
+        self._epoch, self._drawn = torch.zeros(2, dtype=torch.int64).share_memory_().unbind()
 
     def set_epoch(self, epoch: int) -> None:
-        """Go to an epoch, whose augmentation is its own. Trainer and Accelerate's loaders call it by themselves."""
+        """Go to an epoch, whose augmentation is its own."""
         self._epoch.fill_(epoch)
+        self._drawn.zero_()
 
     def __len__(self) -> int:
         return self._ends[-1]
@@ -109,6 +115,7 @@ class HeatmapDataset(Dataset):
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
         """Several people, as a loader asks for a batch: the same samples as one by one, in less time."""
+        self._notice_repetition(len(indices))
         epoch = int(self._epoch)
         crops = self._crops.__getitems__([(epoch, self._place(index)) for index in indices])
         labels, weights = self._targets(crops)
@@ -122,6 +129,17 @@ class HeatmapDataset(Dataset):
             }
             for crop, own_labels, own_weights in zip(crops, labels, weights, strict=True)
         ]
+
+    def _notice_repetition(self, num_drawn: int) -> None:
+        """Tell, once an epoch, when people come again with the augmentation that they had."""
+        self._drawn += num_drawn
+        if self._augmented and len(self) < int(self._drawn) <= len(self) + num_drawn:
+            logger.warning(
+                "HeatmapDataset: people are drawn once more with the augmentation of epoch %d, which they had. Give "
+                "Trainer callbacks=[vitpose.data.EpochCallback(dataset)], or call dataset.set_epoch(epoch) before each "
+                "epoch.",
+                int(self._epoch),
+            )
 
     def _place(self, index: int) -> tuple[int, int]:
         """Which dataset a person is of, and the row there."""
@@ -145,6 +163,25 @@ class HeatmapDataset(Dataset):
             heatmap_size=self._config.heatmap_size,
             use_udp=settings.use_udp,
         )
+
+
+class EpochCallback(TrainerCallback):
+    """Tells a dataset the epoch of transformers' Trainer, so that each has its own augmentation, after a resume too.
+
+    Accelerate's loaders tell it only some datasets: not where several processes train, nor in a resumed epoch.
+
+    Args:
+        dataset: The dataset that is trained on.
+    """
+
+    def __init__(self, dataset: HeatmapDataset) -> None:
+        self.dataset = dataset
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Set the epoch of the dataset."""
+        self.dataset.set_epoch(int(state.epoch or 0))
 
 
 def _by_index(people: Any, config: ViTPoseConfig) -> dict[int, Any]:
