@@ -1,6 +1,14 @@
-"""The training loss: weighted squared error between heatmaps."""
+"""The training loss: weighted squared error between heatmaps; and which of its labels a batch may be without."""
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 import torch
+from torch import nn
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def heatmap_loss(
@@ -48,3 +56,38 @@ def sample_losses(
     if keypoint_mask is None:
         return squares.mean(dim=1)
     return (squares * keypoint_mask).sum(dim=1) / keypoint_mask.sum(dim=1)
+
+
+def optional_labels(*names: str) -> Callable[[F], F]:
+    """Let transformers' Trainer know which of the labels that a `forward` takes a batch may be without."""
+
+    def decorate(forward: F) -> F:
+        return cast(F, _ForwardWithOptional(forward, names))
+
+    return decorate
+
+
+class _ForwardWithOptional:
+    """A model's `forward`; asked of the class, and not of a model, it does not name some of its arguments.
+
+    transformers' Trainer passes on the columns that a model's `forward` names. Those of them that the class's `forward`
+    has with "label" in their name it takes for labels that every batch has: where one is missing, it leaves `eval_loss`
+    out without a word.
+    """
+
+    def __init__(self, forward: Callable[..., Any], optional: tuple[str, ...]) -> None:
+        @wraps(forward)
+        def of_class(*args: Any, **kwargs: Any) -> Any:
+            return forward(*args, **kwargs)
+
+        signature = inspect.signature(forward)
+        named = [parameter for name, parameter in signature.parameters.items() if name not in optional]
+        vars(of_class)["__signature__"] = signature.replace(parameters=named)
+        self._of_class, self._of_model = of_class, forward
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = f"_{name}_of_model"  # an ordinary method: torch.compile follows it
+        setattr(owner, self._name, self._of_model)
+
+    def __get__(self, model: nn.Module | None, owner: type | None = None) -> Callable[..., Any]:
+        return self._of_class if model is None else getattr(model, self._name)

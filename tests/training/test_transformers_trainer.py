@@ -265,7 +265,7 @@ def test_bfloat16_comes_near_float32(kind, make_data, make_trainer) -> None:
 
 
 def test_accumulated_gradients_are_those_of_the_whole_batch(make_data, make_trainer) -> None:
-    """Two parts of three people are a batch of six; the simple decoder has no batch statistics, which a part has own."""
+    """Two parts of three people are a batch of six; the simple decoder has no batch statistics."""
     models = []
     for parts in (1, 2):
         model = make_model(drop_path_rate=0.0, decoder="simple")
