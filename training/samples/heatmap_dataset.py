@@ -131,11 +131,11 @@ class HeatmapDataset(Dataset):
         ]
 
     def _notice_repetition(self, num_drawn: int) -> None:
-        """Tell, once an epoch, when people come again with the augmentation that they had."""
+        """Tell, once an epoch, when all people have come twice with the same augmentation."""
         self._drawn += num_drawn
-        if self._augmented and len(self) < int(self._drawn) <= len(self) + num_drawn:
+        if self._augmented and 2 * len(self) < int(self._drawn) <= 2 * len(self) + num_drawn:
             logger.warning(
-                "HeatmapDataset: people are drawn once more with the augmentation of epoch %d, which they had. Give "
+                "HeatmapDataset: people are drawn again and again with the augmentation of epoch %d. Give "
                 "Trainer callbacks=[vitpose.data.EpochCallback(dataset)], or call dataset.set_epoch(epoch) before each "
                 "epoch.",
                 int(self._epoch),
