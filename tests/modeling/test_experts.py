@@ -145,6 +145,36 @@ def test_a_mixed_batch_learns_what_its_parts_would(model: Model, crops: torch.Te
     assert not unmoved
 
 
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("indices", [[1, 1], [1, 2], [2, 2]])
+def test_labels_filled_up_to_the_largest_dataset_change_no_loss(model, crops, indices, training) -> None:
+    """Batches of whatever datasets then have one shape, which a trainer joins without filling up by itself."""
+    index = torch.tensor(indices)
+    targets = _targets(model, index)
+    missing = 17 - targets["labels"].shape[1]
+    wide = {
+        "labels": torch.nn.functional.pad(targets["labels"], (0, 0, 0, 0, 0, missing)),
+        "label_weights": torch.nn.functional.pad(targets["label_weights"], (0, missing), value=1.0),
+    }
+    model.train(training)
+    found = []
+    for own in (targets, wide):
+        torch.manual_seed(0)  # of drop path
+        found.append(model(crops[:2], dataset_index=index, **own))
+    model.eval()
+    narrow, output = found
+    assert output.loss.item() == pytest.approx(narrow.loss.item(), rel=1e-6)
+    assert output.heatmaps.shape == wide["labels"].shape
+    assert output.keypoint_mask.sum(dim=1).tolist() == [[17, 14, 16][own] for own in indices]
+    assert torch.equal(output.heatmaps[:, : 17 - missing], narrow.heatmaps)
+    assert not output.heatmaps[~output.keypoint_mask].any()
+
+
+def test_labels_of_more_keypoints_than_the_largest_dataset_are_refused(model, crops) -> None:
+    with pytest.raises(ValueError, match=r"expected heatmaps of shape \(5, 17, .*got \(5, 18"):
+        model(crops, dataset_index=MIXED, labels=torch.zeros(5, 18, *model.config.heatmap_size))
+
+
 def test_the_loss_of_one_dataset_is_the_ordinary_one(model: Model, crops: torch.Tensor) -> None:
     targets = _targets(model, torch.full((5,), 1))
     output = model(crops, dataset_index=1, **targets)

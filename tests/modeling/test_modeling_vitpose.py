@@ -1,5 +1,7 @@
 """The parts of the model one by one: loss, initialisation, drop path, decoders, and what wrong input is answered."""
 
+import copy
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any
@@ -8,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from transformers.utils.generic import find_labels
 
 from vitpose import ViTPoseForPoseEstimation, get_keypoint_schema
 from vitpose.modeling import modeling_vitpose_backbone
@@ -257,6 +260,29 @@ def test_asking_for_attention_weights_warns_where_it_costs(
     assert said == []
     model(random_crops(model), output_attentions=True)
     assert ["takes the eager attention, as 'sdpa' never holds" in text for text in said] == [True] * warned
+
+
+def test_trainers_know_which_labels_a_batch_has_and_which_columns_the_model_takes(model: Model) -> None:
+    """transformers' Trainer expects the first in every batch, and passes on the second."""
+    assert find_labels(Model) == find_labels(type(model)) == ["labels"]
+    taken = list(inspect.signature(model.forward).parameters)
+    assert {"pixel_values", "dataset_index", "labels", "label_weights"} < set(taken)
+    assert [name for name in taken if name != "label_weights"] == list(inspect.signature(Model.forward).parameters)[1:]
+    assert Model.forward.__doc__ == model.forward.__doc__ is not None
+
+
+@torch.no_grad()
+def test_forward_of_the_class_is_that_of_the_model(model: Model, crops: torch.Tensor) -> None:
+    class Halved(Model):
+        def forward(self, pixel_values: torch.Tensor, **kwargs: Any) -> Any:
+            return super().forward(pixel_values / 2, **kwargs)
+
+    halved = Halved(model.config).eval()
+    halved.load_state_dict(model.state_dict())
+    expected = model(crops).heatmaps
+    assert torch.equal(Model.forward(model, crops).heatmaps, expected)
+    assert torch.equal(copy.deepcopy(model)(crops).heatmaps, expected)
+    assert torch.equal(halved(2 * crops).heatmaps, expected)
 
 
 # ---------------------------------------------------------------------------------------- bad input
