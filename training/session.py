@@ -108,8 +108,8 @@ def build_trainer(recipe: Recipe, accelerator: Accelerator, parts: RunParts[M, E
     model, optimization = parts.model, recipe.optimization
     _log_size(model, accelerator)
     if optimization.gradient_checkpointing:
-        # newer releases of transformers call it by the second name, and warn of the first
-        getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)()
+        newer = "activation_checkpointing_enable"  # the name in newer releases, which warn of the other
+        getattr(model, newer if hasattr(model, newer) else "gradient_checkpointing_enable")()
     optimizer = make_optimizer(model, num_layers=parts.num_layers, recipe=recipe)
     autocast_forward(model, accelerator)
     if optimization.torch_compile:
