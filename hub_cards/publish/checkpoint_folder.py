@@ -22,6 +22,8 @@ EVAL_RESULTS = ".eval_results/*.yaml"
 EXAMPLES = re.compile(r"example.*\.(png|jpe?g|webp)", re.IGNORECASE)  # photos for the widget of the model page
 PICTURE = re.compile(r"!\[[^\]]*\]\((?P<path>[^)\s]+)\)")
 PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"}
+# What transformers' Trainer leaves beside the weights; pickled, but none of the weights, and never published
+TRAINER_STATE = re.compile(r"training_args\.bin|(optimizer|scheduler|scaler)\.(pt|bin)|rng_state(_\d+)?\.pth")
 # Weights in a repository, of this package or another: old ones must go, since they may be loaded instead of the new
 REPO_WEIGHTS = re.compile(
     r"(?P<torch>(model|pytorch_model)(-\d+-of-\d+)?\.(safetensors|bin)(\.index\.json)?)"
@@ -38,7 +40,7 @@ def checkpoint_files(folder: Path) -> dict[str, Path]:
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder {folder}.")
-    refuse_pickles(folder)
+    refuse_pickles(folder, known=[path.name for path in folder.iterdir() if TRAINER_STATE.fullmatch(path.name)])
     names = [CONFIG, PROCESSOR, *weight_files(folder), *code_files(folder)]
     for name in names:
         if not (folder / name).is_file():
