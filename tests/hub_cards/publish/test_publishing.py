@@ -54,6 +54,15 @@ def test_a_folder_becomes_a_repository_in_one_commit(hub, checkpoint):
     assert f'checkpoint = "{REPO}"' in hub.card(REPO) and "Nothing has been measured" in hub.card(REPO)
 
 
+def test_what_transformers_trainer_keeps_of_a_training_is_left_out(hub, checkpoint):
+    kept = ["training_args.bin", "optimizer.pt", "scheduler.pt", "scaler.pt", "rng_state.pth", "rng_state_11.pth"]
+    for name in (*kept, "trainer_state.json"):
+        (checkpoint / name).touch()
+    publication = publish(checkpoint, REPO)
+    assert publication.left_out == sorted([*kept, "trainer_state.json"])
+    assert not hub.paths(REPO) & set(kept)
+
+
 @pytest.fixture
 def pretrained(tmp_path) -> Path:
     """Folder of a small masked autoencoder with its processor and its card."""
