@@ -86,7 +86,7 @@ class _ForwardWithOptional:
         self._of_class, self._of_model = of_class, forward
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self._name = f"_{name}_of_model"  # an ordinary method: torch.compile follows it
+        self._name = f"_{owner.__name__}_{name}"  # an ordinary method: torch.compile follows it
         setattr(owner, self._name, self._of_model)
 
     def __get__(self, model: nn.Module | None, owner: type | None = None) -> Callable[..., Any]:

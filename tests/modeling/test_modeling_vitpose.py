@@ -16,7 +16,7 @@ from vitpose import ViTPoseForPoseEstimation, get_keypoint_schema
 from vitpose.modeling import modeling_vitpose_backbone
 from vitpose.modeling.decoders_vitpose import ViTPoseSimpleDecoder
 from vitpose.modeling.encoder_vitpose import ViTPoseDropPath
-from vitpose.modeling.loss_vitpose import heatmap_loss
+from vitpose.modeling.loss_vitpose import heatmap_loss, optional_labels
 from vitpose.modeling.positions_vitpose import resize_positions, sine_cosine_positions
 
 Model = ViTPoseForPoseEstimation
@@ -274,6 +274,7 @@ def test_trainers_know_which_labels_a_batch_has_and_which_columns_the_model_take
 @torch.no_grad()
 def test_forward_of_the_class_is_that_of_the_model(model: Model, crops: torch.Tensor) -> None:
     class Halved(Model):
+        @optional_labels("label_weights")
         def forward(self, pixel_values: torch.Tensor, **kwargs: Any) -> Any:
             return super().forward(pixel_values / 2, **kwargs)
 
