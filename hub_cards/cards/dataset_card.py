@@ -10,19 +10,20 @@ from datasets import Features, Image, List
 from huggingface_hub import DatasetCard, DatasetCardData
 
 from vitpose.base.files import whole_file
-from vitpose.modeling.keypoint_schemas import get_keypoint_schema
+from vitpose.modeling.keypoint_schemas import KeypointSchema, get_keypoint_schema
 from vitpose.training.data.registry import KnownDataset
 
 TEMPLATE = Path(__file__).with_name("templates") / "dataset_card.md"
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
-def write_dataset_card(folder: Path, known: KnownDataset) -> Path:
+def write_dataset_card(folder: Path, known: KnownDataset, own_schema: KeypointSchema | None = None) -> Path:
     """Write the `README.md` of a folder that holds a folder of Parquet files for each split.
 
     Args:
         folder: The folder; its name stands for the data in the snippets.
         known: The dataset it was made from.
+        own_schema: Its keypoints, where they have no name to be looked up by; the folder has them as `schema.json`.
 
     Raises:
         ValueError: There are no Parquet files.
@@ -32,7 +33,7 @@ def write_dataset_card(folder: Path, known: KnownDataset) -> Path:
     if not splits:
         raise ValueError(f"{folder} holds no folder of Parquet files: convert a split into it first.")
     first = next(paths[0] for paths in files.values() if paths)
-    schema = get_keypoint_schema(known.schema)
+    schema = own_schema or get_keypoint_schema(known.schema)
     card = DatasetCard.from_template(
         _metadata(known, splits),
         template_str=TEMPLATE.read_text(encoding="utf-8"),
@@ -40,6 +41,7 @@ def write_dataset_card(folder: Path, known: KnownDataset) -> Path:
         title=known.title,
         homepage=known.homepage,
         schema_name=schema.name,
+        schema_choice=f"{folder.resolve().name}/schema.json" if own_schema else schema.name,
         keypoints=", ".join(schema.keypoints),
         license_words=known.license[0].upper() + known.license[1:],
         folder=folder.resolve().name,
@@ -56,8 +58,8 @@ def _metadata(known: KnownDataset, splits: list[dict[str, Any]]) -> DatasetCardD
     return DatasetCardData(
         pretty_name=known.title,
         license="other",
-        license_name="terms-of-the-original-dataset",
-        license_link=known.homepage,
+        license_name="terms-of-the-original-dataset" if known.splits else "terms-of-the-photos-and-annotations",
+        license_link=known.homepage if known.splits else None,  # one's own annotations state theirs nowhere yet
         task_categories=["keypoint-detection"],
         size_categories=[next((name for bound, name in _SIZES if people < bound), "1M<n<10M")],
         tags=["vitpose", "pose-estimation", known.name],

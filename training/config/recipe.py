@@ -3,15 +3,17 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from vitpose.base.names import unknown_name
 from vitpose.modeling.keypoint_schemas import KeypointSchema, get_keypoint_schema, read_keypoint_schema
 
-from ..data.loading import get_known_dataset
+from ..data.loading import dataset_schema, get_known_dataset
 from .fields import FieldIndex, FieldInfo
 from .sections import (
     DATASETS,
+    TOOLS,
     AugmentationSection,
     DatasetSection,
     EvaluationSection,
@@ -72,18 +74,20 @@ class Recipe:
         """The value of one field."""
         return getattr(getattr(self, info.section), info.name)
 
-    @property
+    @cached_property
     def keypoint_schema(self) -> KeypointSchema:
         """The schema that `schema` names, else the data's own."""
-        data = self.dataset.data
-        schema = self.dataset.schema or (get_known_dataset(data).schema if data in DATASETS else "coco")
+        chosen, schema = self.dataset, self.dataset.schema
+        if schema is None and chosen.data in TOOLS:
+            return _schema_of_tool(chosen.data, chosen.data_dir, chosen.train_split, chosen.eval_split)
+        schema = schema or (get_known_dataset(chosen.data).schema if chosen.data in DATASETS else "coco")
         return read_keypoint_schema(schema) if schema.endswith(".json") else get_keypoint_schema(schema)
 
     @property
     def box_padding(self) -> float:
         """Factor on a box's sides that the data is cropped with: a named dataset's own, else that of COCO."""
         data = self.dataset.data
-        return get_known_dataset(data if data in DATASETS else "coco").padding
+        return get_known_dataset(data if data in DATASETS and data not in TOOLS else "coco").padding
 
     @property
     def parts(self) -> list["Recipe"]:
@@ -115,6 +119,17 @@ class Recipe:
 
 
 FIELDS = FieldIndex(Recipe)
+
+
+def _schema_of_tool(data: str, data_dir: str | None, train_split: str, eval_split: str) -> KeypointSchema:
+    """The keypoints of a tool's files, of the split to train on, where there is one."""
+    try:
+        return dataset_schema(data, data_dir, split=train_split)
+    except ValueError as error:  # data to evaluate on alone
+        try:
+            return dataset_schema(data, data_dir, split=eval_split)
+        except ValueError:
+            raise error from None
 
 
 def _read_mixture(entries: Any) -> list[dict[str, Any]]:

@@ -9,10 +9,12 @@ from typing import Any, Literal
 
 from vitpose.modeling.configuration_vitpose import Preset
 
-from ..data.loading import list_known_datasets
+from ..data.loading import list_readable
+from ..data.tools.forms import list_annotation_forms
 from .rules import BELOW_ONE, ONE_OR_MORE, POSITIVE, PROBABILITY, ZERO_OR_MORE, setting
 
-DATASETS = list_known_datasets()
+DATASETS = list_readable()
+TOOLS = list_annotation_forms()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,13 +104,15 @@ class DatasetSection:
     data: str = setting(
         "synthetic",
         "'synthetic': generated people. 'people': Parquet files, a saved dataset or a Hub id with columns image, bbox, "
-        "keypoints. Or the name of a dataset that lies on disk as its download makes it: " + ", ".join(DATASETS) + ".",
+        "keypoints. Or the name of a dataset that lies on disk as its download makes it, or of the tool that annotated "
+        "it: " + ", ".join(DATASETS) + ".",
         per_dataset=True,
     )
     data_dir: str | None = setting(None, "Folder or Hub id of the data; not for generated people.", per_dataset=True)
     schema: str | None = setting(
         None,
-        "Name of the keypoint schema, or a JSON file with one's own; null: the named dataset's, COCO's for other data.",
+        "Name of the keypoint schema, or a JSON file with one's own; null: the named dataset's, or what a tool's files "
+        "have; COCO's for other data.",
         per_dataset=True,
     )
     train_split: str = setting("train", "Split to train on.", per_dataset=True)

@@ -1,11 +1,13 @@
-"""Datasets by name: people to train on, boxes of a detector, and ground truth for evaluation."""
+"""Datasets and annotation forms by name: people to train on, boxes of a detector, and ground truth for evaluation."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
 
+from vitpose.base.errors import PlacedError
 from vitpose.base.files import read_json
 from vitpose.base.names import unknown_name
 from vitpose.modeling.keypoint_schemas import KeypointSchema, get_keypoint_schema
@@ -16,6 +18,17 @@ from .columns import to_coco_annotations
 from .readers.coco_entries import is_plain
 from .readers.detections import read_detections
 from .registry import KNOWN_DATASETS, KnownDataset, Place
+from .schema_from_coco import schema_from_annotations
+from .tools.annotated import photo_entries, schema_of
+from .tools.forms import (
+    ANNOTATION_FORMS,
+    AnnotationForm,
+    list_annotation_forms,
+    parse_form,
+    read_form,
+    recognize_form,
+    tells_splits,
+)
 
 PUBLISHED_BOXES = "published"  # instead of a file of detections: the one of published results
 
@@ -29,13 +42,51 @@ def get_known_dataset(name: str) -> KnownDataset:
         ValueError: The name is unknown; the message has the nearest one.
     """
     if name not in KNOWN_DATASETS:
-        raise ValueError(unknown_name("dataset", name, KNOWN_DATASETS))
+        raise ValueError(unknown_name("dataset", name, list_readable()))
     return KNOWN_DATASETS[name]
 
 
 def list_known_datasets() -> list[str]:
     """List the names of the datasets, in the order of docs/datasets.md."""
     return list(KNOWN_DATASETS)
+
+
+def list_readable() -> list[str]:
+    """List what [`read_dataset`] reads: datasets by name, then the forms of annotation tools."""
+    return [*KNOWN_DATASETS, *list_annotation_forms()]
+
+
+def check_readable(name: str) -> None:
+    """Raise a ValueError, with the nearest name, for one that [`read_dataset`] does not know."""
+    if name not in ANNOTATION_FORMS:
+        get_known_dataset(name)
+
+
+def refuse_one_file(name: str, data_dir: str | None, train_split: str, eval_split: str) -> None:
+    """Raise a ValueError where a tool's one file would be both the data to train on and to evaluate on, unsaid."""
+    if name not in ANNOTATION_FORMS or data_dir is None or train_split == eval_split:
+        return
+    if Path(data_dir).is_file() and not tells_splits(ANNOTATION_FORMS[name], [Path(data_dir)]):
+        raise ValueError(
+            f"data_dir: {data_dir} is one file, which would be both {train_split} and {eval_split}. Give a folder with "
+            f"a file for each, or set eval_split to {train_split} to evaluate on the people it trains on."
+        )
+
+
+def dataset_schema(
+    name: str, data_dir: str | os.PathLike[str] | None, *, split: str, category: str | None = None
+) -> KeypointSchema:
+    """The keypoints of a dataset: its own, or those that the files of an annotation tool have.
+
+    Raises:
+        ValueError: The name is unknown, or the files have no keypoints or several skeletons.
+    """
+    if name not in ANNOTATION_FORMS:
+        return get_keypoint_schema(get_known_dataset(name).schema)
+    if data_dir is None:
+        raise ValueError(f"data_dir: expected the folder of the data, since data is {name!r}, got null.")
+    source, annotations = parse_form(ANNOTATION_FORMS[name], Path(data_dir), split)
+    return schema_of(annotations, source, category)
 
 
 def find_split(name: str, data_dir: str | os.PathLike[str], split: str) -> Place:
@@ -75,12 +126,16 @@ def read_dataset(
     everyone: bool = False,
     boxes: str | os.PathLike[str] | None = None,
     min_score: float = 0.0,
+    category: str | None = None,
 ) -> Dataset:
-    """Read a dataset by its name, from the folders that its download makes; the photos stay on disk.
+    """Read a dataset by its name, from the folders that its download or an annotation tool makes.
+
+    The photos stay on disk.
 
     Args:
-        name: Such as `"coco"` or `"mpii"`, see `list_known_datasets()`.
-        data_dir: Folder of the dataset, laid out as in docs/datasets.md.
+        name: Of a dataset, such as `"coco"` or `"mpii"`, see `list_known_datasets()`, or of the form of an annotation
+            tool, such as `"yolo"` or `"label_studio"`, see docs/annotations.md.
+        data_dir: Folder of the dataset, laid out as in docs/datasets.md; of a tool also the file itself.
         split: Such as `"train"` or `"val"`, see docs/datasets.md.
         schema: Its keypoints; the dataset's own if None.
         min_keypoints: People with fewer labeled keypoints are left out, with their number in the log.
@@ -88,6 +143,7 @@ def read_dataset(
         boxes: Boxes of a detector instead of the annotated ones: a COCO results file, or `"published"` for the file
             of the published results, in its usual place.
         min_score: Boxes with a lower score are left out.
+        category: Whose keypoints to read, where a tool's file has several skeletons.
 
     Returns:
         People in the columns that docs/datasets.md describes.
@@ -95,14 +151,28 @@ def read_dataset(
     Raises:
         ValueError: The name is unknown, or a file or an entry is unusable; the message names it.
     """
+    choices: dict[str, Any] = {"min_keypoints": min_keypoints, "everyone": everyone}
+    if name in ANNOTATION_FORMS:
+        _refuse_boxes(name, boxes)
+        form = ANNOTATION_FORMS[name]
+        return read_form(form, Path(data_dir), split=split, schema=schema, category=category, **choices)
     known, place = get_known_dataset(name), find_split(name, data_dir, split)
     schema = schema or get_keypoint_schema(known.schema)
     annotations, images = Path(place.annotations), Path(place.images)
     if boxes is not None:
         file = _published_boxes(known, Path(data_dir), split) if boxes == PUBLISHED_BOXES else boxes
         return read_detections(file, annotations, images, schema=schema, min_score=min_score, dataset=name)
-    choices = {"min_keypoints": min_keypoints, "everyone": everyone}
+    if category is not None:
+        choices["category"] = category
     return known.reader(annotations, images, schema=schema, **choices, **place.options)
+
+
+def _refuse_boxes(name: str, boxes: Any) -> None:
+    if boxes is not None:
+        raise ValueError(
+            f"boxes: a detector's boxes name photos by COCO's ids, which {ANNOTATION_FORMS[name].title} does not have. "
+            "Use the annotated boxes."
+        )
 
 
 def _published_boxes(known: KnownDataset, root: Path, split: str) -> Path:
@@ -128,6 +198,8 @@ def read_ground_truth(
         split: Its split.
         schema: Its keypoints; the dataset's own if None.
     """
+    if name in ANNOTATION_FORMS:
+        return _ground_truth_of_form(name, Path(data_dir), split, schema)
     place = find_split(name, data_dir, split)
     schema = schema or get_keypoint_schema(get_known_dataset(name).schema)
     filed = _coco_content(Path(place.annotations))
@@ -140,6 +212,47 @@ def read_ground_truth(
         others = [image | {"id": whole_number(image["id"])} for image in filed["images"]]
         truth["images"] += [image for image in others if image["id"] not in seen]
     return truth
+
+
+def _ground_truth_of_form(name: str, data: Path, split: str, schema: KeypointSchema | None) -> dict[str, Any]:
+    source, annotations = parse_form(ANNOTATION_FORMS[name], data, split)
+    schema = schema or schema_of(annotations, source)
+    people = read_dataset(name, data, split=split, schema=schema, everyone=True)
+    return to_coco_annotations(people, schema) | {"images": photo_entries(annotations, source)}
+
+
+def schema_of_files(data: Path, *, name: str | None = None, category: str | None = None) -> KeypointSchema:
+    """The keypoints of an annotation file, or of the first split of a folder, in any form that is read.
+
+    Args:
+        data: The file, or a data folder.
+        name: What to call the schema; the category's name if None.
+        category: Whose keypoints, where several categories have some.
+
+    Raises:
+        ValueError: The form is unknown, there are no keypoints, or several skeletons and none is chosen.
+    """
+    form = recognize_form(data)
+    if form is None:
+        file = Path(find_split("coco", data, "train").annotations) if data.is_dir() else data
+        return schema_from_annotations(file, name=name, category=category)
+    schema = _first_schema(form, data, category)
+    return replace(schema, name=name) if name else schema
+
+
+def _first_schema(form: AnnotationForm, data: Path, category: str | None) -> KeypointSchema:
+    """The keypoints of the first split that there is."""
+    errors = []
+    for split in ("train", "val", "test"):
+        try:
+            source, annotations = parse_form(form, data, split)
+        except PlacedError:  # of an entry, so the split is there
+            raise
+        except ValueError as error:
+            errors.append(error)
+            continue
+        return schema_of(annotations, source, category)
+    raise errors[0]
 
 
 def _coco_content(path: Path) -> dict[str, Any] | None:

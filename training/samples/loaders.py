@@ -16,7 +16,7 @@ from vitpose.processing.processor_settings_vitpose import ProcessorSettings
 
 from ..config.recipe import Recipe
 from ..data.columns import to_coco_annotations
-from ..data.loading import read_dataset, read_ground_truth
+from ..data.loading import read_dataset, read_ground_truth, refuse_one_file
 from ..data.stored import read_people
 from ..synthetic.people import SyntheticPeople
 from ..synthetic.styles import Style
@@ -51,6 +51,7 @@ def training_people(recipe: Recipe) -> Any:
         if chosen.data_seed == EVALUATION_SEED:
             raise ValueError(f"data_seed {EVALUATION_SEED} makes the people that evaluation uses: choose another seed.")
         return _generate(chosen.train_people, chosen.data_seed, chosen.style)
+    refuse_one_file(chosen.data, chosen.data_dir, chosen.train_split, chosen.eval_split)
     return _read(recipe, chosen.train_split, chosen.train_people)
 
 

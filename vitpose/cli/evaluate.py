@@ -23,7 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--model", default="tiny", help="folder or Hub id; 'tiny' is the one inside the package")
     parser.add_argument("--ensemble", nargs="+", default=[], metavar="MODEL", help="more models, to be averaged")
-    parser.add_argument("--dataset", metavar="NAME", help="such as coco or mpii; all its people. See docs/datasets.md")
+    parser.add_argument(
+        "--dataset", metavar="NAME", help="such as coco or mpii, or a tool such as yolo; all its people"
+    )
     parser.add_argument("--data", metavar="DIR", help="the dataset's folder; without --dataset a recipe's field data")
     parser.add_argument("--split", help="val if not given")
     parser.add_argument(
@@ -43,13 +45,13 @@ def evaluation_recipe(chosen: argparse.Namespace) -> "Recipe":
         ValueError: A field is unknown or of a wrong value, or there is a dataset without its folder.
     """
     from vitpose.training.config.parsing import parse_recipe
-    from vitpose.training.data.loading import get_known_dataset
+    from vitpose.training.data.loading import check_readable
 
     rest = chosen.rest
     file = rest[:1] if rest and not rest[0].startswith("-") else []
     fields = {field: getattr(chosen, flag) for flag, field in _FIELDS.items()}
     if chosen.dataset is not None:
-        get_known_dataset(chosen.dataset)
+        check_readable(chosen.dataset)
         if chosen.data is None:
             raise ValueError(f"--dataset {chosen.dataset} needs --data, the folder of the dataset.")
         fields |= {"data": chosen.dataset, "data_dir": chosen.data, "eval_people": "null"}

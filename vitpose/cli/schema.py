@@ -10,7 +10,12 @@ logger = logging.getLogger("vitpose.schema")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("annotations", type=Path, help="JSON in COCO layout, as annotation tools export it")
+    parser.add_argument(
+        "annotations",
+        type=Path,
+        metavar="FILE_OR_FOLDER",
+        help="of an annotation tool: COCO, YOLO pose, Label Studio, CVAT, labelme, DeepLabCut or SLEAP",
+    )
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write, for a recipe's field schema")
     parser.add_argument("--name", help="what to call it; the category's name if not given")
     parser.add_argument("--category", metavar="NAME", help="whose keypoints, where several categories have some")
@@ -19,9 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(chosen: argparse.Namespace) -> None:
     """Write the schema."""
     from vitpose.base.files import whole_file
-    from vitpose.training.data.schema_from_coco import schema_from_annotations
+    from vitpose.training.data.loading import schema_of_files
 
-    schema = schema_from_annotations(chosen.annotations, name=chosen.name, category=chosen.category)
+    schema = schema_of_files(chosen.annotations, name=chosen.name, category=chosen.category)
     with whole_file(chosen.out) as path:
         path.write_text(json.dumps(schema.to_dict(), indent=1), encoding="utf-8")
     logger.info("%d keypoints, %d mirror pairs: %s", schema.num_keypoints, len(schema.flip_pairs), chosen.out)
