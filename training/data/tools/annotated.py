@@ -21,14 +21,11 @@ from vitpose.base.names import first_of
 from vitpose.modeling.keypoint_schemas import KeypointSchema, get_keypoint_schema, list_keypoint_schemas
 from vitpose.modeling.keypoint_sides import mirror_pairs, unify_names
 
+from ..boxes import PERSON_MARGIN, padded_extents
 from ..columns import people_table
 from .photo_folder import PhotoFolder
 
 logger = logging.getLogger(__name__)
-
-# Of the longer side of the box around the keypoints, added on each side. COCO's boxes are 1.2 times as long as the
-# keypoints in them reach (median of people with 10 or more), so that a crop shows as much as in training on COCO.
-BOX_MARGIN = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,7 +220,7 @@ def annotated_table(
         "person_id": np.arange(1, len(people) + 1),
         "width": [sizes[person.photo][0] for person in people],
         "height": [sizes[person.photo][1] for person in people],
-        "bbox": [own or box_around(points) for own, points in zip(boxes, keypoints, strict=True)],
+        "bbox": [own or around for own, around in zip(boxes, _around(keypoints), strict=True)],
         "keypoints": keypoints,
     }
     _tell(annotations, source, people, boxes)
@@ -350,14 +347,9 @@ def _scaled(person: Person, scale: Sequence[float]) -> list[float] | None:
     return [x * scale[0], y * scale[1], width * scale[0], height * scale[1]]
 
 
-def box_around(keypoints: np.ndarray) -> list[float]:
-    """Box `[x, y, width, height]` around the labeled of `(K, 3)` keypoints with a margin; of size 0 around none."""
-    points = keypoints[keypoints[:, 2] > 0, :2]
-    if not len(points):
-        return [0.0, 0.0, 0.0, 0.0]
-    low, high = points.min(0), points.max(0)
-    margin = BOX_MARGIN * (high - low).max()
-    return [*(low - margin), *(high - low + 2 * margin)]
+def _around(keypoints: np.ndarray) -> list[list[float]]:
+    """Boxes with a margin around the labeled of `(n, K, 3)` keypoints; of size 0 around none."""
+    return np.nan_to_num(padded_extents(keypoints)).tolist()
 
 
 def _tell(annotations: Annotations, source: Source, people: list[Person], boxes: list[Any]) -> None:
@@ -366,6 +358,6 @@ def _tell(annotations: Annotations, source: Source, people: list[Person], boxes:
     without = sum(box is None and bool(person.keypoints) for box, person in zip(boxes, people, strict=True))
     parts = [f"{len(annotations.photos)} photos, {len(annotations.photos) - len(numbers)} of them without people"]
     if without:
-        parts.append(f"{without} people without a box: it is drawn around their keypoints, {BOX_MARGIN:.0%} wider")
+        parts.append(f"{without} people without a box: it is drawn around their keypoints, {PERSON_MARGIN:.0%} wider")
     parts += [f"{count} {what}" for what, count in annotations.remarks.items() if count]
     logger.info("%s: %s.", source.files[0], "; ".join(parts))

@@ -13,8 +13,8 @@ from vitpose.data import read_people
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 from vitpose.training.config.checks import check_recipe
 from vitpose.training.config.recipe import Recipe
+from vitpose.training.data.boxes import PERSON_MARGIN
 from vitpose.training.data.loading import read_dataset, read_ground_truth, schema_of_files
-from vitpose.training.data.tools.annotated import BOX_MARGIN
 from vitpose.training.samples.loaders import evaluation_people, training_people
 from vitpose_cli.main import main
 
@@ -66,7 +66,7 @@ def test_people_are_read_back_equal(written, split):
 def around(points: np.ndarray) -> list[float]:
     labeled = points[points[:, 2] > 0, :2]
     low, high = labeled.min(0), labeled.max(0)
-    margin = BOX_MARGIN * (high - low).max()
+    margin = PERSON_MARGIN * (high - low).max()
     return [*(low - margin), *(high - low + 2 * margin)]
 
 
