@@ -15,6 +15,7 @@ from vitpose.modeling.keypoint_schemas import KeypointSchema, get_keypoint_schem
 from ..metrics.crowdpose import box_areas
 from .coco_categories import whole_number
 from .columns import to_coco_annotations
+from .readers.coco import read_coco
 from .readers.coco_entries import is_plain
 from .readers.detections import read_detections
 from .registry import KNOWN_DATASETS, KnownDataset, Place
@@ -163,6 +164,8 @@ def read_dataset(
         file = _published_boxes(known, Path(data_dir), split) if boxes == PUBLISHED_BOXES else boxes
         return read_detections(file, annotations, images, schema=schema, min_score=min_score, dataset=name)
     if category is not None:
+        if getattr(known.reader, "func", None) is not read_coco:
+            raise ValueError(f"category: {known.title} has one skeleton, got {category!r}. Leave it out.")
         choices["category"] = category
     return known.reader(annotations, images, schema=schema, **choices, **place.options)
 

@@ -382,6 +382,13 @@ def test_a_folder_of_two_tools_is_asked_about(tmp_path, capsys):
     assert "has files of several forms: Ultralytics YOLO pose" in capsys.readouterr().err
 
 
+def test_a_dataset_of_one_skeleton_has_no_category_to_choose(tmp_path):
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "mpii_val.json").write_text("[]")
+    with pytest.raises(ValueError, match="category: MPII Human Pose has one skeleton, got 'dog'. Leave it out"):
+        read_dataset("mpii", tmp_path, split="val", category="dog")
+
+
 def test_a_name_that_is_near_a_form_s_is_suggested(tmp_path):
     with pytest.raises(ValueError, match=r"got 'labelstudio'. Did you mean 'label_studio'\?"):
         read_dataset("labelstudio", tmp_path, split="train")
