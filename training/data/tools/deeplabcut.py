@@ -100,7 +100,7 @@ def _from_csv(path: Path) -> _Table:
 
     def rows() -> Iterator[tuple[str, np.ndarray, Place]]:
         for number, row in enumerate(lines[len(headers) :], start=len(headers) + 1):
-            frame, place = "/".join(filter(None, row[:first])), (str(path), f"line {number}")
+            frame, place = "/".join(row[:first]), (str(path), f"line {number}")
             try:
                 figures = np.array([float(value) if value.strip() else np.nan for value in row[first:]])
             except ValueError as error:

@@ -488,6 +488,13 @@ def test_labelme_without_groups_goes_by_rectangles(tmp_path, caplog):
     assert "3 shapes of the type polygon not read" in caplog.text
 
 
+def test_labelme_s_files_are_called_as_photos_not_as_splits(tmp_path):
+    write_photos(tmp_path, "day", PEOPLE)
+    folder = WRITTEN["labelme"].write(tmp_path, "day", PEOPLE)
+    (folder / "p0.json").rename(folder / "val_street.json")
+    assert len(read_dataset("labelme", tmp_path, split="train")) == len(PEOPLE)
+
+
 # DeepLabCut
 
 
@@ -516,6 +523,14 @@ def test_videos_are_read_together(tmp_path):
         assert len(read_dataset("deeplabcut", tmp_path, split="train")) == number + 1
 
 
+def test_frames_that_deeplabcut_copied_for_training_are_not_read_twice(tmp_path):
+    write_photos(tmp_path, "train", PEOPLE)
+    for folder in ("labeled-data/monday", "training-datasets/iteration-0"):
+        (tmp_path / folder).mkdir(parents=True)
+        dlc_frame("train", PEOPLE).to_csv(tmp_path / folder / "CollectedData_me.csv")
+    assert len(read_dataset("deeplabcut", tmp_path, split="train")) == len(PEOPLE)
+
+
 # SLEAP
 
 
@@ -525,7 +540,9 @@ def test_predicted_instances_are_counted_and_invisible_nodes_not_labeled(tmp_pat
     labels = sleap_io.load_slp(str(file))
     frame = labels[0]
     frame.instances.append(
-        sleap_io.PredictedInstance.from_numpy(np.ones((5, 2)), skeleton=labels.skeletons[0], score=1.0)
+        sleap_io.PredictedInstance.from_numpy(
+            np.arange(10.0).reshape(5, 2) * 9, skeleton=labels.skeletons[0], score=1.0
+        )
     )
     frame.instances[0].points["visible"][0] = False
     labels.save(str(file), embed=False, verbose=False)
