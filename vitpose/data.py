@@ -18,9 +18,9 @@ from .training.data.readers.detections import read_detections
 from .training.data.registry import KnownDataset
 from .training.data.schema_from_coco import schema_from_annotations
 from .training.data.stored import read_people
+from .training.data.tools.forms import list_annotation_forms
 from .training.samples.heatmap_dataset import EpochCallback, HeatmapDataset
 from .training.samples.pose import Augmentation
-from .training.data.tools.forms import list_annotation_forms
 from .training.synthetic.people import SyntheticPeople
 
 __all__ = [
