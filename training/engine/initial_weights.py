@@ -11,7 +11,7 @@ import torch
 from vitpose.base.files import resolve_model
 from vitpose.modeling.configuration_vitpose import STOCK_MODEL_TYPE, ViTPoseConfig
 from vitpose.modeling.convert.pretrained_backbones import load_pretrained_backbone
-from vitpose.modeling.keypoint_sides import unify_names
+from vitpose.modeling.keypoint_sides import same_keypoints, unify_names
 from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
 
 from ..config.recipe import Recipe
@@ -89,8 +89,38 @@ def _from_same_kind(start: PoseStart) -> ViTPoseForPoseEstimation:
 
 
 def _from_other_keypoints(start: PoseStart) -> ViTPoseForPoseEstimation:
-    """A model that starts from one of other keypoints: the head's weights of keypoints of the same name are kept."""
-    old = ViTPoseForPoseEstimation.from_pretrained(start.source, dtype=torch.float32)
+    """A model that starts from one of other keypoints."""
+    return _take_over(ViTPoseForPoseEstimation.from_pretrained(start.source, dtype=torch.float32), start)
+
+
+def _from_one_of_several(start: PoseStart) -> ViTPoseForPoseEstimation:
+    """A model of one dataset that starts from a part of a model of several.
+
+    It is the part that predicts the recipe's keypoints, the one of the recipe's name first; else that of the only head,
+    as the published ViTPose++ files have one.
+
+    Raises:
+        ValueError: There are several heads, none of them for the recipe's keypoints.
+    """
+    own, found = start.config.get_schema(), start.found
+    fitting = {
+        name: index
+        for name, index in found.named_datasets.items()
+        if same_keypoints(found.get_schema(index).keypoints, own.keypoints)
+    }
+    index = fitting.get(own.name, next(iter(fitting.values()), found.default_dataset_index))
+    if index is None:
+        raise ValueError(
+            f"init_from {start.source} is a model of {found.num_datasets} datasets, the recipe has one, of other "
+            f"keypoints. Take the part of it that you want first: vitpose convert {start.source} --fold DATASET --out "
+            "DIR."
+        )
+    whole = ViTPoseForPoseEstimation.from_pretrained(start.source, dtype=torch.float32)
+    return _take_over(whole.fold_experts(index), start)
+
+
+def _take_over(old: ViTPoseForPoseEstimation, start: PoseStart) -> ViTPoseForPoseEstimation:
+    """The recipe's model with the weights of one of the same architecture, and of its head those of equal names."""
     (theirs,), (ours,) = _keypoints(old.config), _keypoints(start.config)
     old.resize_position_embeddings(start.config.image_size)
     _check_same_architecture(old.config, start.config, start.source, keypoints=False)
@@ -123,18 +153,11 @@ def _from_dense(start: PoseStart) -> ViTPoseForPoseEstimation:
     return model
 
 
-def _refuse_several(start: PoseStart) -> ViTPoseForPoseEstimation:
-    raise ValueError(
-        f"init_from {start.source} is a model of {start.found.num_datasets} datasets, the recipe has one. Take the "
-        f"part of it that you want first: vitpose convert {start.source} --fold DATASET --out DIR."
-    )
-
-
 # By whether the model to start from, and the model to build, are of several datasets.
 _FROM_POSE_MODEL: dict[tuple[bool, bool], Callable[[PoseStart], ViTPoseForPoseEstimation]] = {
     (False, False): _from_one_dataset,
     (False, True): _from_dense,
-    (True, False): _refuse_several,
+    (True, False): _from_one_of_several,
     (True, True): _from_same_kind,
 }
 

@@ -153,8 +153,25 @@ def test_it_is_told_where_photos_are_mirrored(make_recipe, tmp_path, caplog, fie
     assert ("LEFT AND RIGHT" in caplog.text) is told
 
 
-def test_a_model_of_several_datasets_must_be_folded_first(make_recipe, tmp_path):
-    config = ViTPoseConfig.from_preset("tiny", datasets=["coco", "aic"])
-    ViTPoseForPoseEstimation(config).save_pretrained(tmp_path / "plus")
-    with pytest.raises(ValueError, match="model of 2 datasets, the recipe has one.*vitpose convert .* --fold DATASET"):
-        build_model(make_recipe(init_from=str(tmp_path / "plus")))
+def test_a_run_starts_from_the_part_of_a_larger_model_that_has_its_keypoints(make_recipe, tmp_path):
+    config = ViTPoseConfig.from_preset("tiny", datasets=["aic", "coco"], decoder="simple")
+    plus = ViTPoseForPoseEstimation(config)
+    plus.save_pretrained(tmp_path / "plus")
+    model = build_model(make_recipe(init_from=str(tmp_path / "plus")))
+    expected = plus.fold_experts("coco").state_dict()
+    torch.testing.assert_close(model.state_dict(), expected, rtol=0, atol=0)
+    with pytest.raises(ValueError, match="of 2 datasets, the recipe has one, of other keypoints.*convert .* --fold"):
+        build_model(make_recipe(init_from=str(tmp_path / "plus"), data="people", data_dir="x", schema="mpii"))
+
+
+def test_a_run_starts_from_the_only_head_of_a_published_vitpose_plus(make_recipe, tmp_path):
+    config = ViTPoseConfig.from_preset("tiny", decoder="simple")
+    config.backbone_config.num_experts, config.backbone_config.part_features = 6, 8
+    plus = ViTPoseForPoseEstimation(config)
+    plus.save_pretrained(tmp_path / "plus")
+    model = build_model(make_recipe(init_from=str(tmp_path / "plus"), data="people", data_dir="x", schema="lspet"))
+    folded = plus.fold_experts("coco")
+    ours, theirs = get_keypoint_schema("lspet").keypoints, get_keypoint_schema("coco").keypoints
+    place = ours.index("left_knee")
+    assert torch.equal(model.head.conv.weight[place], folded.head.conv.weight[theirs.index("left_knee")])
+    torch.testing.assert_close(model.backbone.state_dict(), folded.backbone.state_dict(), rtol=0, atol=0)
