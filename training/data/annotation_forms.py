@@ -27,7 +27,7 @@ _LISTS: tuple[tuple[Callable[[Any], bool], str], ...] = (
     (_has("image_id", "score", "bbox"), "COCO results of a detector: give the annotations, and this file as boxes"),
     (_has("data", "annotations"), "JSON of Label Studio: read it as the dataset 'label_studio'"),
     (_has("data", "predictions"), "JSON of Label Studio: read it as the dataset 'label_studio'"),
-    (_has("annotation_id", "lead_time"), "JSON-MIN of Label Studio: export JSON, and read it as 'label_studio'"),
+    (_has("annotation_id", "lead_time"), "JSON-MIN of Label Studio: read it as the dataset 'label_studio'"),
     (_has("human_annotations", "keypoint_annotations"), "a list of AI Challenger: read it as the dataset 'aic'"),
     (_has("joints", "joints_vis", "center"), "a list of MPII: read it as the dataset 'mpii'"),
 )
