@@ -2,11 +2,9 @@
 
 import logging
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from urllib.parse import unquote
 
 import numpy as np
 from PIL import ExifTags, Image
@@ -14,6 +12,7 @@ from PIL import ExifTags, Image
 from vitpose.base.errors import Place, PlacedError
 
 from .images import DAMAGE, SIDEWAYS, read_image_size
+from .photo_folder import PhotoFolder
 
 logger = logging.getLogger(__name__)
 
@@ -25,8 +24,8 @@ def find_photos(names: Mapping[int, str], image_dir: str | os.PathLike[str], sou
     """Find the files of photos, by their names in an annotation file.
 
     A name that leads to no file is that of the tool's own storage, such as `/data/upload/3/0a1b2c3d-street.jpg` or
-    `gs://bucket/set/street%201.jpg`: its last parts are looked for in the folder, the longest first, and Label Studio's
-    prefix is taken off. A file is never found outside the folder so, nor for two names.
+    `gs://bucket/set/street%201.jpg`: it is looked for by its last parts, see [`PhotoFolder`]. A file is never found
+    outside the folder so, nor for two names.
 
     Args:
         names: By the number of the image, relative to the folder.
@@ -42,7 +41,9 @@ def find_photos(names: Mapping[int, str], image_dir: str | os.PathLike[str], sou
     missing = [number for number, path in paths.items() if path not in there]
     if not missing:
         return paths
-    found = {number: path for number in missing if (path := _look_for(names[number], root, there)) is not None}
+    photos = PhotoFolder(Path(root))
+    meant = {number: photos.look_for(names[number]) for number in missing}
+    found = {number: paths_of[0] for number, paths_of in meant.items() if len(paths_of) == 1}
     owners = Counter(found.values()) + Counter(paths[number] for number in paths.keys() - set(missing))
     found = {number: path for number, path in found.items() if owners[path] == 1}
     if found:
@@ -63,19 +64,6 @@ class Listing:
         if folder not in self.folders:
             self.folders[folder] = set(os.listdir(folder or ".")) if os.path.isdir(folder or ".") else set()
         return name in self.folders[folder]
-
-
-def _look_for(name: str, root: str, there: Listing) -> str | None:
-    plain = unquote(name.replace("\\", "/"))
-    plain = plain.partition("?d=")[2] or plain.partition("?")[0]  # of a file server, or of a signed address
-    parts = [part for part in plain.split("/") if part not in ("", ".", "..")]
-    for start in range(len(parts)):
-        *folders, last = parts[start:]
-        for candidate in (last, re.sub("^[0-9a-f]{8}-", "", last)):
-            path = os.path.join(root, *folders, candidate)
-            if path in there:
-                return path
-    return None
 
 
 def complete_sizes(

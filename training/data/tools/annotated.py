@@ -23,7 +23,7 @@ from vitpose.modeling.keypoint_sides import mirror_pairs, unify_names
 
 from ..boxes import PERSON_MARGIN, padded_extents
 from ..columns import people_table
-from .photo_folder import PhotoFolder
+from ..photo_folder import PhotoFolder
 
 logger = logging.getLogger(__name__)
 
@@ -70,13 +70,13 @@ class Photo:
     """A photo that an annotation file names.
 
     Args:
-        names: As the file has it; further ones that it may have on disk, to be tried in turn.
+        name: As the file has it.
         place: Where it stands in the file, for errors.
         size: Width and height in pixels as the file has them; None where it does not say.
         locate: Returns its path, for forms that know better than to look for its name.
     """
 
-    names: tuple[str, ...]
+    name: str
     place: Place
     size: tuple[float, float] | None = None
     locate: Callable[[], str] | None = None
@@ -245,7 +245,7 @@ def photo_entries(annotations: Annotations, source: Source) -> list[dict[str, An
     entries = []
     for number, photo in enumerate(annotations.photos):
         width, height = _size_of(annotations, number, _path_of(photo, source), source)
-        entries.append({"id": number + 1, "file_name": photo.names[0], "width": width, "height": height})
+        entries.append({"id": number + 1, "file_name": photo.name, "width": width, "height": height})
     return entries
 
 
@@ -313,7 +313,7 @@ def _refuse_names(annotations: Annotations, source: Source, schema: KeypointSche
 def _path_of(photo: Photo, source: Source) -> str:
     if photo.locate is not None:
         return photo.locate()
-    return source.photos.find(photo.names, photo.place)
+    return source.photos.find(photo.name, photo.place)
 
 
 def _size_of(annotations: Annotations, number: int, path: str, source: Source) -> tuple[int, int]:

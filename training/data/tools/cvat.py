@@ -33,7 +33,7 @@ def read_cvat(source: Source) -> Annotations:
     for image in images:
         place = (str(path), f"image {image.get('name', image.get('id'))!r}")
         size = tuple(_number(image, side, place) for side in ("width", "height"))
-        annotations.photos.append(Photo(names=(image.get("name", ""),), place=place, size=(size[0], size[1])))
+        annotations.photos.append(Photo(name=image.get("name", ""), place=place, size=(size[0], size[1])))
         annotations.people += _people(image, len(annotations.photos) - 1, place, annotations)
     _note_loose_keypoints(annotations)
     return annotations

@@ -46,7 +46,7 @@ def read_deeplabcut(source: Source) -> Annotations:
         for individual, part, _ in table.columns:
             parts.setdefault(_category(individual), {}).setdefault(part)
         for frame, figures, place in table.rows:
-            annotations.photos.append(Photo(names=(frame,), place=place))
+            annotations.photos.append(Photo(name=frame, place=place))
             annotations.people += _animals(table.columns, figures, len(annotations.photos) - 1, place)
     skeleton = _skeleton(source)
     for name, found in parts.items():

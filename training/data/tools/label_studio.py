@@ -14,9 +14,9 @@ import numpy as np
 from vitpose.base.errors import Place, PlacedError
 from vitpose.base.files import read_json
 
+from ..photo_folder import name_parts
 from .annotated import Annotations, Photo, Source
 from .grouping import HIDDEN_WORDS, Box, Point, Rectangle, categories_of, people_of_photo
-from .photo_folder import name_parts
 
 Item = dict[str, Any]
 _KEYPOINTS, _RECTANGLES = ("keypointlabels", "keypoint"), ("rectanglelabels", "rectangle")
@@ -37,7 +37,7 @@ def read_label_studio(source: Source) -> Annotations:
             if found is None:
                 continue
             results = [{**entry, "id": str(entry.get("id", f"number {n}"))} for n, entry in enumerate(found)]
-            photo = Photo(names=_photo_names(task, place), place=place, size=_original_size(results, place))
+            photo = Photo(name=_photo_name(task, place), place=place, size=_original_size(results, place))
             annotations.photos.append(photo)
             points, rectangles = _shapes(results, place, annotations)
             number = len(annotations.photos) - 1
@@ -98,18 +98,15 @@ def _min_results(task: Item) -> list[Item]:
     return results
 
 
-def _photo_names(task: Item, place: Place) -> tuple[str, ...]:
-    """What the photo may be called: with and without the eight letters that an upload puts before a name."""
+def _photo_name(task: Item, place: Place) -> str:
+    """What the task calls its photo."""
     values = task.get("data", task)
     names = [value for value in values.values() if isinstance(value, str)] if isinstance(values, dict) else []
     shown = [name for name in names if len(name) < 4096 and name_parts(name) and "." in name_parts(name)[-1]]
     shown.sort(key=lambda name: not name.lower().rsplit("?")[0].endswith((".jpg", ".jpeg", ".png", ".webp", ".bmp")))
     if not shown:
         raise PlacedError(f"it names no photo: its data is {values!r}. Use tasks of photos.", place)
-    base = name_parts(shown[0])[-1]
-    prefix, _, rest = base.partition("-")
-    upload = len(prefix) == 8 and set(prefix) <= set("0123456789abcdef") and rest
-    return (shown[0], rest) if upload else (shown[0],)
+    return shown[0]
 
 
 def _original_size(results: list[Item], place: Place) -> tuple[float, float] | None:

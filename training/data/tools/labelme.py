@@ -29,7 +29,7 @@ def read_labelme(source: Source) -> Annotations:
         if not isinstance(shapes, list) or not isinstance(content.get("imagePath"), str):
             raise ValueError(f"{path} is not of labelme: expected an object with shapes and imagePath.")
         number = len(annotations.photos)
-        annotations.photos.append(Photo(names=(content["imagePath"],), place=(str(path),), size=_size(content)))
+        annotations.photos.append(Photo(name=content["imagePath"], place=(str(path),), size=_size(content)))
         points, rectangles = _shapes(shapes, path, annotations)
         people = people_of_photo(points, rectangles, photo=number, place=(str(path),))
         annotations.people += people

@@ -76,9 +76,9 @@ def _photo(frame: Any, cache: Path, place: Place) -> Photo:
     """The frame: one of image files, or one that is kept in the package; else asking for it is refused."""
     filename = frame.video.filename
     if isinstance(filename, list):
-        return Photo(names=(str(filename[frame.frame_idx]),), place=place)
+        return Photo(name=str(filename[frame.frame_idx]), place=place)
     name = f"{place[1]}_frame_{frame.frame_idx:06d}.png".replace(" ", "_")
-    return Photo(names=(name,), place=place, locate=partial(_extract, frame, cache / name, place))
+    return Photo(name=name, place=place, locate=partial(_extract, frame, cache / name, place))
 
 
 def _extract(frame: Any, file: Path, place: Place) -> str:

@@ -19,8 +19,8 @@ from vitpose.base.files import read_json
 from vitpose.modeling.keypoint_schemas import flip_index_of, get_keypoint_schema
 from vitpose.modeling.keypoint_sides import mirror_pairs
 
+from ..photo_folder import PHOTO_SUFFIXES, inside, photos_below
 from .annotated import Annotations, Category, Person, Photo, Source
-from .photo_folder import PHOTO_SUFFIXES, inside, photos_below
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def read_yolo(source: Source) -> Annotations:
     files: list[Path] = []
     for photo in _photos(config, source, path):
         place, labels = (str(path), str(photo.relative_to(source.root))), _labels_of(photo, source.root)
-        annotations.photos.append(Photo(names=(place[1],), place=place, locate=photo.__str__))
+        annotations.photos.append(Photo(name=place[1], place=place, locate=photo.__str__))
         files += [labels] if labels else []
         annotations.remarks["photos without a text file"] += labels is None
         for line, text in enumerate(labels.read_text(encoding="utf-8").splitlines() if labels else (), start=1):

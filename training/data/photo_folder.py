@@ -2,17 +2,18 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 from vitpose.base.errors import Place, PlacedError
 from vitpose.base.names import first_of
 
-from ..images import read_image_size
+from .images import read_image_size
 
 _SUFFIXES = ".jpg .jpeg .jfif .mpo .png .bmp .webp .tif .tiff .jp2 .pgm .ppm .gif .avif"
 PHOTO_SUFFIXES = tuple(_SUFFIXES.split())
+_UPLOADED = re.compile("[0-9a-f]{8}-(.+)")  # Label Studio's name of an uploaded file
 
 
 class PhotoFolder:
@@ -23,7 +24,7 @@ class PhotoFolder:
         prefer: Name of a folder whose photos are meant where others have the same name, such as that of the split.
     """
 
-    def __init__(self, root: Path, *, prefer: str) -> None:
+    def __init__(self, root: Path, *, prefer: str = "") -> None:
         self.root = root
         self._prefer = prefer
         self._sizes: dict[str, tuple[int, int]] = {}
@@ -31,34 +32,45 @@ class PhotoFolder:
         for path in photos_below(root):
             self._by_name.setdefault(path.name.casefold(), []).append(path)
 
-    def find(self, names: Sequence[str], place: Place) -> str:
+    def find(self, name: str, place: Place) -> str:
         """The path of a photo: of those with its base name the one that agrees in the most folders before it.
 
         Args:
-            names: What it may be called; the first one that exists counts.
+            name: As an annotation file has it.
             place: Where it is named, for errors.
 
         Raises:
             PlacedError: There is no such photo, or there are several.
         """
-        name = next((name for name in names if self._named(name)), names[0])
-        found, parts = self._named(name), name_parts(name)
-        if not found:
+        meant = self.look_for(name)
+        if not meant:
             remedy = "Put it there, give the folder that holds both, or remove it."
             reason = f"there is no photo {name!r} below {self.root}. {remedy}"
             raise PlacedError(reason, place)
-        agreeing = [_agreement(path.parts, parts) for path in found]
+        if len(meant) > 1:
+            listed = first_of([os.path.relpath(path, self.root) for path in meant])
+            raise PlacedError(f"the photo {name!r} may be {listed}, below {self.root}. Keep one of them.", place)
+        return meant[0]
+
+    def look_for(self, name: str) -> list[str]:
+        """Paths of the photos that a name may mean.
+
+        Of those with its base name, or else with that name without the prefix of an upload, they are the ones that
+        agree in the most folders before it.
+        """
+        parts = name_parts(name)
+        if not parts:
+            return []
+        uploaded = _UPLOADED.fullmatch(parts[-1])
+        found = self._named(parts[-1]) or (self._named(uploaded[1]) if uploaded else [])
+        agreeing = [_agreement(path.parts[:-1], parts[:-1]) for path in found]
         best = [path for path, count in zip(found, agreeing, strict=True) if count == max(agreeing)]
         if len(best) > 1:
             best = [path for path in best if self._prefer in path.parts[:-1]] or best
-        if len(best) > 1:
-            listed = first_of([str(path) for path in best])
-            raise PlacedError(f"the photo {name!r} may be {listed}, below {self.root}. Keep one of them.", place)
-        return str(self.root / best[0])
+        return [str(self.root / path) for path in best]
 
-    def _named(self, name: str) -> list[PurePosixPath]:
-        """Photos with the base name of a name."""
-        return self._by_name.get(name_parts(name)[-1].casefold(), []) if name_parts(name) else []
+    def _named(self, base: str) -> list[PurePosixPath]:
+        return self._by_name.get(base.casefold(), [])
 
     def size(self, path: str) -> tuple[int, int]:
         """Width and height of an upright photo, from its header.
