@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,15 @@ if TYPE_CHECKING:
 torch.set_num_threads(1)  # more only get in each other's way: the models are small
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def levels_of_the_log() -> Iterator[None]:
+    """A command sets how much vitpose logs, for its process: the next test starts as if there had been none."""
+    logger = logging.getLogger("vitpose")
+    level = logger.level
+    yield
+    logger.setLevel(level)
 
 
 def _shared_folder(name: str) -> Path:
