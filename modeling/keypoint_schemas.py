@@ -19,7 +19,7 @@ from typing import Any
 
 from vitpose.base.names import unknown_name
 
-from .keypoint_sides import mirror_pairs, unify_names
+from .keypoint_sides import mirror_pairs, same_keypoints
 
 logger = logging.getLogger(__name__)
 
@@ -225,21 +225,28 @@ def schema_from_labels(labels: list[str], edges: Iterable[Any] | None = None) ->
         labels: Names of the keypoints, in the order of the heatmaps.
         edges: Pairs of keypoints to join by a line, where the names are not those of a known dataset.
     """
-    names = unify_names(labels)
-    for known in sorted(list_keypoint_schemas(), key=lambda name: name != "coco"):  # COCO first: others share its names
-        schema = get_keypoint_schema(known)
-        if schema.num_keypoints == len(names) and unify_names(schema.keypoints) == names:
-            return schema
+    known = known_schema(labels)
+    if known is not None:
+        return known
     return KeypointSchema(
         name="custom",
         keypoints=tuple(labels),
         flip_pairs=mirror_pairs(labels),
         upper_body=(),
         lower_body=(),
-        edges=readable_edges(edges or (), len(names)),
+        edges=readable_edges(edges or (), len(labels)),
         sigmas=None,
         joint_weights=(1.0,) * len(labels),
     )
+
+
+def known_schema(labels: Sequence[str]) -> KeypointSchema | None:
+    """The schema that comes with vitpose and names these keypoints in this order, in whatever spelling."""
+    for name in sorted(list_keypoint_schemas(), key=lambda name: name != "coco"):  # COCO first: others share its names
+        schema = get_keypoint_schema(name)
+        if schema.num_keypoints == len(labels) and same_keypoints(schema.keypoints, labels):
+            return schema
+    return None
 
 
 def readable_edges(edges: Iterable[Any], num_keypoints: int) -> tuple[tuple[int, int], ...]:

@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from vitpose.base.files import read_json
 from vitpose.base.names import first_of
-from vitpose.modeling.keypoint_schemas import KeypointSchema
+from vitpose.modeling.keypoint_schemas import KeypointSchema, known_schema
 from vitpose.modeling.keypoint_sides import mirror_pairs
 
 from .annotation_forms import check_suffix, other_form
@@ -23,13 +24,14 @@ def schema_from_annotations(
 ) -> KeypointSchema:
     """Make a schema from the keypoints and skeleton of a category, such as CVAT and Label Studio export it.
 
-    Keypoints whose names differ by their side become flip pairs. Lines of the skeleton between keypoints that there are
-    not are left out with a warning. The file has no sigmas: without them a model is evaluated by PCK, with them, added
-    by hand, by AP.
+    Keypoints that are called as those of a schema that comes with vitpose are that schema, sigmas included. Of others,
+    those whose names differ by their side become flip pairs, and lines of the skeleton between keypoints that there are
+    not are left out with a warning. They have no sigmas: without them a model is evaluated by PCK, with them, added by
+    hand, by AP.
 
     Args:
         annotation_file: JSON in COCO layout.
-        name: Name of the schema; the category's if None.
+        name: Name of the schema; the known one's or the category's if None.
         category: Name of the category, where several have keypoints of their own.
 
     Raises:
@@ -51,6 +53,9 @@ def schema_from_annotations(
             "tool, or name them in the file's category."
         )
     try:
+        known = known_schema(keypoint_names(chosen[0]))
+        if known is not None:
+            return replace(known, name=name) if name else known
         return _schema(name or str(chosen[0].get("name")), chosen[0], path)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from error

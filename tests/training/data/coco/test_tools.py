@@ -6,12 +6,14 @@ Those of Label Studio, datumaro and sleap-io have the form that label-studio-sdk
 
 import logging
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from coco_help import LINES, NAMES, OTHER, Content, Person, coco, flat, padded, schema_of, tight, write
 
+from vitpose import get_keypoint_schema
 from vitpose.data import read_coco, read_ground_truth, schema_from_annotations
 from vitpose.metrics import coco_keypoint_metrics
 
@@ -241,3 +243,16 @@ def test_keypoints_of_several_people_are_not_read_as_one_person(workplace, tmp_p
     assert "left out 1 photos of several people" in caplog.text and "'label_studio'" in caplog.text
     content = joined_people(workplace[1]) | {"info": {"contributor": "somebody else, whose people are people"}}
     assert len(read_coco(write(tmp_path, content), workplace[0], schema=schema_of())) == 3
+
+
+@pytest.mark.parametrize("spell", [str, lambda name: name.replace("left_", "L_").replace("right_", "R_")])
+def test_keypoints_that_are_known_bring_their_sigmas(tmp_path, spell):
+    known = get_keypoint_schema("coco")
+    names = [spell(name) for name in known.keypoints]
+    file = write(
+        tmp_path, {"images": [], "annotations": [], "categories": [{"id": 1, "name": "x", "keypoints": names}]}
+    )
+    assert schema_from_annotations(file) == known
+    assert schema_from_annotations(file, name="mine") == replace(known, name="mine")
+    other = {"id": 1, "name": "x", "keypoints": names[::-1]}  # in another order they are other heatmaps
+    assert schema_from_annotations(write(tmp_path, {"categories": [other]})).sigmas is None
