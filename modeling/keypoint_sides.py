@@ -20,6 +20,11 @@ _SIDE_WORDS: dict[Side, re.Pattern[str]] = {
     "right": re.compile("right|rgt|recht(?:s|e[mnrs]?)|droite?|derech[oa]|destr[oa]|direit[oa]|右"),
 }
 _SIDE_LETTERS: dict[str, Side] = {"l": "left", "r": "right"}
+_SHORT_SIDES: dict[str, Side] = {
+    **_SIDE_LETTERS,
+    **{"izq": "left", "der": "right", "esq": "left", "dir": "right", "sx": "left", "dx": "right", "li": "left"},
+    "re": "right",
+}
 _OTHER: dict[Side, Side] = {"left": "right", "right": "left"}
 
 
@@ -82,14 +87,15 @@ def _read(names: Sequence[str]) -> list[_Reading | None]:
     """Each name's side and rest: by a whole word in any case, by less where the other side is there as well."""
     words = [_words(name) for name in names]
     read = [next(_by_whole_word(own), None) for own in words]
-    for way in (_by_glued_word, _by_single_letter, _by_glued_letter):
+    for way in (_by_glued_word, _by_short_word, _by_glued_letter):
         open_names = {index: list(way(words[index])) for index, reading in enumerate(read) if reading is None}
         known = {reading for reading in chain(read, *open_names.values()) if reading}
         for index, readings in open_names.items():
             matched = (own for own in readings if own._replace(side=_OTHER[own.side]) in known)
             read[index] = next(matched, None)
-        if way is _by_single_letter and any(read[index] for index in open_names):  # so this is how they are spelled
-            read = [reading or next(way(own), None) for reading, own in zip(read, words, strict=True)]
+        if way is _by_short_word and any(read[index] for index in open_names):  # so this is how they are spelled
+            named = (next((own for own in way(name) if not "".join(own.rest).isdecimal()), None) for name in words)
+            read = [reading or own for reading, own in zip(read, named, strict=True)]
     return read
 
 
@@ -112,10 +118,10 @@ def _by_glued_word(words: tuple[str, ...]) -> Iterator[_Reading]:
                 yield _Reading(side, _without(words, place, *rest))
 
 
-def _by_single_letter(words: tuple[str, ...]) -> Iterator[_Reading]:
+def _by_short_word(words: tuple[str, ...]) -> Iterator[_Reading]:
     for place, word in enumerate(words):
-        if word in _SIDE_LETTERS:
-            yield _Reading(_SIDE_LETTERS[word], _without(words, place))
+        if word in _SHORT_SIDES:
+            yield _Reading(_SHORT_SIDES[word], _without(words, place))
 
 
 def _by_glued_letter(words: tuple[str, ...]) -> Iterator[_Reading]:

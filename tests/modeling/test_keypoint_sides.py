@@ -46,6 +46,8 @@ SPELLINGS = {
     "kp1 left eye": lambda name: f"kp1 {name.replace('_', ' ')}",
     "linkes_eye": lambda name: name.replace("left", "linkes").replace("right", "rechtes"),
     "oeil_gauche": lambda name: suffix(name).replace("left", "gauche").replace("right", "droit"),
+    "ojo_izq": lambda name: suffix(name).replace("left", "izq").replace("right", "der"),
+    "olho_esq": lambda name: suffix(name).replace("left", "esq").replace("right", "dir"),
     "左eye": lambda name: name.replace("left_", "左").replace("right_", "右"),
 }
 
@@ -98,6 +100,12 @@ def test_where_others_are_spelled_with_a_letter_one_alone_counts_too():
     names = ["L_Eye", "R_Eye", "Left Front Paw", "R_F_Paw", "Nose"]
     assert keypoint_sides(names) == ("left", "right", "left", "right", "center")
     assert mirror_pairs(names) == ((0, 1),)  # "front" and "F" are not known to be the same
+
+
+def test_numbered_parts_are_not_left_ones():
+    names = ["l_eye", "r_eye", "L1", "L5"]  # of a spine
+    assert keypoint_sides(names) == ("left", "right", "center", "center")
+    assert unify_names(names) == ["left_eye", "right_eye", "l_1", "l_5"]
 
 
 def test_quadrupeds_with_two_letters():

@@ -8,8 +8,6 @@ from pathlib import Path
 
 from accelerate import Accelerator
 
-from vitpose.base.names import first_of
-from vitpose.modeling.keypoint_schemas import KeypointSchema, get_keypoint_schema, list_keypoint_schemas
 from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
 
 from ..config.recipe import Recipe
@@ -36,9 +34,6 @@ def pose_parts(
         accelerator: Of the run.
         write_card: Writes the model card, with the arguments of `vitpose.write_model_card`; None for no card.
     """
-    if recipe.augmentation.augment and recipe.augmentation.flip_probability:
-        for schema in recipe.keypoint_schemas:
-            warn_of_unpaired_keypoints(schema)
     teacher = load_teacher(recipe)
     model = build_model(recipe, teacher)
     settings = training_settings(recipe, model.config)
@@ -62,20 +57,4 @@ def pose_parts(
         write_outputs=partial(
             write_outputs, recipe=recipe, settings=settings, evaluators=evaluators, write_card=write_card
         ),
-    )
-
-
-def warn_of_unpaired_keypoints(schema: KeypointSchema) -> None:
-    """Say so, loudly, if photos are to be mirrored and no keypoint of a user's own schema changes sides with another.
-
-    The schemas that ship are known to be right: a hand of its own mirrors into the other hand, keypoint by keypoint.
-    """
-    ships = schema.name in list_keypoint_schemas() and get_keypoint_schema(schema.name) == schema
-    if schema.flip_pairs or schema.num_keypoints == 1 or ships:
-        return
-    logger.warning(
-        "LEFT AND RIGHT: training mirrors photos, and none of the %d keypoints of %r (%s) is the mirror image of "
-        "another. If some are left and right ones, the model will confuse them: add their index pairs to flip_pairs in "
-        "the schema, or train without mirroring, --flip_probability 0 --flip_test false.",
-        *(schema.num_keypoints, schema.name, first_of(schema.keypoints)),
     )

@@ -5,6 +5,7 @@ body, scale and rotation at once, as in the released training recipe. It is a pu
 index).
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from statistics import NormalDist
@@ -15,7 +16,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vitpose.modeling.keypoint_schemas import KeypointSchema
+from vitpose.base.names import first_of
+from vitpose.modeling.keypoint_schemas import KeypointSchema, get_keypoint_schema, list_keypoint_schemas
 from vitpose.processing.geometry_vitpose import (
     crop_matrices,
     invert_matrices,
@@ -24,6 +26,8 @@ from vitpose.processing.geometry_vitpose import (
 from vitpose.processing.processor_settings_vitpose import ProcessorSettings
 
 from .crops import read_crops
+
+logger = logging.getLogger(__name__)
 
 _MIN_HALF_BODY_KEYPOINTS = 3  # a half with fewer labelled keypoints says too little about where the half is
 # The released code takes the upper half where a standard normal draw is below 0.5, not a uniform one: in 69 % of them.
@@ -153,6 +157,22 @@ def _sample_half_body(
     return np.concatenate([points.mean(0) - sides / 2, sides])
 
 
+def _warn_of_unpaired_keypoints(schema: KeypointSchema) -> None:
+    """Say so, loudly, if photos are to be mirrored and no keypoint of a user's own schema changes sides with another.
+
+    The schemas that ship are known to be right: a hand of its own mirrors into the other hand, keypoint by keypoint.
+    """
+    ships = schema.name in list_keypoint_schemas() and get_keypoint_schema(schema.name) == schema
+    if schema.flip_pairs or schema.num_keypoints == 1 or ships:
+        return
+    logger.warning(
+        "LEFT AND RIGHT: training mirrors photos, and none of the %d keypoints of %r (%s) is the mirror image of "
+        "another. If some are left and right ones, the model will confuse them: add their index pairs to flip_pairs in "
+        "the schema, or train without mirroring (flip_probability 0, and flip_test false in evaluation).",
+        *(schema.num_keypoints, schema.name, first_of(schema.keypoints)),
+    )
+
+
 class PoseDataset(Dataset):
     """Crops of people, each a pure function of (seed, epoch, index).
 
@@ -185,6 +205,8 @@ class PoseDataset(Dataset):
         seed: int = 0,
         cut: bool = True,
     ) -> None:
+        if augmentation is not None and augmentation.flip_probability:
+            _warn_of_unpaired_keypoints(schema)
         self.people = people
         self.schema = schema
         self.settings = settings

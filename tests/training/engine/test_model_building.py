@@ -1,7 +1,6 @@
 """From a recipe to a model: whose weights it starts from, what may differ, and what is frozen."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from transformers import VitPoseBackbone
 from vitpose import ViTPoseBackbone, ViTPoseConfig, ViTPoseForPoseEstimation, get_keypoint_schema
 from vitpose.modeling.positions_vitpose import resize_positions
 from vitpose.training.engine.model_building import build_model
-from vitpose.training.results.pose import pose_parts, warn_of_unpaired_keypoints
+from vitpose.training.results.pose import pose_parts
 from vitpose.training.session import build_trainer
 
 POSITIONS = "backbone.embeddings.position_embeddings"
@@ -129,28 +128,6 @@ def test_keypoints_start_from_the_checkpoint_however_they_are_spelled(make_recip
     model = build_model(make_recipe(init_from=str(tmp_path / "coco"), data="people", data_dir="x", schema=own))
     assert model.config.get_schema().keypoints == tuple(names)
     torch.testing.assert_close(model.state_dict(), old.state_dict(), rtol=0, atol=0)
-
-
-def test_mirroring_without_a_pair_is_told_before_training(caplog):
-    coco = get_keypoint_schema("coco")
-    unpaired = replace(coco, name="mine", flip_pairs=())
-    warn_of_unpaired_keypoints(unpaired)
-    assert "LEFT AND RIGHT: training mirrors photos, and none of the 17 keypoints of 'mine'" in caplog.text
-    caplog.clear()
-    for schema in (coco, get_keypoint_schema("interhand2d"), replace(coco, name="mine")):
-        warn_of_unpaired_keypoints(schema)
-    assert not caplog.text
-
-
-@pytest.mark.parametrize(
-    ("fields", "told"), [({}, True), ({"flip_probability": 0.0}, False), ({"augment": False}, False)]
-)
-def test_it_is_told_where_photos_are_mirrored(make_recipe, tmp_path, caplog, fields, told):
-    own = spell(replace(get_keypoint_schema("coco"), flip_pairs=()), tmp_path, keypoints=[f"k{i}" for i in range(17)])
-    recipe = make_recipe(init_from="none", data="people", data_dir=str(tmp_path / "none"), schema=own, **fields)
-    with pytest.raises(ValueError):  # there is no data: the warning comes first
-        pose_parts(recipe, Accelerator(), write_card=None)
-    assert ("LEFT AND RIGHT" in caplog.text) is told
 
 
 def test_a_run_starts_from_the_part_of_a_larger_model_that_has_its_keypoints(make_recipe, tmp_path):

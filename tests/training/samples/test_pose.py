@@ -269,3 +269,17 @@ def test_a_damaged_image_stops_a_loader_with_workers_by_name():
 def test_bad_requests_are_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_mirroring_without_a_pair_is_told_before_training(caplog):
+    unpaired = dataclasses.replace(COCO, name="mine", flip_pairs=())
+
+    def start(schema, augmentation):
+        caplog.clear()
+        PoseDataset(photos(1), schema=schema, settings=ProcessorSettings(), augmentation=augmentation)
+        return "LEFT AND RIGHT: training mirrors photos, and none of the 17 keypoints of 'mine'" in caplog.text
+
+    assert start(unpaired, Augmentation())
+    assert not start(unpaired, None) and not start(unpaired, Augmentation(flip_probability=0.0))
+    for schema in (COCO, get_keypoint_schema("interhand2d"), dataclasses.replace(COCO, name="mine")):
+        assert not start(schema, Augmentation()) and not caplog.text
