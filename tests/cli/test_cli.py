@@ -502,3 +502,11 @@ def test_train_takes_a_recipe_as_the_script_does(capsys, tmp_path):
         cli.main(["train", "--epohcs", "3", "--output_dir", str(tmp_path)])
     assert end.value.code == 2
     assert "Did you mean 'epochs'?" in capsys.readouterr().err
+
+
+def test_schema_tells_of_a_side_that_has_no_other(tmp_path, caplog):
+    category = {"id": 1, "name": "x", "keypoints": ["nose", "left_eye", "rigth_eye", "left_ear", "right_ear"]}
+    file = tmp_path / "a.json"
+    file.write_text(json.dumps({"images": [], "annotations": [], "categories": [category]}))
+    assert main(["schema", str(file), "--out", str(tmp_path / "schema.json")]) == 0
+    assert "LEFT AND RIGHT: of 'x' these have no other side: left_eye. Correct the names in the tool" in caplog.text

@@ -25,7 +25,7 @@ Columns that only some datasets have:
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -108,7 +108,7 @@ def people_table(
         ValueError: A photo is missing, or a row is unusable; the message names it.
     """
     count = len(files)
-    check_files_exist(files)
+    check_files_exist(files, place_of)
     columns = checked_columns({"iscrowd": np.zeros(count, np.int8), **columns}, schema, place_of=place_of)
     kept = slice(None) if everyone else usable_rows(columns, min_keypoints=min_keypoints, source=str(source))
     columns["dataset"] = np.full(count, dataset, dtype=object)
@@ -248,13 +248,20 @@ def usable_rows(columns: dict[str, Any], *, min_keypoints: int, source: str) -> 
     return kept
 
 
-def check_files_exist(paths: Iterable[str]) -> None:
-    """Raise a ValueError that names missing files."""
+def check_files_exist(paths: Sequence[str], place_of: Callable[[int], Place] | None = None) -> None:
+    """Raise a ValueError that names missing files.
+
+    Args:
+        paths: Of the photo of each row.
+        place_of: Gives the place of a row, for errors.
+    """
     there = Listing()
     absent = [path for path in dict.fromkeys(paths) if path not in there]
     missing = [path or "an image without bytes and without path" for path in absent]
     if missing:
-        raise ValueError(f"{len(missing)} annotated images are missing: {first_of(missing)}. Check the image folder.")
+        place = place_of(list(paths).index(absent[0])) if place_of else ()
+        reason = f"{len(missing)} annotated images are missing: {first_of(missing)}. Check the image folder."
+        raise PlacedError(reason, place)
 
 
 def photo_sizes(files: Sequence[str]) -> np.ndarray:

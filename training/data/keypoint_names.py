@@ -4,14 +4,34 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from vitpose.base.names import first_of
 from vitpose.modeling.keypoint_schemas import KeypointSchema, get_keypoint_schema, list_keypoint_schemas
-from vitpose.modeling.keypoint_sides import unify_names
+from vitpose.modeling.keypoint_sides import keypoint_sides, unify_names
 
 logger = logging.getLogger(__name__)
 
 # files that name other keypoints than they hold: COCO-WholeBody the body's alone, Halpe those of face and hands too
 _NAMED_COUNTS = {"coco_wholebody": (17, 133), "halpe26": (26, 136)}
 _SHORT_FORMS = {"f": "front", "b": "back"}
+
+
+def mirror_problem(schema: KeypointSchema) -> str | None:
+    """What mirrored photos would teach wrongly, as half a sentence; None where nothing speaks for it.
+
+    The schemas that ship are known to be right: a hand of its own mirrors into the other hand, keypoint by keypoint.
+    """
+    ships = schema.name in list_keypoint_schemas() and get_keypoint_schema(schema.name) == schema
+    if ships or schema.num_keypoints == 1:
+        return None
+    if not schema.flip_pairs:
+        names = first_of(schema.keypoints)
+        return (
+            f"none of the {schema.num_keypoints} keypoints of {schema.name!r} ({names}) is the mirror image of another"
+        )
+    paired = {index for pair in schema.flip_pairs for index in pair}
+    sides = keypoint_sides(schema.keypoints)
+    alone = [schema.keypoints[i] for i, side in enumerate(sides) if side != "center" and i not in paired]
+    return f"of {schema.name!r} these have no other side: {first_of(alone)}" if alone else None
 
 
 def check_keypoint_names(names: Sequence[str], schema: KeypointSchema, path: Path) -> None:

@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vitpose.base.names import first_of
-from vitpose.modeling.keypoint_schemas import KeypointSchema, get_keypoint_schema, list_keypoint_schemas
+from vitpose.modeling.keypoint_schemas import KeypointSchema
 from vitpose.processing.geometry_vitpose import (
     crop_matrices,
     invert_matrices,
@@ -25,6 +24,7 @@ from vitpose.processing.geometry_vitpose import (
 )
 from vitpose.processing.processor_settings_vitpose import ProcessorSettings
 
+from ..data.keypoint_names import mirror_problem
 from .crops import read_crops
 
 logger = logging.getLogger(__name__)
@@ -158,19 +158,15 @@ def _sample_half_body(
 
 
 def _warn_of_unpaired_keypoints(schema: KeypointSchema) -> None:
-    """Say so, loudly, if photos are to be mirrored and no keypoint of a user's own schema changes sides with another.
-
-    The schemas that ship are known to be right: a hand of its own mirrors into the other hand, keypoint by keypoint.
-    """
-    ships = schema.name in list_keypoint_schemas() and get_keypoint_schema(schema.name) == schema
-    if schema.flip_pairs or schema.num_keypoints == 1 or ships:
-        return
-    logger.warning(
-        "LEFT AND RIGHT: training mirrors photos, and none of the %d keypoints of %r (%s) is the mirror image of "
-        "another. If some are left and right ones, the model will confuse them: add their index pairs to flip_pairs in "
-        "the schema, or train without mirroring (flip_probability 0, and flip_test false in evaluation).",
-        *(schema.num_keypoints, schema.name, first_of(schema.keypoints)),
-    )
+    """Say so, loudly, if photos are to be mirrored and keypoints lack the other side that they would have then."""
+    problem = mirror_problem(schema)
+    if problem is not None:
+        logger.warning(
+            "LEFT AND RIGHT: training mirrors photos, and %s. The model will confuse left and right ones: correct the "
+            "names, or flip_pairs in the schema, or train without mirroring (flip_probability 0, and flip_test false "
+            "in evaluation).",
+            problem,
+        )
 
 
 class PoseDataset(Dataset):

@@ -24,9 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(chosen: argparse.Namespace) -> None:
     """Write the schema."""
     from vitpose.base.files import whole_file
+    from vitpose.training.data.keypoint_names import mirror_problem
     from vitpose.training.data.loading import schema_of_files
 
     schema = schema_of_files(chosen.annotations, name=chosen.name, category=chosen.category)
     with whole_file(chosen.out) as path:
         path.write_text(json.dumps(schema.to_dict(), indent=1), encoding="utf-8")
     logger.info("%d keypoints, %d mirror pairs: %s", schema.num_keypoints, len(schema.flip_pairs), chosen.out)
+    if problem := mirror_problem(schema):
+        logger.warning("LEFT AND RIGHT: %s. Correct the names in the tool, or flip_pairs in %s.", problem, chosen.out)

@@ -71,6 +71,9 @@ def load_processor(source: str, model: ViTPoseForPoseEstimation) -> ViTPoseImage
     if not Path(source).exists() or (Path(source) / "preprocessor_config.json").exists():
         return ViTPoseImageProcessor.from_pretrained(source)
     height, width = model.config.image_size
+    logger.info(
+        "%s says nothing of decoding: dark_sigma is %s, as in the released configs.", source, RELEASED_DARK_SIGMA
+    )
     return ViTPoseImageProcessor(
         size={"height": height, "width": width},
         dark_sigma=RELEASED_DARK_SIGMA,

@@ -283,3 +283,6 @@ def test_mirroring_without_a_pair_is_told_before_training(caplog):
     assert not start(unpaired, None) and not start(unpaired, Augmentation(flip_probability=0.0))
     for schema in (COCO, get_keypoint_schema("interhand2d"), dataclasses.replace(COCO, name="mine")):
         assert not start(schema, Augmentation()) and not caplog.text
+    half = dataclasses.replace(COCO, name="mine", flip_pairs=COCO.flip_pairs[1:])
+    start(half, Augmentation())
+    assert "of 'mine' these have no other side: left_eye, right_eye" in caplog.text
