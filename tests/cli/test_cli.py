@@ -508,5 +508,5 @@ def test_schema_tells_of_a_side_that_has_no_other(tmp_path, caplog):
     category = {"id": 1, "name": "x", "keypoints": ["nose", "left_eye", "rigth_eye", "left_ear", "right_ear"]}
     file = tmp_path / "a.json"
     file.write_text(json.dumps({"images": [], "annotations": [], "categories": [category]}))
-    assert main(["schema", str(file), "--out", str(tmp_path / "schema.json")]) == 0
+    assert cli.main(["schema", str(file), "--out", str(tmp_path / "schema.json")]) == 0
     assert "LEFT AND RIGHT: of 'x' these have no other side: left_eye. Correct the names in the tool" in caplog.text

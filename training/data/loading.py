@@ -1,5 +1,6 @@
 """Datasets and annotation forms by name: people to train on, boxes of a detector, and ground truth for evaluation."""
 
+import logging
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from vitpose.modeling.keypoint_schemas import KeypointSchema, get_keypoint_schem
 
 from ..metrics.crowdpose import box_areas
 from .coco_categories import whole_number
+from .coco_exports import find_export, has_coco_files
 from .columns import to_coco_annotations
 from .readers.coco import read_coco
 from .readers.coco_entries import is_plain
@@ -30,6 +32,8 @@ from .tools.forms import (
     recognize_form,
     tells_splits,
 )
+
+logger = logging.getLogger(__name__)
 
 PUBLISHED_BOXES = "published"  # instead of a file of detections: the one of published results
 
@@ -65,9 +69,9 @@ def check_readable(name: str) -> None:
 
 def refuse_one_file(name: str, data_dir: str | None, train_split: str, eval_split: str) -> None:
     """Raise a ValueError where a tool's one file would be both the data to train on and to evaluate on, unsaid."""
-    if name not in ANNOTATION_FORMS or data_dir is None or train_split == eval_split:
+    if data_dir is None or not Path(data_dir).is_file() or train_split == eval_split:
         return
-    if Path(data_dir).is_file() and not tells_splits(ANNOTATION_FORMS[name], [Path(data_dir)]):
+    if name == "coco" or (name in ANNOTATION_FORMS and not tells_splits(ANNOTATION_FORMS[name], [Path(data_dir)])):
         raise ValueError(
             f"data_dir: {data_dir} is one file, which would be both {train_split} and {eval_split}. Give a folder with "
             f"a file for each, or set eval_split to {train_split} to evaluate on the people it trains on."
@@ -98,6 +102,8 @@ def find_split(name: str, data_dir: str | os.PathLike[str], split: str) -> Place
             message lists them.
     """
     known, root = get_known_dataset(name), Path(data_dir)
+    if name == "coco" and root.is_file():
+        return find_export(root, split)
     if not root.is_dir():
         raise ValueError(f"There is no data folder {root}. Check data_dir.")
     places = known.splits.get(split, ())
@@ -106,6 +112,8 @@ def find_split(name: str, data_dir: str | os.PathLike[str], split: str) -> Place
         if (root / annotations).is_file():
             images = str(root / place.images.format(split=split))
             return Place(annotations=str(root / annotations), images=images, options=place.options)
+    if name == "coco" and has_coco_files(root):
+        return find_export(root, split)
     if not patterns:
         raise ValueError(
             f"{known.title} has the splits {', '.join(known.splits)}: expected one of them, got {split!r}."
@@ -236,6 +244,13 @@ def schema_of_files(data: Path, *, name: str | None = None, category: str | None
         ValueError: The form is unknown, there are no keypoints, or several skeletons and none is chosen.
     """
     form = recognize_form(data)
+    if form is None and data.is_dir() and not has_coco_files(data):
+        titles = "; ".join(known.title for known in ANNOTATION_FORMS.values())
+        raise ValueError(
+            f"{data}: expected annotations in COCO's layout or of {titles}, found none that can be read. Give the file "
+            "itself, which tells more."
+        )
+    logger.info("%s: %s", data, "COCO keypoints" if form is None else form.title)
     if form is None:
         file = Path(find_split("coco", data, "train").annotations) if data.is_dir() else data
         return schema_from_annotations(file, name=name, category=category)
