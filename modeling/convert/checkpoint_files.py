@@ -8,7 +8,7 @@ import zipfile
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 _LEGACY_HEADER = 3  # pickles before the content in torch's older format: a magic number, a version, the byte order
 _DEEPEST = 3  # entries inside entries, such as ema / module / the weights
+_NEWEST_PROTOCOL = 3  # of pickle, for torch's reader that runs no code; it writes protocol 2
 _UNREADABLE = (pickle.UnpicklingError, AttributeError, IndexError, KeyError, TypeError, ValueError)
 
 
@@ -29,6 +30,13 @@ class _NotRead:
     def __init__(self, *_: object, **__: object) -> None: ...
 
     def __setstate__(self, _: object) -> None: ...
+
+
+class _Pickle(NamedTuple):
+    """A pickle that was not loaded: the protocol, and full names of the classes and functions it refers to."""
+
+    protocol: int
+    names: list[str]
 
 
 def _no_items(*_: object) -> dict[Any, Any]:
@@ -81,7 +89,7 @@ def weight_sets(content: Any, *, depth: int = _DEEPEST) -> dict[str, StateDict]:
 def _load_tensors_alone(file: Path) -> Any:
     """Load a file with something empty in the place of each object that torch does not take as safe."""
     try:
-        names = _names_of_objects(file)
+        protocol, names = _look_into(file)
     except (ValueError, StopIteration) as error:  # no pickle at all
         raise ValueError(f"{file} cannot be read as a checkpoint of PyTorch. Get or save it again.") from error
     # torch looks into its own list of safe names first: these stand only for what that list does not have
@@ -91,6 +99,11 @@ def _load_tensors_alone(file: Path) -> Any:
         with torch.serialization.safe_globals(stand_ins):
             content = torch.load(file, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
+        if protocol > _NEWEST_PROTOCOL:
+            raise ValueError(
+                f"{file} is a pickle of protocol {protocol}, which PyTorch does not read without running code from the "
+                "file. Load it where you trust it, and save it again with torch.save, without pickle_protocol."
+            ) from error
         raise ValueError(
             f"{file} holds more than tensors, and reading that would run code from the file: objects of "
             f"{', '.join(programs) or 'torch'}. Save its state dict alone, where you trust the file: "
@@ -100,24 +113,29 @@ def _load_tensors_alone(file: Path) -> Any:
     return content
 
 
-def _names_of_objects(file: Path) -> list[str]:
-    """Full names of the classes and functions that a checkpoint refers to."""
+def _look_into(file: Path) -> _Pickle:
+    """What the pickle of a checkpoint says without being loaded."""
     if zipfile.is_zipfile(file):
         with zipfile.ZipFile(file) as archive:
             content = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
-            return _names_in_pickle(io.BytesIO(archive.read(content)))
+            return _look_into_pickle(io.BytesIO(archive.read(content)))
     with open(file, "rb") as stream:
-        for _ in range(_LEGACY_HEADER):
-            _names_in_pickle(stream)
-        return _names_in_pickle(stream)
+        first = _look_into_pickle(stream)
+        if first.protocol > _NEWEST_PROTOCOL:  # refused in any case, and a plain pickle has no further parts
+            return first
+        for _ in range(_LEGACY_HEADER - 1):
+            _look_into_pickle(stream)
+        return _look_into_pickle(stream)
 
 
-def _names_in_pickle(stream: BinaryIO) -> list[str]:
-    """Full names of what one pickle refers to, under the names of Python 3; the stream then stands behind it."""
-    names = set()
+def _look_into_pickle(stream: BinaryIO) -> _Pickle:
+    """What one pickle says, its names as Python 3 has them; the stream then stands behind it."""
+    names, protocol = set(), 0
     for operation, argument, _ in pickletools.genops(stream):
+        if operation.name == "PROTO":
+            protocol = int(argument or 0)
         if operation.name == "GLOBAL":
             module, name = str(argument).split(" ", 1)
             module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
             names.add(f"{module}.{name}")
-    return sorted(names)
+    return _Pickle(protocol, sorted(names))

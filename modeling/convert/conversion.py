@@ -33,7 +33,7 @@ from .implied_config import (
 )
 from .layouts import AUTHORS, MMPOSE, PATCH_KERNEL, POSITIONS, TRANSFORMERS
 from .leftovers import of_one_dataset, without_leftovers
-from .names import Row, StateDict, join_qkv, joined_name, split_qkv, to_ours, to_theirs
+from .names import Row, StateDict, all_to_ours, join_qkv, joined_name, to_theirs
 from .noted_keypoints import noted_schema
 from .pretrained_backbones import pose_model_from_backbone
 from .recognition import Found, find_weights
@@ -82,7 +82,8 @@ def convert_checkpoint(
     with at_place(source):
         found = find_weights(content, choice=weights)
         if found.layout.has_heads:
-            return _pose_model(found, datasets, image_size, num_attention_heads, noted_schema(content))
+            noted = noted_schema(content) if datasets is None else None
+            return _pose_model(found, datasets, image_size, num_attention_heads, noted)
         return pose_model_from_backbone(
             found,
             datasets=datasets or ["coco"],
@@ -178,7 +179,7 @@ def _pose_model(
     def name_in_file(name: str) -> str:
         return joined_name(to_theirs(name, table))
 
-    weights = with_counters(fold_layer_scale({to_ours(k, table): value for k, value in split_qkv(theirs).items()}))
+    weights = with_counters(fold_layer_scale(all_to_ours(theirs, table)))
     refuse_missing([name_in_file(name) for name in essential_names(weights) if name not in weights], found)
     if found.layout is MMPOSE:
         weights[_POSITIONS] = _mmpose_positions(weights, image_size)

@@ -4,6 +4,7 @@ Width, depth, patch, decoder, experts and the channels of the heads are in the t
 many heads an attention has, and the resolution where the position table leaves it open, are not.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,8 @@ from ..keypoint_schemas import KeypointSchema, get_keypoint_schema, schema_from_
 from .equivalents import implied_grid
 from .layouts import PATCH_KERNEL, POSITIONS
 from .names import StateDict, numbers
+
+logger = logging.getLogger(__name__)
 
 RELEASED_LAYER_NORM_EPS = 1e-6
 
@@ -156,8 +159,15 @@ def head_schemas(
 def _usual_datasets(
     channels: list[int], noted: KeypointSchema | None, *, has_experts: bool
 ) -> Sequence[str | KeypointSchema]:
-    if noted is not None and channels == [noted.num_keypoints]:
-        return [noted]
+    if noted is not None:
+        if channels == [noted.num_keypoints]:
+            return [noted]
+        logger.warning(
+            "The file notes %d keypoints (%s) and has heads of %s channels: the note is not used.",
+            noted.num_keypoints,
+            noted.name,
+            channels,
+        )
     if has_experts and len(channels) == len(RELEASED_DATASETS):
         return RELEASED_DATASETS
     if channels == [17]:

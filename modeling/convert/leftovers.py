@@ -4,6 +4,8 @@ import logging
 import re
 from collections.abc import Iterable
 
+from vitpose.base.names import first_of
+
 from .layouts import MMPOSE
 from .names import StateDict, short_names
 from .recognition import Found
@@ -26,7 +28,8 @@ def without_leftovers(found: Found) -> StateDict:
     """The tensors of a model, under their names, without what carries nothing for a pose model.
 
     Raises:
-        ValueError: A class token takes part in the attention, as in no ViTPose.
+        ValueError: A class token takes part in the attention, as in no ViTPose; or a tensor stands both behind the
+            prefix and outside it.
     """
     if found.layout is MMPOSE and "backbone.cls_token" in found.weights:
         raise ValueError(
@@ -34,14 +37,20 @@ def without_leftovers(found: Found) -> StateDict:
             "alone there: the model cannot be converted. Train it with with_cls_token=False."
         )
     beside = _BESIDE_A_POSE_MODEL if found.layout.has_heads else _BESIDE_A_BACKBONE
-    left = [name for name in found.weights if beside.fullmatch(name)]
+    kept = {name: value for name, value in found.weights.items() if not beside.fullmatch(name)}
+    left = [found.prefix + name for name in found.weights if name not in kept]
     # what stands outside the prefix of a backbone is a head, a decoder or a loss; of a pose model it may be a layer
-    others = [name for name in found.others if beside.fullmatch(name) or not found.layout.has_heads]
-    _tell([*left, *others], "no part of a pose model's network")
-    return {
-        **{name: value for name, value in found.weights.items() if name not in left},
-        **{name: value for name, value in found.others.items() if name not in others},
-    }
+    outside = {k: value for k, value in found.others.items() if found.layout.has_heads and not beside.fullmatch(k)}
+    _tell([*left, *(name for name in found.others if name not in outside)], "no part of a pose model's network")
+    twice = sorted(kept.keys() & outside.keys())
+    if twice:
+        raise ValueError(
+            f"the file has tensors both behind the prefix {found.prefix!r} and without it: {first_of(twice)}. Which of "
+            "them are the model's is not known: save a state dict with one of each."
+        )
+    if outside:
+        logger.info("Taken from outside the prefix %r (%d): %s", found.prefix, len(outside), short_names(outside))
+    return {**kept, **outside}
 
 
 def of_one_dataset(weights: StateDict, num_datasets: int | None) -> StateDict:

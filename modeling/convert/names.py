@@ -4,7 +4,7 @@ A row is (our name, theirs). In both, `#` stands for a number and `*` for the re
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 
 import torch
@@ -21,6 +21,26 @@ def to_ours(name: str, table: Iterable[Row]) -> str:
 def to_theirs(name: str, table: Iterable[Row]) -> str:
     """Their name of our parameter; a name that no row knows stays."""
     return _translate(name, table)
+
+
+def all_to_ours(weights: StateDict, table: Sequence[Row]) -> StateDict:
+    """Their tensors under our names, with query, key and value apart.
+
+    Raises:
+        ValueError: Two tensors are of one parameter, as where a file mixes the names of two projects.
+    """
+    ours: StateDict = {}
+    sources: dict[str, str] = {}
+    for source, tensor in weights.items():
+        for part, value in split_qkv({source: tensor}).items():
+            name = to_ours(part, table)
+            if name in ours:
+                raise ValueError(
+                    f"{sources[name]} and {source} are both the model's {name}. Which of them it computes with is not "
+                    "known: save a state dict with one of them."
+                )
+            ours[name], sources[name] = value, source
+    return ours
 
 
 def is_theirs(name: str, table: Iterable[Row]) -> bool:

@@ -27,7 +27,7 @@ from .equivalents import fold_layer_scale, implied_grid, pad_patch_kernel, squar
 from .implied_config import block_sizes, published_heads
 from .layouts import FIRST_NORM, PATCH_KERNEL, POSITIONS
 from .leftovers import without_leftovers
-from .names import StateDict, joined_name, split_qkv, to_ours, to_theirs
+from .names import StateDict, all_to_ours, joined_name, to_ours, to_theirs
 from .recognition import Found, find_weights
 
 logger = logging.getLogger(__name__)
@@ -118,8 +118,8 @@ def _start_backbone(
 
 def _backbone_weights(found: Found) -> StateDict:
     """The tensors of a backbone under the names of `ViTPoseBackbone`, in float32."""
-    theirs = split_qkv({name: value.float() for name, value in without_leftovers(found).items()})
-    ours = {to_ours(name, found.layout.rows): value for name, value in theirs.items()}
+    theirs = {name: value.float() for name, value in without_leftovers(found).items()}
+    ours = all_to_ours(theirs, found.layout.rows)
     if found.layout.has_heads:
         logger.warning("The file has a whole pose model, whose heads are left out here; vitpose convert keeps them.")
         ours = {name.removeprefix("backbone."): v for name, v in ours.items() if name.startswith("backbone.")}

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
+
 from vitpose.base.names import first_of
 
 from .checkpoint_files import weight_sets
@@ -82,8 +84,8 @@ def find_weights(content: Any, *, choice: str | None = None) -> Found:
     sets = weight_sets(content)
     if not sets:
         raise ValueError(
-            "expected a state dict, alone or in an entry such as 'model' or 'state_dict', got other content. Save the "
-            "state dict of the model: torch.save({'state_dict': model.state_dict()}, path)."
+            f"expected a state dict, alone or in an entry such as 'model' or 'state_dict', got {_kind(content)}. Save "
+            "the state dict of the model: torch.save({'state_dict': model.state_dict()}, path)."
         )
     found = [one for entry, weights in sets.items() for one in _models(entry, weights, PATCH_KERNEL, FIRST_NORM)]
     chosen = _chosen(found or _incomplete(sets), choice)
@@ -92,6 +94,20 @@ def find_weights(content: Any, *, choice: str | None = None) -> Found:
     logger.info("Recognized as %s.", chosen.layout.title)
     _tell_other_entries(content, sets, chosen)
     return chosen
+
+
+def _kind(content: Any) -> str:
+    """What a message calls content without tensors under names."""
+    if isinstance(content, Mapping):
+        if not content:
+            return "an empty dictionary"
+        if {"state", "param_groups"} <= content.keys():
+            return "the state of an optimizer"
+        return f"a dictionary without named tensors, of the entries {first_of(list(map(str, content)))}"
+    if isinstance(content, (list, tuple)):
+        return f"a {type(content).__name__} of {len(content)}"
+    is_data = isinstance(content, (torch.Tensor, str, int, float, type(None)))
+    return f"one {type(content).__name__}" if is_data else "an object of a class, such as a whole pickled model"
 
 
 def _tell_other_entries(content: Mapping[str, Any], sets: dict[str, StateDict], chosen: Found) -> None:

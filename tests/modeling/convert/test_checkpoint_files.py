@@ -76,7 +76,7 @@ BESIDE = ["criterion.weight", "loss_fn.sigma.x", "val_metric.total", "teacher.st
 def test_what_carries_nothing_is_left_out_and_named(name: str, model, tmp_path, caplog) -> None:
     caplog.set_level(logging.INFO, logger="vitpose")
     _assert_is(_converted({**_behind("model.", to_authors(model)), name: torch.zeros(3)}, tmp_path), model)
-    assert f"Left out, no part of a pose model's network (1): {name.removeprefix('model.')}" in caplog.text
+    assert f"Left out, no part of a pose model's network (1): {name}" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["refinement.weight", "model.backbone.adapter.weight", "model.neck.0.weight"])
@@ -84,6 +84,42 @@ def test_what_may_carry_a_function_is_refused(name: str, weights, tmp_path) -> N
     with pytest.raises(ValueError, match=f"No place in the model for: {name.removeprefix('model.')}") as refusal:
         _converted({**_behind("model.", weights), name: torch.zeros(3)}, tmp_path)
     assert "behind the prefix 'model.'" in str(refusal.value)
+
+
+def test_a_layer_outside_the_prefix_is_taken_and_told(model, tmp_path, caplog) -> None:
+    caplog.set_level(logging.INFO, logger="vitpose")
+    weights = _behind("model.", to_authors(model))
+    outside = {
+        name: weights.pop(f"model.{name}") for name in ("keypoint_head.final_layer.weight", "backbone.pos_embed")
+    }
+    _assert_is(_converted({**weights, **outside}, tmp_path), model)
+    assert f"Taken from outside the prefix 'model.' (2): {', '.join(outside)}" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["keypoint_head.final_layer.weight", "backbone.pos_embed"])
+@pytest.mark.parametrize("prefix", ["model.", "student.module."])
+def test_a_tensor_behind_the_prefix_and_outside_it_is_refused(name: str, prefix: str, model, tmp_path) -> None:
+    weights = to_authors(model)
+    content = {**_behind(prefix, weights), name: torch.zeros_like(weights[name])}
+    with pytest.raises(ValueError, match=f"both behind the prefix '{prefix}' and without it: {name}. Which"):
+        _converted(content, tmp_path)
+
+
+TWICE = [
+    ("backbone.blocks.0.attn.qkv.weight", "backbone.blocks.0.attn.query.weight"),
+    ("keypoint_head.final_layer.bias", "head.conv.bias"),
+    ("backbone.pos_embed", "backbone.embeddings.position_embeddings"),
+]
+
+
+@pytest.mark.parametrize(("theirs", "other"), TWICE)
+@pytest.mark.parametrize("first", [True, False])
+def test_two_names_of_one_parameter_are_refused(theirs: str, other: str, first: bool, model, tmp_path) -> None:
+    weights = to_authors(model)
+    stray = {other: torch.zeros_like(weights[theirs])}
+    both = sorted([theirs, other], key=lambda name: (name == other) is not first)
+    with pytest.raises(ValueError, match=f"{both[0]} and {both[1]} are both the model's"):
+        _converted({**stray, **weights} if first else {**weights, **stray}, tmp_path)
 
 
 def test_counters_that_a_program_left_out_are_made(tmp_path) -> None:
@@ -208,6 +244,49 @@ def test_what_cannot_be_passed_over_is_refused_with_a_remedy(tmp_path) -> None:
     torch.save({"settings": _Settings(lr=1), "state_dict": {}}, tmp_path / "file.pth")
     with pytest.raises(ValueError, match=r"file\.pth holds more than tensors, .* Save its state dict alone, where you"):
         read_checkpoint(tmp_path / "file.pth")
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+def test_a_protocol_that_torch_cannot_read_is_named(protocol: int, zipped: bool, weights, model, tmp_path) -> None:
+    options = {"pickle_protocol": protocol, "_use_new_zipfile_serialization": zipped}
+    torch.save({"state_dict": weights}, tmp_path / "file.pth", **options)
+    if protocol == 3:
+        _assert_is(convert_checkpoint(tmp_path / "file.pth", **GIVEN), model)
+    else:
+        with pytest.raises(
+            ValueError, match=rf"is a pickle of protocol {protocol}, .* again .* without pickle_protocol"
+        ):
+            read_checkpoint(tmp_path / "file.pth")
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_a_plain_pickle_of_a_newer_protocol_is_called_so(tmp_path) -> None:
+    (tmp_path / "weights.pth").write_bytes(b"\x80\x04\x95\x02\x00\x00\x00\x00\x00\x00\x00}.")  # an empty dictionary
+    with pytest.raises(ValueError, match="a pickle of protocol 4"):
+        read_checkpoint(tmp_path / "weights.pth")
+
+
+OPTIMIZER = {"state": {0: {"exp_avg": torch.zeros(3)}}, "param_groups": [{"lr": 1e-3}]}
+NO_WEIGHTS = [
+    ({}, "an empty dictionary"),
+    (OPTIMIZER, "the state of an optimizer"),
+    ({"optimizer": OPTIMIZER, "epoch": 3}, "a dictionary without named tensors, of the entries optimizer, epoch"),
+    ({"state_dict": {}}, "a dictionary without named tensors, of the entries state_dict"),
+    ({0: torch.zeros(3)}, "a dictionary without named tensors, of the entries 0"),
+    ([torch.zeros(3), 2], "a list of 2"),
+    ((), "a tuple of 0"),
+    (torch.zeros(3), "one Tensor"),
+    (None, "one NoneType"),
+    (torch.nn.Linear(2, 2), "an object of a class, such as a whole pickled model"),
+]
+
+
+@pytest.mark.parametrize(("content", "kind"), NO_WEIGHTS, ids=[row[1] for row in NO_WEIGHTS])
+def test_a_file_without_weights_is_called_what_it_is(content: object, kind: str, tmp_path) -> None:
+    with pytest.raises(ValueError, match=rf"file\.pth: expected a state dict, .*, got {kind}\. Save the state dict"):
+        _converted(content, tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x08\x01\x12\x07pytorch", b"not a checkpoint at all\n" * 20, b"PK\x03\x04"])

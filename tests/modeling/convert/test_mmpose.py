@@ -190,3 +190,53 @@ def test_what_is_asked_for_goes_before_what_is_noted(tmp_path: Path) -> None:
     assert _noted(OWN, 17, tmp_path).config.dataset_names == ["coco"]  # names of another number are of no use
     names = {"keypoint_id2name": dict(enumerate(get_keypoint_schema("ap10k").keypoints))}
     assert _noted(names, 17, tmp_path, datasets=["coco"]).config.dataset_names == ["coco"]
+
+
+NOTES = [
+    ("pairs by name", {"flip_pairs": [["left_eye", "right_eye"]], "skeleton_links": [("nose", 2)]},
+     ((0, 2),), ((1, 2),), None),
+    ("indices as texts", {"keypoint_id2name": {"2": "right_eye", "0": "left_eye", "1": "nose"},
+                          "skeleton_links": [["0", "1"]]}, ((0, 2),), ((0, 1),), None),
+    ("indices from 1", {"keypoint_id2name": {1: "left_eye", 2: "nose", 3: "right_eye"}, "flip_pairs": [[1, 3]],
+                        "skeleton_links": [[2, 3]]}, ((0, 2),), ((1, 2),), None),
+    ("outside the keypoints", {"skeleton_links": [[0, 3], [-1, 0], [0, 1]]}, ((0, 2),), ((0, 1),), (0, 2)),
+    ("unknown names", {"flip_pairs": [["left_ear", "right_ear"]]}, ((0, 2),), ((0, 1), (1, 2)), (1, 0)),
+    ("no pairs", {"skeleton_links": [[0, 1, 2], 5, [1], None, [[0], 1], [True, 0], [1.0, 2], [1, 1], [2, 1]]},
+     ((0, 2),), ((1, 2),), (0, 8)),
+    ("a keypoint in two pairs", {"flip_pairs": [[0, 2], [2, 0], [1, 0]]}, ((0, 2),), ((0, 1), (1, 2)), (1, 0)),
+    ("no lists", {"flip_pairs": 7, "skeleton_links": "nose"}, ((0, 2),), (), (1, 1)),
+    ("nothing", {"flip_pairs": None, "skeleton_links": None}, ((0, 2),), (), None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("why", "change", "mirrors", "edges", "left"), NOTES, ids=[row[0] for row in NOTES])
+def test_notes_are_read_as_far_as_they_are_pairs(why, change, mirrors, edges, left, tmp_path, caplog) -> None:
+    schema = _noted({**OWN, **change}, 3, tmp_path).config.get_schema()
+    assert (schema.name, schema.keypoints) == ("horse", ("left_eye", "nose", "right_eye"))
+    assert (schema.flip_pairs, schema.edges) == (mirrors, edges)
+    told = [record.args for record in caplog.records if "no pairs of its keypoints" in record.msg]
+    assert told == ([left] if left else [])
+
+
+UNUSED = [
+    ("a name twice", {"keypoint_id2name": dict.fromkeys(range(17), "nose")}, "no different texts by indices"),
+    ("numbers for names", {"keypoint_id2name": {index: index for index in range(17)}}, "no different texts by indices"),
+    ("names by names", {"keypoint_id2name": {"nose": "nose"}}, "no different texts by indices"),
+    ("a list", {"keypoint_id2name": ["nose"]}, "no different texts by indices"),
+    ("of another number", OWN, r"notes 3 keypoints (horse) and has heads of [17] channels: the note is not used"),
+]
+
+
+@pytest.mark.parametrize(("why", "meta", "told"), UNUSED, ids=[row[0] for row in UNUSED])
+def test_notes_of_no_use_are_told_and_stop_nothing(why: str, meta: dict, told: str, tmp_path: Path, caplog) -> None:
+    assert _noted(meta, 17, tmp_path).config.dataset_names == ["coco"]
+    assert caplog.text.count(told) == 1
+    caplog.clear()
+    assert _noted(meta, 17, tmp_path, datasets=["ap10k"]).config.dataset_names == ["ap10k"]
+    assert told not in caplog.text  # nobody asked the notes
+
+
+def test_notes_of_another_number_leave_the_question_open(tmp_path: Path, caplog) -> None:
+    with pytest.raises(ValueError, match=r"datasets: the file has heads of \[5\] channels; name the dataset of each"):
+        _noted(OWN, 5, tmp_path)
+    assert "notes 3 keypoints (horse)" in caplog.text
