@@ -67,7 +67,7 @@ def read_checkpoint(path: str | Path) -> Any:
             return load_file(file)
         try:
             return torch.load(file, map_location="cpu", weights_only=True)
-        except pickle.UnpicklingError:
+        except _UNREADABLE:  # also what torch raises on a file of text
             return _load_tensors_alone(file)
     except (RuntimeError, EOFError, SafetensorError) as error:  # of torch and safetensors, about broken files
         raise ValueError(f"{file} cannot be read as a checkpoint: {error}. Get or save it again.") from error

@@ -289,7 +289,9 @@ def test_a_file_without_weights_is_called_what_it_is(content: object, kind: str,
         _converted(content, tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"\x08\x01\x12\x07pytorch", b"not a checkpoint at all\n" * 20, b"PK\x03\x04"])
+@pytest.mark.parametrize(
+    "content", [b"", b"\x08\x01\x12\x07pytorch", b"not a checkpoint at all\n" * 20, b"PK\x03\x04", b"hello"]
+)
 def test_another_kind_of_file_is_no_checkpoint(content: bytes, tmp_path) -> None:
     (tmp_path / "model.pth").write_bytes(content)
     with pytest.raises(ValueError, match=r"model\.pth cannot be read as a checkpoint"):
