@@ -14,6 +14,7 @@ from .images import read_image_size
 _SUFFIXES = ".jpg .jpeg .jfif .mpo .png .bmp .webp .tif .tiff .jp2 .pgm .ppm .gif .avif"
 PHOTO_SUFFIXES = tuple(_SUFFIXES.split())
 _UPLOADED = re.compile("[0-9a-f]{8}-(.+)")  # Label Studio's name of an uploaded file
+_ON_DISK = re.compile(r".*[?&]d=([^&]+).*")  # Label Studio's address of a file on its own disk
 
 
 class PhotoFolder:
@@ -28,6 +29,7 @@ class PhotoFolder:
         self.root = root
         self._prefer = prefer
         self._sizes: dict[str, tuple[int, int]] = {}
+        self._names: dict[str, str] = {}  # of the photos that were found
         self._by_name: dict[str, list[PurePosixPath]] = {}
         for path in photos_below(root):
             self._by_name.setdefault(path.name.casefold(), []).append(path)
@@ -40,34 +42,51 @@ class PhotoFolder:
             place: Where it is named, for errors.
 
         Raises:
-            PlacedError: There is no such photo, or there are several.
+            PlacedError: There is no such photo, there are several, or it was found for another name before.
         """
         meant = self.look_for(name)
         if not meant:
+            others = [str(path) for path in self._alike(name)[0]]
+            more = f", and {first_of(others)} is of another folder" if others else ""
             remedy = "Put it there, give the folder that holds both, or remove it."
-            reason = f"there is no photo {name!r} below {self.root}. {remedy}"
+            reason = f"there is no photo {name!r} below {self.root}{more}. {remedy}"
             raise PlacedError(reason, place)
         if len(meant) > 1:
             listed = first_of([os.path.relpath(path, self.root) for path in meant])
             raise PlacedError(f"the photo {name!r} may be {listed}, below {self.root}. Keep one of them.", place)
+        before = self._names.setdefault(meant[0], name)
+        if name_parts(before) != name_parts(name):
+            reason = f"the photo {name!r} would be {meant[0]}, which is {before!r} already. Put it there, or remove it."
+            raise PlacedError(reason, place)
         return meant[0]
 
     def look_for(self, name: str) -> list[str]:
         """Paths of the photos that a name may mean.
 
-        Of those with its base name, or else with that name without the prefix of an upload, they are the ones that
-        agree in the most folders before it.
+        Of those with its base name, or else with that name without the prefix of an upload or percent-encoding, they
+        are the ones that agree in the most folders before it. One in another folder than the name says is another
+        photo, unless the name is of a place that is not this folder's, such as the storage of a tool.
         """
-        parts = name_parts(name)
-        if not parts:
-            return []
-        uploaded = _UPLOADED.fullmatch(parts[-1])
-        found = self._named(parts[-1]) or (self._named(uploaded[1]) if uploaded else [])
-        agreeing = [_agreement(path.parts[:-1], parts[:-1]) for path in found]
+        found, parts = self._alike(name)
+        folders = [path.parts[:-1] for path in found]
+        agreeing = [_agreement(folder, parts[:-1]) for folder in folders]
         best = [path for path, count in zip(found, agreeing, strict=True) if count == max(agreeing)]
+        if parts[:-1] and not any(agreeing) and not _is_of_elsewhere(name):
+            best = [path for path in best if len(path.parts) == 1]
         if len(best) > 1:
             best = [path for path in best if self._prefer in path.parts[:-1]] or best
         return [str(self.root / path) for path in best]
+
+    def _alike(self, name: str) -> tuple[list[PurePosixPath], tuple[str, ...]]:
+        """The photos with the base name of a name, and the parts of the name as they were found by."""
+        written = name_parts(name)
+        for parts in (written, name_parts(unquote("/".join(written)))):
+            uploaded = _UPLOADED.fullmatch(parts[-1]) if parts else None
+            found = self._named(parts[-1]) if parts else []
+            found = found or (self._named(uploaded[1]) if uploaded else [])
+            if found:
+                return found, parts
+        return [], written
 
     def _named(self, base: str) -> list[PurePosixPath]:
         return self._by_name.get(base.casefold(), [])
@@ -101,11 +120,19 @@ def photos_below(root: Path) -> Iterator[PurePosixPath]:
 def name_parts(name: str) -> tuple[str, ...]:
     """Folders and base name of a photo's name, which may be a path of Windows, an address or a query of one."""
     plain = name.replace("\\", "/")
-    if match := re.fullmatch(r".*[?&]d=([^&]+).*", plain):  # Label Studio's files on its own disk
+    if match := _ON_DISK.fullmatch(plain):
         plain = unquote(match[1])
     elif "://" in plain:
         plain = unquote(plain.split("://", 1)[1].split("?")[0].split("#")[0])
     return tuple(part for part in plain.split("/") if part not in ("", "."))
+
+
+def _is_of_elsewhere(name: str) -> bool:
+    """Whether a name is an absolute path, one of folders above, an address, or of an upload: its folders say little."""
+    plain = name.replace("\\", "/")
+    if plain.startswith(("/", "../")) or "://" in plain or re.match("[A-Za-z]:/", plain) or _ON_DISK.fullmatch(plain):
+        return True
+    return _UPLOADED.fullmatch(plain.rsplit("/", 1)[-1]) is not None
 
 
 def inside(root: Path, path: Path, place: Place) -> Path:

@@ -25,7 +25,9 @@ def yolo(out: Path, source: Source) -> Iterator[Write]:
         classes(source.schema.category)
     with text_file(out / "yolo" / "data.yaml") as file:
         names = {number: name for name, number in classes.names.items()}
-        file.write("train: images\nval: images\n")
+        # Ultralytics refuses a file without val, and nobody has said yet which photos are whose
+        file.write("train: images\n")
+        file.write("val: images  # the photos of train, since both are asked for: divide them before you train\n")
         file.write(f"kpt_shape: [{source.schema.num_keypoints}, 3]\n")
         file.write(f"flip_idx: {list(source.schema.flip_index)}\n")
         file.write("names:\n" + "".join(f"  {number}: {json.dumps(name)}\n" for number, name in names.items()))

@@ -6,6 +6,7 @@ folder, and people who have no box get one around their keypoints.
 """
 
 import logging
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -27,20 +28,29 @@ from ..photo_folder import PhotoFolder
 
 logger = logging.getLogger(__name__)
 
+# What a label or a class may be called that says no more than that it is a person.
+PERSON_WORDS = ("person", "persons", "people", "human", "humans", "pedestrian", "pedestrians", "man", "woman", "child")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """Files of one split.
 
     Args:
-        root: The data folder, below which everything lies.
+        root: The data folder, below which everything lies; made absolute and free of `..`.
         split: Name of the split.
-        files: The annotation files.
+        files: The annotation files, in it.
     """
 
     root: Path
     split: str
     files: tuple[Path, ...]
+
+    def __post_init__(self) -> None:
+        # through a link, `..` leads elsewhere than the words of the path say; without it links stay as they are called
+        root = self.root.resolve() if ".." in self.root.parts else Path(os.path.abspath(self.root))
+        object.__setattr__(self, "files", tuple(root / file.relative_to(self.root) for file in self.files))
+        object.__setattr__(self, "root", root)
 
     @cached_property
     def photos(self) -> PhotoFolder:
@@ -331,7 +341,7 @@ def _size_of(annotations: Annotations, number: int, path: str, source: Source) -
     # shares hold for a smaller copy as well, as long as it is the same picture
     same = abs(named[0] * height - named[1] * width) <= named[1] * height * 0.02 if annotations.relative else False
     if not same and (round(named[0]), round(named[1])) != (width, height):
-        turned = " It lies on its side there." if (named[1], named[0]) == (width, height) else ""
+        turned = " It was annotated without its EXIF rotation." if (named[1], named[0]) == (width, height) else ""
         raise PlacedError(
             f"the annotations are of a photo of {named[0]:g} x {named[1]:g} pixels, {path} has {width} x {height}."
             f"{turned} Use the photo that was annotated.",
@@ -353,11 +363,11 @@ def _around(keypoints: np.ndarray) -> list[list[float]]:
 
 
 def _tell(annotations: Annotations, source: Source, people: list[Person], boxes: list[Any]) -> None:
-    """One line: what was read, what was not, and whose box is not the annotator's."""
+    """One line: what was read, what was not, and whose box is not the annotator's; a warning where entries are left."""
     numbers = {person.photo for person in people}
     without = sum(box is None and bool(person.keypoints) for box, person in zip(boxes, people, strict=True))
     parts = [f"{len(annotations.photos)} photos, {len(annotations.photos) - len(numbers)} of them without people"]
     if without:
         parts.append(f"{without} people without a box: it is drawn around their keypoints, {PERSON_MARGIN:.0%} wider")
-    parts += [f"{count} {what}" for what, count in annotations.remarks.items() if count]
-    logger.info("%s: %s.", source.files[0], "; ".join(parts))
+    left = [f"{count} {what}" for what, count in annotations.remarks.items() if count]
+    logger.log(logging.WARNING if left else logging.INFO, "%s: %s.", source.files[0], "; ".join(parts + left))

@@ -4,6 +4,7 @@ A skeleton's label is what it is of, the labels of its points are the keypoints.
 by their labels too. A shape of several points has no names: there the order says which keypoint is which.
 """
 
+import math
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
@@ -176,10 +177,15 @@ def _pair(text: str, place: Place) -> tuple[float, float]:
 
 
 def _box(shape: Node, place: Place) -> Box:
-    if float(shape.get("rotation") or 0):
-        raise PlacedError("a rectangle that is turned is not supported. Draw it upright.", place)
+    """A rectangle; around a turned one, which turns around its center."""
     left, top, right, bottom = (_number(shape, side, place) for side in ("xtl", "ytl", "xbr", "ybr"))
-    return left, top, right - left, bottom - top
+    width, height = right - left, bottom - top
+    if not shape.get("rotation"):
+        return left, top, width, height
+    angle = math.radians(_number(shape, "rotation", place))
+    across = abs(width * math.cos(angle)) + abs(height * math.sin(angle))
+    down = abs(width * math.sin(angle)) + abs(height * math.cos(angle))
+    return (left + right - across) / 2, (top + bottom - down) / 2, across, down
 
 
 def _number(node: Node, name: str, place: Place) -> float:

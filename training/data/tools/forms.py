@@ -109,9 +109,8 @@ ANNOTATION_FORMS = {form.name: form for form in _FORMS}
 def find_source(form: AnnotationForm, data: Path, split: str) -> Source:
     """Find the annotation files of a split.
 
-    A file is taken as it is, whatever the split is called. In a folder, a file is of the split that a folder on its way
-    is called by, or that is a word of its own name, as in `cvat_val.xml`. What names no split is `train`, where nothing
-    is called so.
+    A file is taken as it is, whatever the split is called. In a folder, the split is taken from the folder or file
+    name, as in `val/annotations.xml` or `cvat_val.xml`. What names no split is `train`, where nothing is called so.
 
     Args:
         form: The form of the files.

@@ -4,15 +4,18 @@ Tools for drawing know points and rectangles; which ones are of one person is to
 or by nothing but the rectangle that a point lies in.
 """
 
-from collections.abc import Hashable, Sequence
+import re
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 
 from vitpose.base.errors import Place, PlacedError
 
-from .annotated import Category, Person
+from .annotated import PERSON_WORDS, Category, Person
 
 Box = tuple[float, float, float, float]
 _SLACK = 0.05  # share of a rectangle's sides by which a keypoint may lie outside it
+_CLOSE = 2.0  # how many times as long as its keypoints reach the box of a person may be, where no label says it is one
+_BOX_WORDS = {"box", "bbox", "boxes", "rectangle", "rect", "bounding"}
 # What annotators write beside a keypoint that is hidden.
 HIDDEN_WORDS = ("hidden", "occluded", "invisible", "not visible", "not_visible")
 
@@ -71,8 +74,8 @@ def people_of_photo(points: list[Point], rectangles: list[Rectangle], *, photo: 
     """Put the points and rectangles of a photo together.
 
     Groups come first. A point without a group is of the rectangle that it lies in; if that is several, of the one
-    that still lacks this keypoint. Points of a photo without rectangles are one person. A group without a rectangle
-    of its own takes the smallest free one around all its points.
+    that still lacks this keypoint. Points that no rectangle holds any of are one person. A group without a rectangle
+    of its own takes the smallest free one around all its points, if it is labeled as a person or as the group is.
 
     Args:
         points: The keypoints.
@@ -81,7 +84,7 @@ def people_of_photo(points: list[Point], rectangles: list[Rectangle], *, photo: 
         place: Its place, for errors.
 
     Raises:
-        PlacedError: Whom a keypoint belongs to is not told.
+        PlacedError: Nothing tells which person a keypoint belongs to.
     """
     groups: dict[Hashable, _Group] = {}
     for number, rectangle in enumerate(rectangles):
@@ -113,10 +116,31 @@ def categories_of(people: Sequence[Person]) -> dict[str, Category]:
 
 
 def _adopt_rectangles(groups: dict[Hashable, _Group]) -> None:
-    """Give each group without a rectangle the smallest free one around its points; who fits the fewest comes first."""
+    """Give groups without a rectangle free ones around their points, those first whose label says that they are meant.
+
+    A rectangle of another label, such as a car, is a person's only where it is close around most people of the photo
+    and there is no other such label.
+    """
+    _adopt(groups, _is_labeled_as)
+    free = {group.rectangle.category for group in groups.values() if group.rectangle and not group.points}
+    bare = [group for group in groups.values() if group.rectangle is None]
+    others = {label for label in free if not any(_names_person(label, group) for group in groups.values())}
+    if len(others) == 1:
+        alike = [r for g in groups.values() if (r := g.rectangle) and not g.points and r.category in others]
+        close = sum(any(_is_close(rectangle, group) for rectangle in alike) for group in bare)
+        if 2 * close > len(bare):
+            _adopt(groups, _is_close)
+
+
+def _adopt(groups: dict[Hashable, _Group], fits: Callable[[Rectangle, _Group], bool]) -> None:
+    """Give each group without a rectangle the smallest free one that fits; who fits the fewest comes first."""
     free = {key: group.rectangle for key, group in groups.items() if group.rectangle is not None and not group.points}
     fitting = {
-        key: sorted((r.box[2] * r.box[3], place) for place, (_, r) in enumerate(free.items()) if _holds_all(r, group))
+        key: sorted(
+            (r.box[2] * r.box[3], place)
+            for place, r in enumerate(free.values())
+            if _holds_all(r, group) and fits(r, group)
+        )
         for key, group in groups.items()
         if group.rectangle is None
     }
@@ -127,11 +151,33 @@ def _adopt_rectangles(groups: dict[Hashable, _Group]) -> None:
             groups[key].rectangle = groups.pop(taken).rectangle
 
 
+def _is_labeled_as(rectangle: Rectangle, group: _Group) -> bool:
+    return _names_person(rectangle.category, group)
+
+
+def _names_person(label: str, group: _Group) -> bool:
+    """Whether a rectangle's label is that of the group, a word for a person, or none, `box` aside."""
+    own = {point.category.casefold() for point in group.points.values()}
+    return _plain(label) in {"", *PERSON_WORDS, *own, *map(_plain, own)}
+
+
+def _plain(label: str) -> str:
+    return " ".join(word for word in re.split(r"[\W_]+", label.casefold()) if word and word not in _BOX_WORDS)
+
+
+def _is_close(rectangle: Rectangle, group: _Group) -> bool:
+    """Whether a rectangle is around all points of a group, and not much larger than these reach."""
+    points = group.points.values()
+    across, down = (max(side) - min(side) for side in ([p.x for p in points], [p.y for p in points]))
+    near = rectangle.box[2] <= _CLOSE * across and rectangle.box[3] <= _CLOSE * down
+    return near and _holds_all(rectangle, group)
+
+
 def _place_loose(points: list[Point], groups: dict[Hashable, _Group]) -> None:
     """Put each point without a group into the rectangle that it lies in; what is open waits for what is not."""
     boxed = [(group, group.rectangle) for group in groups.values() if group.rectangle is not None]
-    if not boxed or len(groups) == 1:  # nothing to choose from
-        person = boxed[0][0] if boxed else groups.setdefault("loose", _Group()) if points else _Group()
+    person = _person_of_all(points, boxed, groups) if points else None
+    if person is not None:
         for point in points:
             person.add(point)
         return
@@ -151,11 +197,27 @@ def _place_loose(points: list[Point], groups: dict[Hashable, _Group]) -> None:
         waiting = [point for point, _ in left]
 
 
+def _person_of_all(
+    points: list[Point], boxed: list[tuple[_Group, Rectangle]], groups: dict[Hashable, _Group]
+) -> _Group | None:
+    """Who all points without a group belong to; None where that is for each to tell.
+
+    Of the only rectangle if it holds most of them, also where a hand reaches out of it. Where no rectangle is a
+    person's yet and they lie in none, or few of them in the only one, such as a ball, they are a person of their own.
+    """
+    held = sum(any(_holds(rectangle, point, slack=_SLACK) for _, rectangle in boxed) for point in points)
+    if len(groups) == len(boxed) == 1 and 2 * held > len(points):
+        return boxed[0][0]
+    if any(group.points for group, _ in boxed) or (held and len(boxed) > 1):
+        return None
+    return None if 2 * held > len(points) else groups.setdefault("loose", _Group())
+
+
 def _refuse_loose(point: Point, count: int, *, others: int, rectangles: int) -> None:
     more = f" (and {others} more)" if others else ""
     raise PlacedError(
-        f"{point.name!r} lies in {count or 'none'} of {rectangles} rectangles, so whose it is, is not told{more}. "
-        "Link it to the rectangle of its person, or give both a group.",
+        f"{point.name!r} lies in {count or 'none'} of {rectangles} rectangles{more}: cannot tell which person it "
+        "belongs to. Link it to the rectangle of its person, or give both a group.",
         point.place,
     )
 

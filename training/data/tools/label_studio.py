@@ -110,10 +110,17 @@ def _photo_name(task: Item, place: Place) -> str:
 
 
 def _original_size(results: list[Item], place: Place) -> tuple[float, float] | None:
-    sizes = {(entry["original_width"], entry["original_height"]) for entry in results if "original_width" in entry}
+    sizes = {size for entry in results if (size := _size_of_region(entry)) is not None}
     if len(sizes) > 1:
         raise PlacedError(f"its regions are of photos of the sizes {sorted(sizes)}: expected one. Export again.", place)
     return sizes.pop() if sizes else None
+
+
+def _size_of_region(entry: Item) -> tuple[float, float] | None:
+    """Width and height of its photo in pixels; None where it does not say both."""
+    width, height = entry.get("original_width"), entry.get("original_height")
+    numbers = isinstance(width, (int, float)) and isinstance(height, (int, float))
+    return (width, height) if numbers and width > 0 and height > 0 else None
 
 
 def _shapes(results: list[Item], place: Place, annotations: Annotations) -> tuple[list[Point], list[Rectangle]]:
@@ -182,11 +189,11 @@ def _hidden(results: list[Item]) -> set[str]:
     return hidden
 
 
-def _numbers(value: Any, fields: tuple[str, ...], place: Place) -> list[float]:
+def _numbers(value: Any, fields: tuple[str, ...], place: Place, *, most: float = 200) -> list[float]:
     numbers: list[Any] = [value.get(field) for field in fields] if isinstance(value, dict) else [None]
     if not all(isinstance(number, (int, float)) and np.isfinite(number) for number in numbers):
         raise PlacedError(f"expected numbers for {', '.join(fields)}, got {value!r}. Correct or remove it.", place)
-    if any(abs(number) > 200 for number in numbers):
+    if any(abs(number) > most for number in numbers):
         reason = f"expected percentages of the photo for {', '.join(fields)}, got {numbers}. Export from Label Studio."
         raise PlacedError(reason, place)
     return [float(number) for number in numbers]
@@ -197,8 +204,10 @@ def _box(value: Any, entry: Item, place: Place) -> Box:
     x, y, width, height = _numbers(value, ("x", "y", "width", "height"), place)
     if not value.get("rotation"):
         return x / 100, y / 100, width / 100, height / 100
-    angle = np.radians(float(value["rotation"]))
-    across, down = float(entry.get("original_width") or 1), float(entry.get("original_height") or 1)
+    (rotation,), size = _numbers(value, ("rotation",), place, most=360), _size_of_region(entry)
+    if size is None:
+        raise PlacedError("a turned rectangle needs original_width and original_height. Export it again.", place)
+    angle, (across, down) = np.radians(rotation), size
     sides = np.array([[0, 0], [width, 0], [width, height], [0, height]]) * [across, down]
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     corners = (sides @ turn) / [across, down] + [x, y]

@@ -20,7 +20,7 @@ from vitpose.modeling.keypoint_schemas import flip_index_of, get_keypoint_schema
 from vitpose.modeling.keypoint_sides import mirror_pairs
 
 from ..photo_folder import PHOTO_SUFFIXES, inside, photos_below
-from .annotated import Annotations, Category, Person, Photo, Source
+from .annotated import PERSON_WORDS, Annotations, Category, Person, Photo, Source
 
 logger = logging.getLogger(__name__)
 
@@ -33,17 +33,19 @@ def read_yolo(source: Source) -> Annotations:
     """Read the photos that `data.yaml` names for the split, and the text files of their people.
 
     Raises:
-        ValueError: The data set has no keypoints, a path leads outside its folder, or a line is unusable; the message
-            names the file and the line.
+        ValueError: The data set has no keypoints, a path leads outside its folder, the photos are those of the split
+            train, or a line is unusable; the message names the file and the line.
     """
     (path,) = source.files
     config = _config(path, source.split)
     count, numbers = _shape(config, path)
     classes = _classes(config, path)
-    skeletons = {name: _category(config, count, key, path) for key, name in classes.items()}
+    skeletons = {name: _category(config, count, key, name, path) for key, name in classes.items()}
     annotations = Annotations(relative=True, categories=skeletons)
     files: list[Path] = []
-    for photo in _photos(config, source, path):
+    photos = _photos(config, source.split, source.root, path)
+    _compare_with_train(photos, config, source, path)
+    for photo in photos:
         place, labels = (str(path), str(photo.relative_to(source.root))), _labels_of(photo, source.root)
         annotations.photos.append(Photo(name=place[1], place=place, locate=photo.__str__))
         files += [labels] if labels else []
@@ -57,8 +59,7 @@ def read_yolo(source: Source) -> Annotations:
     lost = [file for file in beside - set(files) if file.name not in _NO_LABELS]
     annotations.remarks["text files without a photo not read"] += len(lost)
     if not annotations.people:
-        photos = len(annotations.photos)
-        raise ValueError(f"{path}: none of the {photos} photos of {source.split!r} has a text file of people.")
+        raise ValueError(f"{path}: none of the {len(photos)} photos of {source.split!r} has a text file of people.")
     return annotations
 
 
@@ -111,8 +112,8 @@ def _classes(config: dict[str, Any], path: Path) -> dict[int, str]:
     raise ValueError(f"{path}: expected names as a list or by number, got {names!r}.")
 
 
-def _category(config: dict[str, Any], count: int, key: int, path: Path) -> Category:
-    """Keypoints of a class: by their names where the file has them, COCO's where they are 17, else numbered."""
+def _category(config: dict[str, Any], count: int, key: int, name: str, path: Path) -> Category:
+    """Keypoints of a class: by their names where the file has them, COCO's where a person has 17, else numbered."""
     pairs, names = _flip_pairs(config, count, path), _names(config, count, key, path)
     if names is not None:
         if pairs is not None and (own := mirror_pairs(names)) and set(own) != set(pairs):
@@ -121,7 +122,13 @@ def _category(config: dict[str, Any], count: int, key: int, path: Path) -> Categ
         return Category(keypoints=names, edges=_edges(config, count), flip_pairs=pairs)
     coco = get_keypoint_schema("coco")
     if count == coco.num_keypoints and pairs in (None, coco.flip_pairs):
-        return Category(keypoints=coco.keypoints, flip_pairs=pairs, numbered=True)
+        if name.strip().casefold() in PERSON_WORDS:
+            return Category(keypoints=coco.keypoints, flip_pairs=pairs, numbered=True)
+        message = (
+            "%s: the %d keypoints of the class %r are numbered, since they have no names and need not be COCO's of a "
+            "person. Give kpt_names, or a schema."
+        )
+        logger.warning(message, path, count, name)
     return Category(keypoints=tuple(f"keypoint_{n}" for n in range(count)), flip_pairs=pairs or (), numbered=True)
 
 
@@ -158,23 +165,43 @@ def _edges(config: dict[str, Any], count: int) -> tuple[tuple[int, int], ...]:
     )
 
 
-def _photos(config: dict[str, Any], source: Source, path: Path) -> list[Path]:
+def _compare_with_train(photos: list[Path], config: dict[str, Any], source: Source, path: Path) -> None:
+    """Refuse another split whose photos are those of train, as in a file with one folder for both; warn of a few."""
+    if source.split in SPLITS["train"] or not config.get("train"):
+        return
+    try:
+        trained = set(_photos(config, "train", source.root, path))
+    except ValueError:  # whoever reads train is told
+        return
+    shared = len(trained.intersection(photos))
+    if shared == len(photos):
+        raise PlacedError(
+            f"the photos of train and {source.split} are the same, so a model would be evaluated on what it was "
+            "trained on. Give each its own photos, or read the split train (eval_split: train) where that is meant.",
+            (str(path), source.split),
+        )
+    if shared:
+        message = "%s: %d of %d photos of %s are photos of train too: they are in both."
+        logger.warning(message, path, shared, len(photos), source.split)
+
+
+def _photos(config: dict[str, Any], split: str, root: Path, path: Path) -> list[Path]:
     """Photos of the split: of folders, or lists of photos, one or several."""
-    key = next((key for key in SPLITS.get(source.split, (source.split,)) if config.get(key)), None)
+    key = next((key for key in SPLITS.get(split, (split,)) if config.get(key)), None)
     if key is None:
         have = ", ".join(name for name in (*SPLITS, "valid") if config.get(name)) or "none"
-        raise ValueError(f"{path} has the splits {have}: expected one of them, got {source.split!r}.")
+        raise ValueError(f"{path} has the splits {have}: expected one of them, got {split!r}.")
     entries = config[key] if isinstance(config[key], list) else [config[key]]
     photos: list[Path] = []
     for entry in entries:
         place = (str(path), key)
-        found = _located(str(entry), config, source.root, path.parent, place)
+        found = _located(str(entry), config, root, path.parent, place)
         if found.is_dir():
             photos += [found / photo for photo in photos_below(found)]
         elif found.suffix.lower() in PHOTO_SUFFIXES:
             photos.append(found)
         else:
-            photos += _listed(found, source.root)
+            photos += _listed(found, root)
     if not photos:
         raise PlacedError(f"no photos in {entries}. Check the folders.", (str(path), key))
     return list(dict.fromkeys(photos))

@@ -25,6 +25,7 @@ from tool_files import (
 )
 
 from vitpose import get_keypoint_schema
+from vitpose.training.data.boxes import PERSON_MARGIN
 from vitpose.training.data.loading import read_dataset, schema_of_files
 
 PEOPLE = make_people(seed=5, photos=3)
@@ -126,11 +127,31 @@ def test_yolo_says_what_has_no_people_and_what_has_no_photo(tmp_path, caplog):
 
 def test_yolo_of_17_keypoints_without_names_is_coco_s(tmp_path):
     line = " ".join(["0 .5 .5 .2 .4", *[".5 .5 2"] * 17])
-    yolo(tmp_path, line, kpt_shape=[17, 3])
+    yolo(tmp_path, line, kpt_shape=[17, 3], names=["Person"])
     assert schema_of_files(tmp_path) == get_keypoint_schema("coco")
-    yolo(tmp_path, line, kpt_shape=[17, 3], flip_idx=[1, 0, *range(2, 17)])  # of another order
+    yolo(tmp_path, line, kpt_shape=[17, 3], names=["human"], flip_idx=[1, 0, *range(2, 17)])  # of another order
     schema = schema_of_files(tmp_path)
     assert schema.keypoints[0] == "keypoint_0" and schema.flip_pairs == ((0, 1),) and schema.sigmas is None
+
+
+def test_yolo_of_17_keypoints_of_an_animal_is_nobody_s(tmp_path, caplog):
+    yolo(tmp_path, " ".join(["0 .5 .5 .2 .4", *[".5 .5 2"] * 17]), kpt_shape=[17, 3], names=["horse"])
+    schema = schema_of_files(tmp_path)
+    assert (schema.keypoints[16], schema.flip_pairs, schema.sigmas) == ("keypoint_16", (), None)
+    assert "the 17 keypoints of the class 'horse' are numbered" in caplog.text
+
+
+@pytest.mark.parametrize("root", ["data", "other/../data", "./data/../data", "link/../data"])
+def test_a_data_folder_may_be_relative(tmp_path, monkeypatch, root):
+    """And the file may name its folders absolutely; through a link, `..` leads to where the link leads."""
+    for folder in ("data", "other", "far/deep"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "far" / "deep")
+    data = tmp_path / ("far/data" if root.startswith("link") else "data")
+    yolo(data, "0 .5 .5 .2 .4 .5 .25 2 1 1 2\n", train=str(data / "images" / "train"))
+    monkeypatch.chdir(tmp_path)
+    (row,) = read_dataset("yolo", root, split="train")
+    assert row["image"]["path"] == str(data / "images" / "train" / "a.jpg")
 
 
 def test_yolo_without_names_takes_any_schema_of_as_many_keypoints(tmp_path):
@@ -318,6 +339,24 @@ def test_photos_are_found_by_the_names_that_label_studio_gives_them(tmp_path, ph
     assert row["image"]["path"] == str(tmp_path / "images" / "train" / "p0.png")
 
 
+@pytest.mark.parametrize("photo", ["/data/upload/3/ab12cd34-a%20street.png", "set%2Fa%20street.png", "a street.png"])
+def test_photos_are_found_by_percent_encoded_names(tmp_path, photo):
+    tasks_file(tmp_path, [task(PEOPLE[:1], photo=photo)])
+    (tmp_path / "set").mkdir()
+    (tmp_path / "images" / "train" / "p0.png").rename(tmp_path / "set" / "a street.png")
+    assert len(read_dataset("label_studio", tmp_path, split="train")) == 1
+
+
+@pytest.mark.parametrize("sides", [{"original_width": None, "original_height": None}, {"original_width": 7}, {}])
+def test_regions_without_the_size_of_the_photo_are_read(tmp_path, sides):
+    results = [
+        {key: value for key, value in entry.items() if not key.startswith("original")} | sides
+        for entry in label_studio_results(PEOPLE[:1])
+    ]
+    tasks_file(tmp_path, [task(PEOPLE[:1], result=results)])
+    np.testing.assert_allclose(read_xy("label_studio", tmp_path), points_of(PEOPLE[:1])[..., :2], atol=1e-6)
+
+
 def test_photos_may_be_linked(tmp_path):
     """A folder of photos is often a link, and a link may lead in a circle."""
     data = tmp_path / "data"
@@ -372,6 +411,25 @@ def test_all_keypoints_are_of_the_only_rectangle(tmp_path):
     assert max(x for x, _, _ in row["keypoints"]) == pytest.approx(0.99 * PEOPLE[0].size[0])
 
 
+def test_a_rectangle_elsewhere_is_not_the_person_s(tmp_path, caplog):
+    """Nor one that holds a single keypoint, such as the ball in a hand."""
+    for x, y in ((90, 90), (PEOPLE[0].keypoints[1][0], PEOPLE[0].keypoints[1][1])):
+        results = without(label_studio_results(PEOPLE[:1]))
+        place = [100 * x / PEOPLE[0].size[0], 100 * y / PEOPLE[0].size[1]] if x != 90 else [x, y]
+        results[0]["value"] |= {"x": place[0], "y": place[1], "width": 3, "height": 3, "rectanglelabels": ["ball"]}
+        (row,) = read_dataset("label_studio", tasks_file(tmp_path, [task(PEOPLE[:1], result=results)]), split="train")
+        labeled = np.array([point[:2] for point in row["keypoints"] if point[2]])
+        assert len(labeled) == sum(v > 0 for *_, v in PEOPLE[0].keypoints)
+        np.testing.assert_allclose(row["bbox"], around(labeled), atol=1e-3)
+        assert "1 of the category 'ball' not read" in caplog.text
+
+
+def around(labeled: np.ndarray) -> list[float]:
+    low, high = labeled.min(0), labeled.max(0)
+    margin = PERSON_MARGIN * (high - low).max()
+    return [*(low - margin), *(high - low + 2 * margin)]
+
+
 def test_other_regions_are_counted(tmp_path, caplog):
     results = [*label_studio_results(PEOPLE[:1]), {"id": "z", "type": "polygonlabels", "value": {"points": [[1, 2]]}}]
     read_dataset("label_studio", tasks_file(tmp_path, [task(PEOPLE[:1], result=results)]), split="train")
@@ -409,9 +467,37 @@ def test_a_rectangle_drawn_around_a_skeleton_is_its_box(tmp_path, caplog):
     assert "1 of the category 'b' not read" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("label", "box"),
+    [
+        ("dog", [0, 0, 200, 140]),
+        ("Human", [0, 0, 200, 140]),
+        ("dog_bbox", [0, 0, 200, 140]),
+        ("car", None),
+        ("fireplace", None),
+    ],
+)
+def test_a_rectangle_around_a_skeleton_need_not_be_its_box(tmp_path, caplog, label, box):
+    """A car around a dog is a car; whether a rectangle is of the dog, its label says."""
+    car = f'<box label="{label}" xtl="0" ytl="0" xbr="200" ybr="140"/>'
+    (row,) = read_dataset("cvat", cvat(tmp_path, SKELETON + car), split="train")
+    assert row["bbox"] == (box or [27, 27, 36, 36])
+    warned = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert any(f"1 of the category {label!r} not read" in message for message in warned) == (box is None)
+
+
+def test_a_turned_rectangle_of_cvat_is_enclosed(tmp_path):
+    """It turns around its center: by 90 degrees its sides are exchanged."""
+    turned = '<box label="dog" rotation="90" xtl="20" ytl="30" xbr="80" ybr="70"/>'
+    (row,) = read_dataset("cvat", cvat(tmp_path, SKELETON.replace("60,60", "60,70") + turned), split="train")
+    np.testing.assert_allclose(row["bbox"], [30, 20, 40, 60])
+
+
 def test_of_two_skeletons_and_two_rectangles_each_has_its_own(tmp_path):
     """The large rectangle holds both skeletons, the small one only the first: so the large one is the second's."""
-    boxes = '<box label="b" xtl="20" ytl="20" xbr="130" ybr="130"/><box label="b" xtl="20" ytl="20" xbr="70" ybr="80"/>'
+    boxes = (
+        '<box label="box" xtl="20" ytl="20" xbr="130" ybr="130"/><box label="box" xtl="20" ytl="20" xbr="70" ybr="80"/>'
+    )
     moved = SKELETON.replace("30,30", "90,90").replace("60,60", "120,120")
     for order in (SKELETON + moved, moved + SKELETON):
         people = read_dataset("cvat", cvat(tmp_path, order + boxes), split="train")

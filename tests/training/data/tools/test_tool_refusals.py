@@ -16,6 +16,7 @@ from tool_files import CATEGORY, NAMES, WRITTEN, dlc_frame, make_people, write_p
 
 from vitpose.base.errors import PlacedError
 from vitpose.training.data.loading import read_dataset, schema_of_files
+from vitpose.training.data.photo_folder import PhotoFolder
 from vitpose_cli.main import main
 
 PEOPLE = make_people(seed=3, photos=3)
@@ -191,7 +192,11 @@ REFUSED = [
         edit_json(lambda tasks: first_result(tasks).update(original_width=10)),
         r"task 1: its regions are of photos of the sizes .* expected one",
     ),
-    ("label_studio", edit_json(without_links), r"task 2: region .*lies in 2 of 2 rectangles, so whose it is.*Link it"),
+    (
+        "label_studio",
+        edit_json(without_links),
+        r"task 2: region .*lies in 2 of 2 rectangles .*cannot tell which person it belongs to.*Link it",
+    ),
     (
         "label_studio",
         edit_json(without_rectangles),
@@ -205,7 +210,7 @@ REFUSED = [
     (
         "label_studio",
         turn_photo,
-        r"task 1: the annotations are of a photo of .* It lies on its side there",
+        r"task 1: the annotations are of a photo of .* It was annotated without its EXIF rotation",
     ),
     ("label_studio", remove_photo, r"task 1: there is no photo 'p0.png|task 1: there is no photo .*p0\.png'"),
     ("cvat", damage, r"annotations\.xml is not valid XML, perhaps an unfinished file"),
@@ -233,8 +238,8 @@ REFUSED = [
     ("cvat", edit_text(' xtl="[^"]*"', ' xtl="left"'), "shape number 1: expected a number for xtl, got 'left'"),
     (
         "cvat",
-        edit_text(" xtl=", ' rotation="30.0" xtl='),
-        "a rectangle that is turned is not supported. Draw it",
+        edit_text(" xtl=", ' rotation="askew" xtl='),
+        "shape number 1: expected a number for rotation, got 'askew'",
     ),
     ("cvat", edit_text(' width="[^"]*"', ""), "image 'train/p0.png': expected a number for width, got None"),
     ("cvat", edit_text(' width="[^"]*"', ' width="40"'), "the annotations are of a photo of 40 x .*Use the photo"),
@@ -262,7 +267,7 @@ REFUSED = [
         edit_json(lambda content: content["shapes"].append(dict(content["shapes"][0]))),
         "one person has two rectangles. Remove one, or their common group",
     ),
-    ("labelme", turn_photo, r"p0\.json: the annotations are of a photo of .*lies on its side"),
+    ("labelme", turn_photo, r"p0\.json: the annotations are of a photo of .*without its EXIF rotation"),
     (
         "deeplabcut",
         edit_text("bodyparts,", "parts,"),
@@ -430,3 +435,39 @@ def test_body_parts_of_single_animals_are_a_skeleton_of_their_own(tmp_path):
     with pytest.raises(ValueError, match="has several skeletons, of 'animal', 'single'"):
         read_dataset("deeplabcut", tmp_path, split="train")
     assert len(read_dataset("deeplabcut", tmp_path, split="train", category="animal")) == len(PEOPLE)
+
+
+def test_a_photo_of_another_folder_is_not_taken(tmp_path):
+    """Frames of two videos have the same names; the frames of one of them are absent."""
+    place = tmp_path / "labeled-data" / "monday"
+    place.mkdir(parents=True)
+    Image.new("RGB", PEOPLE[0].size).save(place / "p0.png")
+    frames = pandas.concat([dlc_frame(video, PEOPLE[:1]) for video in ("monday", "tuesday")])
+    frames.to_csv(place / "CollectedData_me.csv")
+    message = r"line 6: there is no photo 'labeled-data/tuesday/p0.png' .*monday/p0.png is of another folder"
+    with pytest.raises(PlacedError, match=message):
+        read_dataset("deeplabcut", tmp_path, split="train")
+
+
+def test_a_photo_is_not_taken_for_two_names(tmp_path):
+    Image.new("RGB", (9, 9)).save(tmp_path / "1.png")
+    photos = PhotoFolder(tmp_path)
+    for name in ("D:\\monday\\1.png", "D:/monday/1.png"):
+        assert photos.find(name, ("file",)) == str(tmp_path / "1.png")
+    with pytest.raises(PlacedError, match=r"photo '/tuesday/1.png' would be .*1.png, which is 'D:.*monday.*already"):
+        photos.find("/tuesday/1.png", ("file",))
+
+
+@pytest.mark.parametrize("val", ["images/train", ["./images/train/"], "list.txt"])
+def test_yolo_s_photos_to_train_on_are_not_those_to_evaluate_on(tmp_path, caplog, val):
+    write_photos(tmp_path, "train", PEOPLE)
+    file = WRITTEN["yolo"].write(tmp_path, "train", PEOPLE)
+    (tmp_path / "list.txt").write_text("".join(f"images/train/p{number}.png\n" for number in range(3)))
+    edit_yaml(val=val)(file)
+    assert len(read_dataset("yolo", tmp_path, split="train")) == len(PEOPLE)
+    with pytest.raises(PlacedError, match=r"val: the photos of train and val are the same.*Give each its own photos"):
+        read_dataset("yolo", tmp_path, split="val")
+    (tmp_path / "list.txt").write_text("images/train/p0.png\n")
+    edit_yaml(train="list.txt", val="images/train")(file)
+    assert len(read_dataset("yolo", tmp_path, split="val")) == len(PEOPLE)
+    assert "1 of 3 photos of val are photos of train too" in caplog.text
