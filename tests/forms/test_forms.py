@@ -269,6 +269,8 @@ def test_yolo_is_read_back(tmp_path):
     out = write(["yolo"], tmp_path, found) / "yolo"
     save_photos(out / "images")
     check_people(read_back("yolo", out), found)
+    with pytest.raises(ValueError, match="photos of train and val are the same"):  # until somebody divides them
+        vitpose.read_dataset("yolo", out, split="val", schema=COCO)
 
 
 def test_label_studios_predictions_are_read_back_once_they_are_accepted(tmp_path):
