@@ -119,8 +119,9 @@ def _original_size(results: list[Item], place: Place) -> tuple[float, float] | N
 def _size_of_region(entry: Item) -> tuple[float, float] | None:
     """Width and height of its photo in pixels; None where it does not say both."""
     width, height = entry.get("original_width"), entry.get("original_height")
-    numbers = isinstance(width, (int, float)) and isinstance(height, (int, float))
-    return (width, height) if numbers and width > 0 and height > 0 else None
+    if not isinstance(width, (int, float)) or not isinstance(height, (int, float)):
+        return None
+    return (width, height) if width > 0 and height > 0 else None
 
 
 def _shapes(results: list[Item], place: Place, annotations: Annotations) -> tuple[list[Point], list[Rectangle]]:

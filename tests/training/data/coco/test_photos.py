@@ -41,6 +41,15 @@ def test_a_file_is_found_for_one_name_only(workplace, tmp_path):
         read_changed(workplace, tmp_path, rename)
 
 
+def test_a_photo_of_another_folder_is_another_photo(workplace, tmp_path):
+    (tmp_path / "photos" / "val").mkdir(parents=True)
+    for number in (1, 2, 3):
+        (tmp_path / "photos" / "val" / f"{number}.png").symlink_to(workplace[0] / f"{number}.png")
+    rename = each("file_name", lambda name: f"train/{name}", of="images")
+    with pytest.raises(ValueError, match="3 annotated images are missing: .*Check the image folder"):
+        read_changed((tmp_path / "photos", workplace[1]), tmp_path, rename)
+
+
 @pytest.mark.parametrize("name", ["x/../../secret.png", "file:///../secret.png", "https://a.org/../secret.png"])
 def test_no_file_is_looked_for_outside_the_folder(workplace, tmp_path, name):
     folder = tmp_path / "inside"
