@@ -7,9 +7,12 @@ to the top of the head and the soles of the feet, as the boxes of a detector do 
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from vitpose.base.names import first_of
 
 logger = logging.getLogger(__name__)
 
@@ -19,6 +22,26 @@ PERSON_MARGIN = 0.1
 _ROUNDING = 1.0  # pixels by which a box that was computed from keypoints may be off
 _SLACK = 0.05  # share of a rectangle's sides by which a keypoint may lie outside it
 _SAMPLE = 1000  # people to look at before all are
+_LARGEST = 3.0  # sides of rectangles around people by the longer side around their keypoints, half a person's too
+
+LABELS_OF_PEOPLE = frozenset({"person", "people", "human", "box", "bbox"})  # of rectangles, whatever the skeleton's is
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rectangle:
+    """A drawn rectangle without keypoints.
+
+    Args:
+        image_id: Its image.
+        box: x, y, width, height.
+        label: What it is said to be of.
+        own: The label is the skeleton's own, or one of [`LABELS_OF_PEOPLE`].
+    """
+
+    image_id: int
+    box: Sequence[float]
+    label: str
+    own: bool
 
 
 def keypoint_extents(keypoints: np.ndarray) -> np.ndarray:
@@ -110,20 +133,22 @@ def settle_boxes(
     boxes: np.ndarray,
     keypoints: np.ndarray,
     image_ids: Sequence[int],
-    rectangles: Sequence[tuple[int, Sequence[float]]],
+    rectangles: Sequence[Rectangle],
     *,
     joined: bool,
     source: Path,
 ) -> np.ndarray:
     """Give people a box who have none of their own, in place, and tell whence.
 
-    It is the rectangle that somebody drew around the same person, else one around the keypoints and a margin.
+    It is the rectangle that somebody drew around the same person, else one around the keypoints and a margin. Those of
+    the skeleton's own label or of a person's come first. Those of another label count only if the file has no other
+    label, and they are around most of its people.
 
     Args:
         boxes: `(n, 4)`, changed in place.
         keypoints: `(n, K, 3)`.
         image_ids: Of the n people.
-        rectangles: Image and box of each drawn rectangle.
+        rectangles: All that are drawn in the file.
         joined: Whether the file may join the keypoints of all people of a photo to one person, as Label Studio's COCO
             export does: those that no rectangle of several holds are then of several people, and nobody's.
         source: The annotation file, for the log.
@@ -135,25 +160,48 @@ def settle_boxes(
     rows = np.concatenate(rows_without_box(boxes, keypoints))
     if not len(rows):
         return lost
-    images = [image_id for image_id, _ in rectangles]
-    drawn = np.array([box for _, box in rectangles], dtype=np.float64).reshape(-1, 4)
+    candidates = [rectangle for rectangle in rectangles if rectangle.own] or rectangles
+    several = {image for image, count in Counter(one.image_id for one in candidates).items() if count > 1}
+    apart = np.array([not joined or image_id not in several for image_id in image_ids])
+    chosen = candidates if _are_of_people(candidates, keypoints[apart], np.array(image_ids)[apart].tolist()) else []
+    drawn = _table(chosen)
+    images = [rectangle.image_id for rectangle in chosen]
     found = match_rectangles(keypoints[rows], [image_ids[row] for row in rows], drawn, images)
     boxes[rows] = padded_extents(keypoints[rows])
     for place, rectangle in found.items():
         boxes[rows[place]] = drawn[rectangle]
-    several = {image_id for image_id, count in Counter(images).items() if count > 1}
     unmatched = [row for place, row in enumerate(rows.tolist()) if place not in found]
     mixed = [row for row in unmatched if joined and image_ids[row] in several]
     points = [row for row in unmatched if (boxes[row, 2:] == 0).all() and row not in mixed]
     lost[mixed + points] = True
-    _tell(source, len(found), len(unmatched) - len(mixed) - len(points), len(points), len(mixed))
+    labels = Counter(chosen[rectangle].label for rectangle in found.values())
+    _tell(source, labels, len(unmatched) - len(mixed) - len(points), len(points), len(mixed))
     return lost
 
 
-def _tell(source: Path, matched: int, padded: int, points: int, mixed: int) -> None:
+def _are_of_people(candidates: Sequence[Rectangle], keypoints: np.ndarray, image_ids: Sequence[int]) -> bool:
+    """Whether rectangles say so, or have one label and fit most people: hold their keypoints, and not much more."""
+    labels = {rectangle.label for rectangle in candidates if not rectangle.own}
+    if len(labels) != 1:
+        return not labels
+    drawn, extents = _table(candidates), keypoint_extents(keypoints)
+    found = match_rectangles(keypoints, image_ids, drawn, [rectangle.image_id for rectangle in candidates])
+    longest = _LARGEST * extents[:, 2:].max(1, initial=0)
+    fitting = sum((drawn[rectangle, 2:] <= longest[person]).all() for person, rectangle in found.items())
+    return bool(fitting > 0.5 * np.isfinite(extents[:, 0]).sum())
+
+
+def _table(rectangles: Sequence[Rectangle]) -> np.ndarray:
+    return np.array([rectangle.box for rectangle in rectangles], dtype=np.float64).reshape(-1, 4)
+
+
+def _tell(source: Path, labels: Counter[str], padded: int, points: int, mixed: int) -> None:
     """Log where boxes come from, each where it happened."""
+    if labels:
+        counts = first_of([f"{count} of {label!r}" for label, count in labels.most_common()])
+        message = "%s: %d people have the rectangle around their keypoints for a box: %s."
+        logger.warning(message, source, labels.total(), counts)
     for count, message in (
-        (matched, "%s: %d people have the rectangle around their keypoints for a box."),
         (
             padded,
             "%s: %d people have no box, or one that ends at their keypoints: theirs is made a tenth larger.",

@@ -58,7 +58,8 @@ def choose_categories(
         found = ", ".join(f"{those[0].get('name')!r} ({len(names)})" for names, those in skeletons.items())
         raise ValueError(
             f"{path}: expected one category with keypoints, or several with the same, found {found} with different "
-            "ones. Choose one with category, or --category on the command line."
+            "ones. Choose one with its schema, which `vitpose schema` with --category NAME writes, for `schema`; in "
+            "Python category=NAME."
         )
     return next(iter(skeletons.values())) if skeletons else named
 

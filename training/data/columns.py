@@ -15,7 +15,7 @@ Columns that only some datasets have:
 
 | column | type | of | meaning |
 |---|---|---|---|
-| category_id, category | int64, string | AP-10K, APT-36K | the species; a file with one category has no such columns |
+| category_id, category | int64, string | AP-10K, APT-36K | the species; also where the only category is not number 1 |
 | crowd_index | float64 | CrowdPose | how crowded the photo is, 0 to 1 |
 | foot_valid, face_valid, lefthand_valid, righthand_valid | bool | COCO-WholeBody | whether the part was labeled |
 | head_size | float64 | MPII | the length that PCKh measures by, in pixels |

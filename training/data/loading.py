@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from vitpose.base.names import unknown_name
 from vitpose.modeling.keypoint_schemas import KeypointSchema, get_keypoint_schema
 
 from ..metrics.crowdpose import box_areas
-from .coco_categories import whole_number
+from .coco_categories import choose_categories, whole_number
 from .coco_exports import find_export, has_coco_files
 from .columns import to_coco_annotations
 from .readers.coco import read_coco
@@ -168,14 +169,21 @@ def read_dataset(
     known, place = get_known_dataset(name), find_split(name, data_dir, split)
     schema = schema or get_keypoint_schema(known.schema)
     annotations, images = Path(place.annotations), Path(place.images)
+    named = _category_choice(known, category)
     if boxes is not None:
         file = _published_boxes(known, Path(data_dir), split) if boxes == PUBLISHED_BOXES else boxes
-        return read_detections(file, annotations, images, schema=schema, min_score=min_score, dataset=name)
-    if category is not None:
-        if getattr(known.reader, "func", None) is not read_coco:
-            raise ValueError(f"category: {known.title} has one skeleton, got {category!r}. Leave it out.")
-        choices["category"] = category
+        return read_detections(file, annotations, images, schema=schema, min_score=min_score, dataset=name, **named)
+    choices |= named
     return known.reader(annotations, images, schema=schema, **choices, **place.options)
+
+
+def _category_choice(known: KnownDataset, category: str | None) -> dict[str, str]:
+    """The reader's argument; none where no category is chosen."""
+    if category is None:
+        return {}
+    if getattr(known.reader, "func", None) is not read_coco:
+        raise ValueError(f"category: {known.title} has one skeleton, got {category!r}. Leave it out.")
+    return {"category": category}
 
 
 def _refuse_boxes(name: str, boxes: Any) -> None:
@@ -195,40 +203,57 @@ def _published_boxes(known: KnownDataset, root: Path, split: str) -> Path:
 
 
 def read_ground_truth(
-    name: str, data_dir: str | os.PathLike[str], *, split: str, schema: KeypointSchema | None = None
+    name: str,
+    data_dir: str | os.PathLike[str],
+    *,
+    split: str,
+    schema: KeypointSchema | None = None,
+    category: str | None = None,
 ) -> dict[str, Any]:
     """Read the COCO ground truth of a whole split, with everyone and with the photos without people.
 
     A file in COCO's layout is taken as it is, one without annotations as a test set; one of an annotation tool, whose
-    entries are not all whole, becomes the people that are read from it. Areas of AI Challenger and
-    CrowdPose come from the boxes.
+    entries are not all whole, or not all of the categories that are read, becomes the people that are read from it.
+    Areas of AI Challenger and CrowdPose come from the boxes.
 
     Args:
         name: Name of the dataset.
         data_dir: Its folder.
         split: Its split.
         schema: Its keypoints; the dataset's own if None.
+        category: As for [`read_dataset`].
     """
     if name in ANNOTATION_FORMS:
-        return _ground_truth_of_form(name, Path(data_dir), split, schema)
-    place = find_split(name, data_dir, split)
-    schema = schema or get_keypoint_schema(get_known_dataset(name).schema)
-    filed = _coco_content(Path(place.annotations))
-    if filed is not None and is_plain(filed, schema.num_keypoints):
+        return _ground_truth_of_form(name, Path(data_dir), split, schema, category)
+    known, place = get_known_dataset(name), find_split(name, data_dir, split)
+    schema = schema or get_keypoint_schema(known.schema)
+    _category_choice(known, category)
+    path = Path(place.annotations)
+    filed = _coco_content(path)
+    if filed is not None and is_plain(filed, schema, path, category=category):
         return box_areas(filed) if name in _BY_BOX_AREA else filed
-    people = read_dataset(name, data_dir, split=split, schema=schema, everyone=True)
+    people = read_dataset(name, data_dir, split=split, schema=schema, everyone=True, category=category)
     truth = to_coco_annotations(people, schema)
-    if filed is not None:
-        seen = {image["id"] for image in truth["images"]}
-        others = [image | {"id": whole_number(image["id"])} for image in filed["images"]]
-        truth["images"] += [image for image in others if image["id"] not in seen]
+    if filed is not None:  # photos of nobody, and species of which nobody is there but may be found
+        chosen = choose_categories(filed.get("categories") or (), path, category=category, schema=schema)
+        truth["images"] += _others(filed["images"], truth["images"])
+        truth["categories"] += _others(chosen, truth["categories"])
     return truth
 
 
-def _ground_truth_of_form(name: str, data: Path, split: str, schema: KeypointSchema | None) -> dict[str, Any]:
+def _others(entries: Iterable[dict[str, Any]], known: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Entries with other ids than the known ones, each once, the id a whole number."""
+    by_id = {number: entry | {"id": number} for entry in entries if (number := whole_number(entry["id"])) is not None}
+    seen = {entry["id"] for entry in known}
+    return [entry for number, entry in by_id.items() if number not in seen]
+
+
+def _ground_truth_of_form(
+    name: str, data: Path, split: str, schema: KeypointSchema | None, category: str | None
+) -> dict[str, Any]:
     source, annotations = parse_form(ANNOTATION_FORMS[name], data, split)
-    schema = schema or schema_of(annotations, source)
-    people = read_dataset(name, data, split=split, schema=schema, everyone=True)
+    schema = schema or schema_of(annotations, source, category)
+    people = read_dataset(name, data, split=split, schema=schema, everyone=True, category=category)
     return to_coco_annotations(people, schema) | {"images": photo_entries(annotations, source)}
 
 

@@ -24,21 +24,29 @@ def find_photos(names: Mapping[int, str], image_dir: str | os.PathLike[str], sou
     """Find the files of photos, by their names in an annotation file.
 
     A name that leads to no file is that of the tool's own storage, such as `/data/upload/3/0a1b2c3d-street.jpg` or
-    `gs://bucket/set/street%201.jpg`: it is looked for by its last parts, see [`PhotoFolder`]. A file is never found
-    outside the folder so, nor for two names.
+    `gs://bucket/set/street%201.jpg`: it is looked for by its last parts, see [`PhotoFolder`]. A file is never found for
+    two names so. Nor is one read to which a name leads outside the folder, since an annotation file of somebody else
+    may name any; links inside the folder are followed.
 
     Args:
         names: By the number of the image, relative to the folder.
         image_dir: The folder.
-        source: The annotation file, for the log.
+        source: The annotation file, for the log and for errors.
 
     Returns:
         The path of each; of one that is not found the path where its name leads.
+
+    Raises:
+        PlacedError: A file is outside the folder; the place is the annotation file and the image.
     """
     there = Listing()
     root = os.fspath(image_dir)
     paths = {number: os.path.join(root, name) for number, name in names.items()}
-    missing = [number for number, path in paths.items() if path not in there]
+    leading = [number for number, name in names.items() if ".." in name or os.path.isabs(name)]
+    plain = {number: _path_inside(root, paths[number]) for number in leading}
+    outside = {number for number, path in plain.items() if path is None}
+    paths |= {number: path for number, path in plain.items() if path is not None}
+    missing = [number for number, path in paths.items() if number in outside or path not in there]
     if not missing:
         return paths
     photos = PhotoFolder(Path(root))
@@ -46,11 +54,23 @@ def find_photos(names: Mapping[int, str], image_dir: str | os.PathLike[str], sou
     found = {number: paths_of[0] for number, paths_of in meant.items() if len(paths_of) == 1}
     owners = Counter(found.values()) + Counter(paths[number] for number in paths.keys() - set(missing))
     found = {number: path for number, path in found.items() if owners[path] == 1}
+    for number in sorted(outside - found.keys()):
+        if paths[number] in there:
+            reason = f"{names[number]!r} leads outside the image folder {root}. Put the photo, or a link to it, there."
+            raise PlacedError(reason, _place(source, number))
     if found:
         number, path = next(iter(found.items()))
         example = f"{names[number]!r} is {os.path.relpath(path, root)}"
         logger.warning("%s: %d photos have another name in the folder: %s.", source, len(found), example)
     return paths | found
+
+
+def _path_inside(root: str, path: str) -> str | None:
+    """The path without `..`, if it lies below the root; else None."""
+    for resolve in (os.path.abspath, os.path.realpath):  # a full path may be that of the folder behind a link
+        if Path(resolve(path)).is_relative_to(resolve(root)):
+            return os.path.join(root, os.path.relpath(resolve(path), resolve(root)))
+    return None
 
 
 class Listing:

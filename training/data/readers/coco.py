@@ -15,6 +15,7 @@ from datasets import Dataset
 from vitpose.base.errors import Place, PlacedError
 from vitpose.base.files import read_json
 from vitpose.modeling.keypoint_schemas import KeypointSchema
+from vitpose.processing.people_forms_vitpose import PERSON_CATEGORY
 
 from ..annotation_forms import check_suffix
 from ..boxes import settle_boxes
@@ -22,7 +23,7 @@ from ..coco_categories import whole_number
 from ..coco_numbers import box_table, keypoint_table, mark_fractions
 from ..columns import people_table
 from ..photos import complete_sizes, find_photos, settle_sizes
-from .coco_entries import CocoFile, Item, parse_coco, rectangles_of_people, sort_entries
+from .coco_entries import CocoFile, Item, drawn_rectangles, parse_coco, sort_entries
 
 logger = logging.getLogger(__name__)
 
@@ -136,7 +137,7 @@ def _settled(
     boxes = box_table([person.get("bbox") for person in people], place_of)
     lost = mark_fractions(keypoints, boxes, source=file.path)
     image_ids = [person["image_id"] for person in people]
-    rectangles, joined = rectangles_of_people(drawn, file), file.tool == "Label Studio"
+    rectangles, joined = drawn_rectangles(drawn, file), file.tool == "Label Studio"
     lost |= settle_boxes(boxes, keypoints, image_ids, rectangles, joined=joined, source=file.path)
     if not lost.any():
         return people, boxes, keypoints
@@ -234,11 +235,17 @@ def _optional_columns(items: Sequence[Item], photos: Sequence[Item], file: CocoF
     optional["crowd_index"] = [photo.get("crowdIndex") for photo in photos]
     optional["video_id"] = [whole_number(photo.get("video_id")) for photo in photos]
     optional["track_id"] = [_track_of(item) for item in items]
-    if len(file.categories) > 1:
-        categories = [item.get("category_id") for item in items]
-        named: dict[Any, Any] = {number: category.get("name") for number, category in file.categories.items()}
+    if file.categories and list(file.categories) != [PERSON_CATEGORY]:
+        categories = [_category_of(item, file) for item in items]
+        named = {number: str(category.get("name")) for number, category in file.categories.items()}
         optional |= {"category_id": categories, "category": [named.get(number) for number in categories]}
     return {name: values for name, values in optional.items() if any(value is not None for value in values)}
+
+
+def _category_of(item: Item, file: CocoFile) -> int:
+    """The category of a person; the file's first one where the annotation does not say."""
+    number = whole_number(item.get("category_id"))
+    return next(iter(file.categories)) if number is None else number
 
 
 def _track_of(item: Item) -> int | None:

@@ -12,6 +12,7 @@ from vitpose.base.names import first_of
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 
 from ..annotation_forms import check_coco_layout
+from ..boxes import LABELS_OF_PEOPLE, Rectangle
 from ..coco_categories import choose_categories, keypoint_names, whole_number
 from ..keypoint_names import check_keypoint_names
 
@@ -215,17 +216,18 @@ def _give_ids(people: Sequence[Item], path: Path) -> None:
         logger.warning(message, path, following - first, first)
 
 
-def rectangles_of_people(drawn: Sequence[Item], file: CocoFile) -> list[tuple[int, list[float]]]:
-    """Images and boxes of the entries without keypoints that may be people: those named so, where there are any."""
+def drawn_rectangles(drawn: Sequence[Item], file: CocoFile) -> list[Rectangle]:
+    """The boxes of the entries without keypoints, and whether their label says that they are of people."""
     fields = ("name", "supercategory")
-    named = {str(entry.get(field)).lower() for entry in file.categories.values() for field in fields} | {"person"}
-    of_people: list[tuple[int, list[float]]] = []
-    of_others: list[tuple[int, list[float]]] = []
+    named = {str(entry[field]).lower() for entry in file.categories.values() for field in fields if entry.get(field)}
+    rectangles = []
     for entry in drawn:
         image_id, box = whole_number(entry.get("image_id")), entry.get("bbox") or []
         if image_id is not None and not entry.get("iscrowd") and _is_box(box):
-            (of_people if _category_name(entry, file).lower() in named else of_others).append((image_id, box))
-    return of_people or of_others
+            label = _category_name(entry, file)
+            own = label.lower() in named | LABELS_OF_PEOPLE
+            rectangles.append(Rectangle(image_id=image_id, box=box, label=label, own=own))
+    return rectangles
 
 
 def _category_name(entry: Item, file: CocoFile) -> str:
@@ -234,24 +236,33 @@ def _category_name(entry: Item, file: CocoFile) -> str:
     return str(known.get("name", "no category"))
 
 
-def is_plain(content: Item, num_keypoints: int) -> bool:
-    """Whether evaluators can take a file in COCO's layout as it is: each entry is a person, and has all that COCO's do.
+def is_plain(content: Item, schema: KeypointSchema, path: Path, *, category: str | None = None) -> bool:
+    """Whether evaluators can take a file in COCO's layout as it is.
+
+    Each entry is then of the categories that are read, has all that COCO's do, and ids are whole numbers, each once.
 
     Args:
         content: The parsed JSON.
-        num_keypoints: K of each person.
+        schema: The keypoints of each person.
+        path: The file, for errors.
+        category: As for `parse_coco`.
     """
-    categories = {entry["id"] for entry in content.get("categories") or () if isinstance(entry, dict) and "id" in entry}
-    return all(
-        isinstance(entry, dict)
-        and type(entry.get("id")) is type(entry.get("image_id")) is int
-        and entry.get("category_id") in categories
-        and len(entry.get("keypoints") or ()) == 3 * num_keypoints
+    described = [entry for entry in content.get("categories") or () if isinstance(entry, dict) and "id" in entry]
+    chosen = {entry["id"] for entry in choose_categories(described, path, category=category, schema=schema)}
+    return all(_have_own_ids(content.get(field) or ()) for field in ("images", "annotations")) and all(
+        type(entry.get("image_id")) is type(entry.get("category_id")) is int
+        and entry["category_id"] in chosen
+        and len(entry.get("keypoints") or ()) == 3 * schema.num_keypoints
         and _is_box(entry.get("bbox"))
         and isinstance(entry.get("area"), (int, float))
         and entry["area"] > 0
         for entry in content["annotations"]
     )
+
+
+def _have_own_ids(entries: Sequence[Any]) -> bool:
+    ids = [entry.get("id") if isinstance(entry, dict) else None for entry in entries]
+    return all(type(number) is int for number in ids) and len(set(ids)) == len(ids)
 
 
 def _is_box(box: Any) -> bool:

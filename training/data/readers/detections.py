@@ -12,6 +12,7 @@ from vitpose.base.files import read_json
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 from vitpose.processing.people_forms_vitpose import PERSON_CATEGORY
 
+from ..coco_categories import keypoint_names
 from ..columns import number_table, people_table
 from .coco import coco_columns, read_slim_json
 from .coco_entries import CocoFile, Item, by_id, parse_coco
@@ -31,8 +32,8 @@ def read_detections(
 ) -> Dataset:
     """Read a detector's boxes, to evaluate on them instead of the annotated ones.
 
-    Boxes below `min_score`, of other categories than the annotation file's (person, where it has none) and outside
-    their image are left out, with their number in the log.
+    Boxes below `min_score`, of other categories than the annotation file's (person, where it has none, or none with
+    keypoints) and outside their image are left out, with their number in the log.
 
     Args:
         results_file: JSON list of COCO results with image_id, category_id, bbox and score, such as
@@ -93,8 +94,16 @@ def _results(path: Path) -> list[Item]:
     return numbered
 
 
+def _categories(file: CocoFile) -> set[int]:
+    """Whose boxes are meant; the list of COCO's test photos names all 80 things and nobody's keypoints."""
+    people = {number for number, entry in file.categories.items() if str(entry.get("name")).lower() == "person"}
+    if people and not any(keypoint_names(entry) for entry in file.categories.values()):
+        return people
+    return set(file.categories) or {PERSON_CATEGORY}
+
+
 def _chosen(results: list[Item], file: CocoFile, min_score: float, path: Path) -> list[Item]:
-    categories = set(file.categories) or {PERSON_CATEGORY}
+    categories = _categories(file)
     of_category = [result for result in results if result["category_id"] in categories]
     chosen = [result for result in of_category if result["score"] >= min_score]
     logger.info(

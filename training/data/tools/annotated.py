@@ -170,7 +170,7 @@ def _names_of_choice(annotations: Annotations, source: Source, category: str | N
     if len({frozenset(found[name].keypoints) for name in names}) > 1:
         raise ValueError(
             f"{path} has several skeletons, of {', '.join(map(repr, names))}: they are not pooled. Choose one with "
-            "--category (category=)."
+            "its schema, which `vitpose schema` with --category NAME writes, for `schema`; in Python category=NAME."
         )
     return names
 

@@ -171,7 +171,7 @@ def fractions(content: Content) -> None:
         pytest.param(
             two_skeletons,
             {"schema": schema_of(("a", "b", "c"))},
-            r"found 'person' \(5\), 'dog' \(2\).*Choose one with category",
+            r"found 'person' \(5\), 'dog' \(2\).*with --category NAME writes, for `schema`; in Python category=",
             id="several skeletons",
         ),
         pytest.param(

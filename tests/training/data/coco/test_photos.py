@@ -61,6 +61,50 @@ def test_no_file_is_looked_for_outside_the_folder(workplace, tmp_path, name):
         read_changed((folder, workplace[1]), tmp_path, first({"file_name": name}, of="images"))
 
 
+def around_a_folder(workplace, root: Path) -> Path:
+    """A folder with the second and third photo, and beside it one with the first."""
+    folder, outside = root / "photos", root / "private"
+    for part in (folder / "links", outside):
+        part.mkdir(parents=True)
+    for place, number in ((outside, 1), (folder, 2), (folder, 3)):
+        (place / f"{number}.png").write_bytes((workplace[0] / f"{number}.png").read_bytes())
+    return folder
+
+
+@pytest.mark.parametrize("name", ["../private/1.png", "links/../../private/1.png", "{root}/private/1.png"])
+def test_a_photo_outside_the_folder_is_refused_by_file_and_entry(workplace, tmp_path, name):
+    """Whoever wrote the file could else have any file packed and passed on."""
+    folder = around_a_folder(workplace, tmp_path)
+    change = first({"file_name": name.format(root=tmp_path)}, of="images")
+    with pytest.raises(PlacedError, match="1.png' leads outside the image folder .*Put the photo, or a link") as caught:
+        read_changed((folder, workplace[1]), tmp_path, change)
+    assert caught.value.place == (str(tmp_path / "people.json"), "image 1")
+
+
+@pytest.mark.parametrize(
+    "name", ["links/1.png", "links/../1.png", "links/outside/../../1.png", "{folder}/1.png", "../private/1.png"]
+)
+def test_a_link_in_the_folder_is_followed(workplace, tmp_path, name):
+    """A name with `..` is that of the folder's own photo, wherever links on the way lead."""
+    folder = around_a_folder(workplace, tmp_path)
+    if "outside" in name:
+        (folder / "links" / "outside").symlink_to(tmp_path / "private")
+    link = folder / ("links/1.png" if name == "links/1.png" else "1.png")
+    link.symlink_to(tmp_path / "private" / "1.png")
+    change = first({"file_name": name.format(folder=folder)}, of="images")
+    read = read_changed((folder, workplace[1]), tmp_path, change)
+    assert read["image"][0]["path"] == str(link)
+
+
+def test_full_names_may_be_those_of_the_folder_behind_a_link(workplace, tmp_path):
+    folder = around_a_folder(workplace, tmp_path)
+    (folder / "1.png").symlink_to(tmp_path / "private" / "1.png")
+    (tmp_path / "linked").symlink_to(folder)
+    change = each("file_name", lambda name: str(folder / name), of="images")
+    read = read_changed((tmp_path / "linked", workplace[1]), tmp_path, change)
+    assert [Path(image["path"]).name for image in read["image"]] == ["1.png", "2.png", "3.png"]
+
+
 def lying_photo(folder: Path, size: tuple[int, int]) -> None:
     """A photo that is stored with this size, and shown turned by a quarter."""
     exif = Image.Exif()
