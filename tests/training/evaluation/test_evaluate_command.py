@@ -233,7 +233,10 @@ def test_shares_of_processes_are_put_back_in_order():
         ("--dataset cocoo --data x", "got 'cocoo'. Did you mean 'coco'?"),
         ("--dataset coco", "error: --dataset coco needs --data, the folder of the dataset."),
         ("--dataset coco --data nowhere", "error: There is no data folder nowhere. Check data_dir."),
-        ("--dataset coco --data {coco} --split tset", "person_keypoints_tset.json in {coco}"),
+        (
+            "--dataset coco --data {coco} --split tset",
+            "{coco}: expected *.json of COCO keypoints for the split 'tset', found annotations/",
+        ),
         ("--dataset mpii --data {coco}", "error: The model predicts 17 keypoints (coco), the data has 16 (mpii)"),
         ("--model {mpii}", "error: The model predicts 16 keypoints (mpii), the data has 17 (coco)"),
         ("--model {several} --dataset mpii --data {coco}", "14 keypoints (aic), 17 keypoints (coco), the data has 16"),

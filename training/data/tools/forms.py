@@ -178,7 +178,8 @@ def _split_name(split: str) -> str:
 def _names(relative: Path, form: AnnotationForm) -> set[str]:
     """What a file may be of: its folders, and the words of its own name, which is a photo's where there are many."""
     words = [] if form.many else re.split(r"[^a-z0-9]+", relative.stem.lower())
-    return {*(part.lower() for part in relative.parent.parts), *words}
+    words += [part.lower() for part in relative.parent.parts]
+    return {*words, *(word.rstrip("0123456789") for word in words)}  # val2017 is of val, too
 
 
 def _head(path: Path, count: int = _HEAD) -> str:

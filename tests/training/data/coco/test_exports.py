@@ -63,3 +63,12 @@ def test_a_folder_without_annotations_is_told_what_is_read(tmp_path):
     (tmp_path / "notes.txt").touch()
     with pytest.raises(ValueError, match="COCO's layout or of Ultralytics YOLO pose.*found none that can be read"):
         schema_of_files(tmp_path)
+
+
+def test_a_split_with_its_year_is_not_taken_for_another(workplace, tmp_path):
+    lay_out(tmp_path, workplace, {"annotations/person_keypoints_val2017.json": "val"}, "val2017")
+    with pytest.raises(ValueError, match="for the split 'train', found annotations/person_keypoints_val2017.json"):
+        read_dataset("coco", tmp_path, split="train", schema=schema_of())
+    lay_out(tmp_path / "b", workplace, {"test1/labels.json": "test1"}, "test1")
+    with pytest.raises(ValueError, match="for the split 'train', found test1/labels.json"):
+        read_dataset("coco", tmp_path / "b", split="train", schema=schema_of())
