@@ -102,11 +102,9 @@ class ViTPoseForPoseEstimation(ViTPosePreTrainedModel):
             dataset_index: The expert and head to use, in the order of the config's `keypoint_schemas`: an int, or a
                 long tensor of shape `(batch_size,)` for a mixed batch. May be left out where there is one head.
             flip_pairs: Pairs of keypoints that mirror each other, of shape `(n, 2)`, for a batch of mirrored crops of
-                one dataset: their heatmaps come back mirrored and swapped, ready to be averaged with those of the crops
-                themselves.
-            labels: `torch.Tensor` of shape `(batch_size, num_keypoints, height, width)`, target heatmaps; the number of
-                keypoints is the largest in the batch, or that of the model's largest dataset: zeros behind a sample's
-                own.
+                one dataset: their heatmaps come back mirrored and swapped, to be averaged with those of the crops.
+            labels: `torch.Tensor` of shape `(batch_size, num_keypoints, height, width)`, target heatmaps; as many
+                keypoints as the largest dataset of the batch or of the model has, zeros behind a sample's own.
             label_weights: `torch.Tensor` of shape `(batch_size, num_keypoints)`, weight of each keypoint in the loss; 0
                 leaves it out. All 1 if None.
             interpolate_pos_encoding: Take crops of another size than the config's, in multiples of the patch.

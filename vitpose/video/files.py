@@ -245,15 +245,15 @@ def predict_video(
         KeyboardInterrupt: Ctrl-C interrupted a video file; the message says how far it came.
         ValueError: Something about the video, a box in it or a form; the message says how far it came.
     """
-    forms = _forms_of_video(formats)
+    forms, schema = _forms_of_video(formats), predictor.predictor.schema
     if style == "openpose":  # whether it can draw these keypoints
-        People.nobody(predictor.predictor.schema).to_openpose()
+        People.nobody(schema).to_openpose()
     mistake: ValueError | None = None
     num_frames, seconds, track_ids = 0, 0.0, set[int]()
     video = VideoReader(source)  # before anything is written
     with (
         _json_lines(out) if "coco" in formats else nullcontext() as write_line,
-        open_forms(forms, out, Source(schema=predictor.predictor.schema)) as write,
+        open_forms(forms, out, Source(schema=schema)) as write,
         whole_file(out / f"{video.stem}_pose.mp4") as clip,
         VideoWriter(clip, frame_rate=video.frame_rate, time_base=video.time_base) as writer,
         video,
@@ -277,10 +277,16 @@ def predict_video(
                 raise
             mistake = error
     done = f"{num_frames} frames (to {seconds:.1f} s) with {len(track_ids)} people"
+    cut_short = interrupted.is_set() and isinstance(source, Path)
+    _tell_end(done, out, mistake, interrupted_video=video.name if cut_short else None)
+
+
+def _tell_end(done: str, out: Path, mistake: ValueError | None, *, interrupted_video: str | None) -> None:
+    """Log how far a video came, or raise what ended it before its end."""
     if mistake is not None:
         raise ValueError(f"{mistake} Before that came {done}, which are in {out}.") from mistake
-    if interrupted.is_set() and isinstance(source, Path):
-        raise KeyboardInterrupt(f"{video.name}: interrupted after {done}, which are in {out}.")
+    if interrupted_video is not None:
+        raise KeyboardInterrupt(f"{interrupted_video}: interrupted after {done}, which are in {out}.")
     logger.info("%s: %s", done, out)
 
 
