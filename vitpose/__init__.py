@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .modeling.modeling_vitpose_backbone import ViTPoseBackbone
     from .modeling.modeling_vitpose_mim import ViTPoseForMaskedImageModeling
     from .processing.drawing import draw_poses
+    from .processing.drawing_legend import draw_legend
     from .processing.image_processing_vitpose import ViTPoseImageProcessor
     from .processing.keypoint_detection_pipeline import KeypointDetectionPipeline
     from .processing.people_vitpose import People
@@ -61,6 +62,7 @@ __all__ = [
     "convert_checkpoint",
     "convert_data",
     "data",
+    "draw_legend",
     "draw_poses",
     "export_model",
     "get_keypoint_schema",
@@ -94,6 +96,7 @@ _HOMES = {
     "coco_keypoint_metrics": "training.metrics.coco",
     "convert_checkpoint": "modeling.convert.conversion",
     "convert_data": "export.convert_data",
+    "draw_legend": "processing.drawing_legend",
     "draw_poses": "processing.drawing",
     "export_model": "export.export",
     "get_keypoint_schema": "modeling.keypoint_schemas",

@@ -143,7 +143,12 @@ def test_people_outside_are_cut_at_the_edge():
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"boxes": True}, "boxes are not drawn in OpenPose's style"), ({"style": "openpoze"}, "Did you mean 'openpose'")],
+    [
+        *(({name: True}, "OpenPose's style has no boxes, ids, scores") for name in ("boxes", "ids", "scores")),
+        ({"color_by": "person"}, "OpenPose's style has no .*other colors"),
+        ({"color_by": "persons"}, "Did you mean 'person'"),
+        ({"style": "openpoze"}, "Did you mean 'openpose'"),
+    ],
 )
 def test_what_cannot_be_drawn_is_refused(settings, message):
     with pytest.raises(ValueError, match=message):

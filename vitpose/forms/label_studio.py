@@ -9,7 +9,7 @@ from xml.sax.saxutils import quoteattr
 
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 from vitpose.modeling.keypoint_sides import keypoint_sides
-from vitpose.processing.drawing import SIDE_COLORS
+from vitpose.processing.drawing_strokes import SIDE_COLORS
 from vitpose.processing.people_vitpose import People
 
 from ..base.files import whole_file
