@@ -1,7 +1,8 @@
 """People found by an object-detection model of transformers, with the parts of pixels that its pipeline cuts off."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +10,32 @@ import torch
 from PIL import Image
 from torch import Tensor
 from transformers import Pipeline, pipeline
+from transformers.models.auto.modeling_auto import MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES
+
+from vitpose.base.published import DETECTORS, Kind, resolve_model
 
 from .people_vitpose import Detections
 
 logger = logging.getLogger(__name__)
 
+DETECTOR = Kind(
+    word="an object detector",
+    published=DETECTORS,
+    types=tuple(MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES),
+    remedy="or do without a detector, in Python detector=None: give the boxes, or --whole-image for one person",
+)
+
 
 def as_detector(detector: Any, *, device: torch.device | None = None) -> Pipeline:
-    """An object-detection pipeline, from one or from the folder or Hub id of such a model."""
+    """An object-detection pipeline, from one or from the name of such a model; see [`resolve_model`].
+
+    Raises:
+        OSError: It cannot be fetched from the Hub.
+        TypeError: It is neither a name nor a pipeline.
+        ValueError: It is no object detector.
+    """
     if isinstance(detector, (str, Path)):
-        return pipeline("object-detection", model=str(detector), device=device)
+        return pipeline("object-detection", model=resolve_model(str(detector), DETECTOR), device=device)
     if not isinstance(detector, Pipeline):
         raise TypeError(
             f"detector must be the name of an object-detection model or a pipeline, got {type(detector).__name__}: "
@@ -45,6 +62,13 @@ def detect(
         TypeError: the labels are a single string.
         ValueError: the detector has no class of these names, or the pixels are in no range of photos.
     """
+    return detect_all(detector, [pixels], threshold=threshold, labels=labels, do_rescale=do_rescale)[0]
+
+
+def detect_all(
+    detector: Pipeline, images: Sequence[Tensor], *, threshold: float, labels: Sequence[str], do_rescale: bool = True
+) -> list[Detections]:
+    """Run a detector on some images; those that it sees in one size share a batch. See [`detect`]."""
     if isinstance(labels, str):
         raise TypeError(f"detector_labels: expected a list of names such as [{labels!r}], got the string {labels!r}.")
     known = {int(number): label for number, label in (detector.model.config.id2label or {}).items()}
@@ -54,10 +78,25 @@ def detect(
             f"The detector has no class {' or '.join(map(repr, labels))}: pass detector_labels, some of its own "
             f"{', '.join(map(repr, list(known.values())[:10]))}."
         )
-    photo = _to_photo(pixels, do_rescale)
-    outputs = detector.forward(detector.preprocess(photo))
-    processor: Any = detector.image_processor  # that of a detector, of which transformers declares no class
-    (found,) = processor.post_process_object_detection(outputs, threshold=threshold, target_sizes=[pixels.shape[1:]])
+    prepared = [detector.preprocess(_to_photo(pixels, do_rescale)) for pixels in images]
+    found: list[Any] = []
+    for inputs in _batches(prepared):
+        processor: Any = detector.image_processor  # that of a detector, of which transformers declares no class
+        sizes = [tuple(pixels.shape[1:]) for pixels in images[len(found) : len(found) + len(inputs["target_size"])]]
+        outputs = detector.forward(inputs)
+        found += processor.post_process_object_detection(outputs, threshold=threshold, target_sizes=sizes)
+    return [_kept(own, pixels, known, wanted) for own, pixels in zip(found, images, strict=True)]
+
+
+def _batches(prepared: Sequence[Any]) -> Iterator[Any]:
+    """Inputs of a detector, joined as long as their tensors are of one shape."""
+    for _, group in groupby(prepared, key=lambda inputs: {name: value.shape for name, value in inputs.items()}):
+        same = list(group)
+        yield type(same[0])({name: torch.cat([inputs[name] for inputs in same]) for name in same[0]})
+
+
+def _kept(found: Any, pixels: Tensor, known: dict[int, str], wanted: set[int]) -> Detections:
+    """What is wanted of the detections in one image."""
     corners, classes = found["boxes"].cpu().double(), found["labels"].tolist()  # (n, 4) left, top, right, bottom
     kept = torch.tensor([number in wanted for number in classes], dtype=torch.bool)
     kept &= _visible(corners, kept, height=pixels.shape[1], width=pixels.shape[2])

@@ -47,7 +47,7 @@ class PeopleForms:
 
         A heatmap's peak is low where the map is spread, and the average of a map and its mirror image has a low one
         where the two disagree. With the flip test this orders people by their real error as well as any measure of
-        spread or disagreement that was tried (benchmarks/README.md).
+        spread or disagreement that was tried (docs/benchmarks.md).
         """
         return 1 - self.scores.double().mean(1)
 

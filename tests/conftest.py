@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +18,13 @@ import pytest
 import torch
 
 if TYPE_CHECKING:
+    from hub_stand_in import HubStandIn
     from transformers import Pipeline
 
 torch.set_num_threads(1)  # more only get in each other's way: the models are small
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(CHECKOUT / "tests" / "hub_help"))
 
 
 @pytest.fixture(autouse=True)
@@ -97,3 +100,49 @@ def detector_that_scores(detector: str, monkeypatch: pytest.MonkeyPatch) -> Call
         return made
 
     return make
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubStandIn]:
+    """A stand-in for the Hub that this process fetches from and publishes to, with a token in the environment."""
+    import huggingface_hub.hf_api
+    import transformers.utils.hub
+    from hub_interface import TOKEN
+    from hub_stand_in import HubStandIn
+
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)  # xet has a server of its own
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("time.sleep", lambda _: None)  # between tries
+    with HubStandIn() as server:
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", server.endpoint)
+        # transformers calls the functions of this one, which took its endpoint when it was made
+        monkeypatch.setattr(huggingface_hub.hf_api.api, "endpoint", server.endpoint)
+        monkeypatch.setattr(transformers.utils.hub, "_hf_api", None)  # that of an earlier test, if any
+        template = server.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        yield server
+
+
+@pytest.fixture(scope="session")
+def stock_pose(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a small ViTPose++ as those that are published, with random weights."""
+    from stock_models import save_stock_pose
+
+    return save_stock_pose(tmp_path_factory.mktemp("stock") / "pose")
+
+
+@pytest.fixture(scope="session")
+def stock_detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a small D-FINE that finds two people in every photo."""
+    from stock_models import save_detector
+
+    return save_detector(tmp_path_factory.mktemp("stock") / "detector")
+
+
+@pytest.fixture
+def published(hub: HubStandIn, stock_pose: Path, stock_detector: Path) -> HubStandIn:
+    """The stand-in for the Hub with small models in the place of those that are published."""
+    hub.publish_all(stock_pose, stock_detector)
+    return hub

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from . import data, metrics
     from .base.errors import PlacedError
     from .base.files import TINY_CHECKPOINT
+    from .estimator import PoseEstimator, load
     from .export.convert_data import convert_data
     from .export.export import export_model
     from .export.model import ExportedModel
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from .training.metrics.modules import load_metric
     from .training.synthetic.people import SyntheticPeople
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 
 __all__ = [
     "TINY_CHECKPOINT",
@@ -49,6 +50,7 @@ __all__ = [
     "KeypointSchema",
     "People",
     "PlacedError",
+    "PoseEstimator",
     "SyntheticPeople",
     "ViTPoseBackbone",
     "ViTPoseBackboneConfig",
@@ -67,6 +69,7 @@ __all__ = [
     "export_model",
     "get_keypoint_schema",
     "heatmap_loss",
+    "load",
     "load_metric",
     "load_pretrained_backbone",
     "metrics",
@@ -85,6 +88,7 @@ _HOMES = {
     "KeypointSchema": "modeling.keypoint_schemas",
     "People": "processing.people_vitpose",
     "PlacedError": "base.errors",
+    "PoseEstimator": "estimator",
     "SyntheticPeople": "training.synthetic.people",
     "ViTPoseBackbone": "modeling.modeling_vitpose_backbone",
     "ViTPoseBackboneConfig": "modeling.configuration_vitpose_backbone",
@@ -101,6 +105,7 @@ _HOMES = {
     "export_model": "export.export",
     "get_keypoint_schema": "modeling.keypoint_schemas",
     "heatmap_loss": "modeling.loss_vitpose",
+    "load": "estimator",
     "load_metric": "training.metrics.modules",
     "load_pretrained_backbone": "modeling.convert.pretrained_backbones",
     "predict_heatmaps": "processing.prediction_vitpose",

@@ -13,8 +13,9 @@ from pathlib import Path
 import torch
 
 from vitpose.base.errors import at_place
-from vitpose.base.files import WEIGHT_FILES, read_json, resolve_model
+from vitpose.base.files import WEIGHT_FILES, read_json
 from vitpose.base.names import first_of
+from vitpose.base.published import ANY, resolve_model
 
 from ..configuration_vitpose import STOCK_MODEL_TYPE, ViTPoseConfig
 from ..keypoint_schemas import KeypointSchema
@@ -72,7 +73,7 @@ def convert_checkpoint(
     """
     if isinstance(datasets, str):
         raise TypeError(f"datasets: expected a list of names such as [{datasets!r}], got the string {datasets!r}.")
-    source = _as_folder(resolve_model(str(source)))
+    source = _as_folder(resolve_model(str(source), ANY))
     if not Path(source).is_file():
         if any(argument is not None for argument in (datasets, image_size, num_attention_heads, weights)):
             raise ValueError(f"The config of {source} says what the model is: leave the other arguments out.")

@@ -48,7 +48,7 @@ def test_they_need_no_vitpose_and_only_what_transformers_brings(texts, tmp_path)
         path = tmp_path / name
         path.write_text(text, encoding="utf-8")
         wanted = set(get_imports(path)) - sys.stdlib_module_names
-        assert wanted <= {"PIL", "numpy", "torch", "transformers"}, name
+        assert wanted <= {"PIL", "huggingface_hub", "numpy", "torch", "transformers"}, name
         flat = {node.module for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom) and node.level}
         assert flat <= {other.removesuffix(".py") for other in texts}
 

@@ -24,7 +24,7 @@ def write_clip(path: Path, num_frames: int) -> Path:
     """A video of a person who stands still, five frames a second."""
     pytest.importorskip("av", reason="videos come with the video extra")
     pytest.importorskip("trackers", reason="tracking comes with the video extra")
-    from vitpose.video.files import VideoWriter
+    from vitpose.video.writer import VideoWriter
 
     image = SyntheticPeople(num_people=1, seed=0)[0]["image"].resize((128, 192))
     with VideoWriter(path, frame_rate=Fraction(5), time_base=Fraction(1, 5)) as writer:

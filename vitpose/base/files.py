@@ -15,17 +15,6 @@ TINY_CHECKPOINT = str(Path(__file__).resolve().parent.parent / "checkpoints" / "
 WEIGHT_FILES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
 
 
-def resolve_model(name: str) -> str:
-    """Where to load a model from: the folder of the packaged checkpoint for `tiny`, else the name itself.
-
-    Raises:
-        FileNotFoundError: The name is that of a file that is not there; it is not looked for on the Hub.
-    """
-    if name.endswith(WEIGHT_FILES) and not Path(name).exists():
-        raise FileNotFoundError(f"There is no file {name}. Check the path.")
-    return TINY_CHECKPOINT if name == "tiny" else name
-
-
 def read_json(path: str | os.PathLike[str], *, object_hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
     """Read the content of a JSON file.
 

@@ -3,13 +3,17 @@
 It keeps repositories in memory, refuses what the Hub refuses, counts what is sent to it, and fails on command.
 """
 
+import hashlib
 import re
 import threading
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from hub_interface import Answer, Commit, HubInterface, Repo, new_commit, refuse
+
+from vitpose.base.published import DETECTORS, MODELS
 
 
 @dataclass
@@ -18,7 +22,8 @@ class Fault:
 
     Args:
         method, path: The method, and a pattern that the path must hold.
-        how: A status to answer; "before": cut off with half of the body read; "after": do it, and answer nothing.
+        how: A status to answer, or with the Hub's code for it such as "403 GatedRepo"; "before": cut off with half of
+            the body read; "after": do it, and answer nothing; "half": answer, and cut off in the middle of the body.
         times: How many requests.
     """
 
@@ -41,6 +46,7 @@ class HubStandIn(ThreadingHTTPServer):
         self.collections: dict[str, list[str]] = {}
         self.benchmarks: set[str] = set()  # ids of datasets
         self.requests: list[tuple[str, str, int]] = []  # method, path, bytes of the body
+        self.ranges: list[str] = []  # of the downloads that go on
         self.committed: list[list[str]] = []  # paths in each commit request that was carried out
         self.faults: list[Fault] = []
         self.lock = threading.Lock()
@@ -73,6 +79,29 @@ class HubStandIn(ThreadingHTTPServer):
     def card(self, repo_id: str) -> str:
         return self.head(repo_id).files["README.md"].decode()
 
+    def add_folder(self, repo_id: str, folder: Path) -> None:
+        """A public repository with the files of a folder, the weights in large-file storage; a new commit of it."""
+        files = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+        large = {name: content for name, content in files.items() if name.endswith((".safetensors", ".bin"))}
+        lfs = {name: hashlib.sha256(content).hexdigest() for name, content in large.items()}
+        self.objects |= {lfs[name]: content for name, content in large.items()}
+        if repo_id not in self.repos:
+            self.add_repo(repo_id)
+        commits = self.repos[repo_id].branches["main"]
+        small = {name: content for name, content in files.items() if name not in lfs}
+        commits.append(new_commit(f"from {folder.name}", {**commits[-1].files, **small}, lfs, commits[-1].oid))
+
+    def publish_all(self, pose: Path, detector: Path) -> None:
+        """The same two models under all names that vitpose knows."""
+        for table, folder in ((MODELS, pose), (DETECTORS, detector)):
+            for published in table.values():
+                self.add_folder(published.repo, folder)
+
+    def asked_for(self, repo_id: str) -> list[str]:
+        """Methods and files of the requests for a repository's files."""
+        mine = [(method, path) for method, path, _ in self.requests if path.startswith(f"/{repo_id}/resolve/")]
+        return [f"{method} {path.split('/')[-1]}" for method, path in mine]
+
     def add_repo(self, repo_id: str, *, private: bool = False, **files: bytes) -> None:
         first = new_commit("initial commit", {".gitattributes": b"*.safetensors filter=lfs\n", **files}, {}, "")
         self.repos[repo_id] = Repo(private, {"main": [first]})
@@ -100,13 +129,17 @@ class _Handler(HubInterface, BaseHTTPRequestHandler):
         self.body = self._read_body(length)
         with self.server.lock:
             self.server.requests.append((method, url.path, len(self.body)))
+            self.server.ranges += self.headers.get_all("Range", [])
         try:
-            raise refuse(fault, "made to fail") if isinstance(fault, int) else self.route(method, url.path, url.query)
+            if re.match(r"\d", str(fault)):
+                status, _, code = str(fault).partition(" ")
+                raise refuse(int(status), "made to fail", code)
+            raise self.route(method, url.path, url.query)
         except Answer as answer:
             if fault == "after":
                 self.close_connection = True
                 return
-            self._send(answer, head=method == "HEAD")
+            self._send(answer, head=method == "HEAD", cut=fault == "half")
 
     def _read_body(self, length: int) -> bytes:
         if self.headers.get("Transfer-Encoding") != "chunked":
@@ -125,12 +158,15 @@ class _Handler(HubInterface, BaseHTTPRequestHandler):
                 return fault.how
         return None
 
-    def _send(self, answer: Answer, *, head: bool) -> None:
+    def _send(self, answer: Answer, *, head: bool, cut: bool) -> None:
         self.send_response(answer.status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(answer.body)))
+        if "Authorization" not in self.headers:  # as the Hub does
+            self.send_header("X-HF-Warning", "unauthenticated; You are sending unauthenticated requests to the HF Hub.")
         for name, value in answer.headers.items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
         if not head:
-            self.wfile.write(answer.body)
+            self.wfile.write(answer.body[: len(answer.body) // 2] if cut else answer.body)
+        self.close_connection |= cut

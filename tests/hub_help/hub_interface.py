@@ -13,6 +13,8 @@ from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
 TOKEN = "hf_" + "s" * 34
 USER = "ada"
+# Requests that need no token, where the repository is public.
+OPEN_TO_ALL = ("validate", "resolve", "store", "benchmark", "info", "refs", "tree")
 LICENSES = {"apache-2.0", "mit", "other"}  # the Hub knows more
 
 
@@ -49,8 +51,8 @@ class Answer(Exception):
         )
 
 
-def refuse(status: int, message: str, code: str = "") -> Answer:
-    headers = {"X-Error-Message": message} | ({"X-Error-Code": code} if code else {})
+def refuse(status: int, message: str, code: str = "", **headers: str) -> Answer:
+    headers |= {"X-Error-Message": message} | ({"X-Error-Code": code} if code else {})
     return Answer(status, {"error": message}, **headers)
 
 
@@ -93,11 +95,15 @@ class HubInterface:
             match = re.fullmatch(pattern, path)
             if match and verb == method.replace("HEAD", "GET"):
                 found = {key: unquote(value) for key, value in match.groupdict().items() if value is not None}
-                if name not in ("validate", "resolve", "store", "benchmark"):
+                if name not in OPEN_TO_ALL or self._is_private(found.get("repo")):
                     self._authorise()
                 with self.server.lock:
                     return getattr(self, f"_{name}")(**found, **({"query": query} if name == "commit" else {}))
         return refuse(404, f"no route for {method} {path}")
+
+    def _is_private(self, repo: str | None) -> bool:
+        """Of one that does not exist the Hub does not tell it."""
+        return repo is not None and (repo not in self.server.repos or self.server.repos[repo].private)
 
     def _authorise(self) -> None:
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
@@ -257,7 +263,12 @@ class HubInterface:
     def _resolve(self, repo: str, revision: str, path: str) -> Answer:
         commit = self._at(repo, revision)
         if path not in commit.files and path not in commit.lfs:
-            return refuse(404, "Entry not found", "EntryNotFound")
+            return refuse(404, "Entry not found", "EntryNotFound", X_Repo_Commit=commit.oid)
         content = self._content(commit, path)
-        etag = commit.lfs.get(path, blob_id(content))
-        return Answer(200, content, ETag=f'"{etag}"', X_Repo_Commit=commit.oid)
+        headers = {"ETag": f'"{commit.lfs.get(path, blob_id(content))}"', "X_Repo_Commit": commit.oid}
+        part = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        if part is None:
+            return Answer(200, content, **headers)
+        start = int(part[1])
+        place = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        return Answer(206, content[start:], Content_Range=place, **headers)
