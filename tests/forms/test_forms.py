@@ -21,7 +21,8 @@ import vitpose
 from vitpose import People, get_keypoint_schema
 from vitpose.forms import FORMS, FORMS_OF_PHOTOS, FormName, open_forms
 from vitpose.forms.base import Photo, Source
-from vitpose_cli.predict import FORMATS
+from vitpose.forms.lines import people_of_line, people_to_line
+from vitpose_cli.predict import SAVED
 
 COCO = get_keypoint_schema("coco")
 SIZE = (320, 240)  # width, height of the photos in pixels
@@ -44,12 +45,17 @@ def people_in(count: int, seed: int) -> People:
 FOUND = [people_in(2, seed=1), People.nobody(COCO), people_in(1, seed=2)]
 
 
+def photo_called(name: str, number: int, folder: Path) -> Photo:
+    stem = str(Path(name).with_suffix(""))
+    return Photo(number=number, name=name, stem=stem, width=SIZE[0], height=SIZE[1], place=folder / name)
+
+
 def write(names: list[FormName], out: Path, found: list[People] = FOUND) -> Path:
     """Write these people of three photos in `photos`, beside the forms."""
     source = Source(schema=found[0].schema, model="my-model", folder=out / "photos")
     with open_forms(names, out, source) as add:
         for number, (name, people) in enumerate(zip(NAMES, found, strict=True)):
-            add(Photo(number=number, path=out / "photos" / name, width=SIZE[0], height=SIZE[1]), people)
+            add(photo_called(name, number, out / "photos"), people)
     return out
 
 
@@ -64,7 +70,7 @@ def read_coco_back(path: Path) -> CocoFile:
 
 
 def test_cocos_own_evaluation_reads_results_and_annotations(tmp_path):
-    out = write(["coco", "coco-annotations"], tmp_path)
+    out = write(["json", "coco-annotations"], tmp_path)
     truth = read_coco_back(out / "annotations.json")
     assert [truth.imgs[number]["file_name"] for number in (0, 1, 2)] == list(NAMES)
     assert truth.imgs[1]["width"] == 320 and truth.getAnnIds(imgIds=1) == []
@@ -175,7 +181,8 @@ def test_tracked_people_are_one_individual_in_all_frames(tmp_path):
     found = [tracked[:1], tracked[[1, 0]], tracked[[1]]]
     with open_forms(["deeplabcut"], tmp_path, Source(schema=COCO)) as add:
         for number, people in enumerate(found):
-            photo = Photo(number=number, path=Path(f"walk_{number}"), width=320, height=240, video="walk.mp4")
+            own = {"name": f"walk_{number}", "stem": f"walk_{number}", "video": "walk.mp4"}
+            photo = Photo(number=number, **own, width=320, height=240)
             add(photo, people)
     table = pd.read_csv(tmp_path / "deeplabcut.csv", header=[0, 1, 2, 3], index_col=0)["vitpose"]
     assert table.index.tolist() == [0, 1, 2]
@@ -202,7 +209,7 @@ def test_a_large_table_is_written_group_by_group(tmp_path, monkeypatch):
 
 
 FILES = {  # that a form writes, of three photos
-    "coco": {"predictions.json"},
+    "json": {"predictions.json"},
     "coco-annotations": {"annotations.json"},
     "label-studio": {"label_studio.json", "label_studio.xml"},
     "yolo": {"yolo/data.yaml", *(f"yolo/labels/{Path(name).stem}.txt" for name in NAMES)},
@@ -227,7 +234,7 @@ def test_a_form_of_nobody_is_whole(name, tmp_path):
 def test_a_run_that_fails_leaves_no_half_file(name, tmp_path):
     def fail() -> None:
         with open_forms([name], tmp_path, Source(schema=COCO, folder=tmp_path)) as add:
-            add(Photo(number=0, path=tmp_path / "beach.jpg", width=320, height=240), FOUND[0])
+            add(photo_called("beach.jpg", 0, tmp_path), FOUND[0])
             raise OSError("the disk is full")
 
     with pytest.raises(OSError, match="the disk is full"):
@@ -237,7 +244,7 @@ def test_a_run_that_fails_leaves_no_half_file(name, tmp_path):
 
 
 def test_the_command_knows_the_forms():
-    assert tuple(FORMATS) == tuple(FORMS) == get_args(FormName)
+    assert tuple(SAVED) == ("pictures", *FORMS) and tuple(FORMS) == get_args(FormName)
     assert set(FORMS_OF_PHOTOS) < set(FORMS)
     page = (Path(__file__).parents[2] / "docs" / "predictions.md").read_text(encoding="utf-8")
     for name, files in FILES.items():
@@ -282,3 +289,33 @@ def test_label_studios_predictions_are_read_back_once_they_are_accepted(tmp_path
     save_photos(tmp_path / "export" / "photos")
     (tmp_path / "export" / "project.json").write_text(json.dumps(tasks), encoding="utf-8")
     check_people(read_back("label_studio", tmp_path / "export"), found)
+
+
+def test_photos_of_folders_keep_these(tmp_path):
+    names = ("a/1.jpg", "b/1.jpg")
+    everything: list[FormName] = ["json", "coco-annotations", "label-studio", "yolo", "openpose", "deeplabcut", "csv"]
+    with open_forms(everything, tmp_path, Source(schema=COCO, folder=tmp_path / "photos")) as add:
+        for number, name in enumerate(names):
+            add(photo_called(name, number, tmp_path / "photos"), people_in(1, seed=number))
+        add(replace(photo_called("c.jpg", 2, tmp_path), place="https://example.com/c.jpg"), People.nobody(COCO))
+    assert [own["file_name"] for own in json.loads((tmp_path / "predictions.json").read_text())] == list(names)
+    stored = json.loads((tmp_path / "annotations.json").read_text())["images"]
+    assert [own["file_name"] for own in stored] == [*names, "c.jpg"]
+    places = [task["data"]["image"] for task in json.loads((tmp_path / "label_studio.json").read_text())]
+    served = [f"/data/local-files/?d=photos/{name}" for name in names]
+    assert places == [*served, "https://example.com/c.jpg"]
+    assert {"yolo/labels/a/1.txt", "openpose/b/1_keypoints.json"} < files_below(tmp_path)
+    assert pd.read_csv(tmp_path / "predictions.csv")["image"].unique().tolist() == list(names)
+
+
+@pytest.mark.parametrize("is_tracked", [False, True])
+def test_people_of_a_line_are_those_who_were_written(is_tracked):
+    people = replace(people_in(2, seed=5), boxes_xywh=torch.rand(2, 4, dtype=torch.float64) * 1000)
+    people = replace(people, track_ids=torch.tensor([7, 3])) if is_tracked else people
+    for own in (people, people[:0]):
+        line = json.loads(json.dumps(people_to_line(own)))
+        back = people_of_line(line, COCO)
+        for name in ("keypoints_xy", "scores", "boxes_xywh", "box_scores"):
+            assert torch.equal(getattr(back, name), getattr(own, name)), name
+        assert back.labels == own.labels
+        assert len(own) == 0 or not is_tracked or torch.equal(back.track_ids, own.track_ids)

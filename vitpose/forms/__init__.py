@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Literal, get_args
 
+from vitpose.modeling.keypoint_schemas import KeypointSchema
 from vitpose.processing.people_vitpose import People
 
 from ..base.names import unknown_name
@@ -16,9 +17,9 @@ from .openpose import openpose
 from .table import csv_table, parquet_table
 from .yolo import yolo
 
-FormName = Literal["coco", "coco-annotations", "label-studio", "yolo", "openpose", "deeplabcut", "csv", "parquet"]
+FormName = Literal["json", "coco-annotations", "label-studio", "yolo", "openpose", "deeplabcut", "csv", "parquet"]
 FORMS: dict[FormName, Form] = {
-    "coco": coco_results,
+    "json": coco_results,
     "coco-annotations": coco_annotations,
     "label-studio": label_studio,
     "yolo": yolo,
@@ -31,6 +32,15 @@ FORMS: dict[FormName, Form] = {
 FORMS_OF_PHOTOS: tuple[FormName, ...] = ("coco-annotations", "label-studio", "yolo")
 
 
+def check_forms(names: Sequence[FormName], schema: KeypointSchema) -> None:
+    """Raise a ValueError where a form is unknown, or cannot hold the schema's keypoints."""
+    for name in names:
+        if name not in get_args(FormName):
+            raise ValueError(unknown_name("save", name, get_args(FormName)))
+    if "openpose" in names:
+        People.nobody(schema).to_openpose()
+
+
 @contextmanager
 def open_forms(names: Sequence[FormName], out: Path, source: Source) -> Iterator[Write]:
     """Open several forms in a folder at once; what is given to the function goes into each.
@@ -38,9 +48,7 @@ def open_forms(names: Sequence[FormName], out: Path, source: Source) -> Iterator
     Raises:
         ValueError: A form is unknown, or cannot hold the schema's keypoints.
     """
-    for name in names:
-        if name not in get_args(FormName):
-            raise ValueError(unknown_name("format", name, get_args(FormName)))
+    check_forms(names, source.schema)
     with ExitStack() as stack:
         writes = [stack.enter_context(FORMS[name](out, source)) for name in dict.fromkeys(names)]
 

@@ -20,16 +20,20 @@ class Photo:
 
     Args:
         number: Its number, from 0; of a frame, that in its video.
-        path: Its file. A frame of a video has a name of its own here, and the video's as `video`.
+        name: What it is called, `/` between its folders; no other photo has the same. A frame has a name of its own.
+        stem: What files made of it are called, without their ending; no other photo has the same.
         width: In pixels, upright.
         height: In pixels, upright.
+        place: Its file or address; None for frames.
         video: The video's name, for frames.
     """
 
     number: int
-    path: Path
+    name: str
+    stem: str
     width: int
     height: int
+    place: Path | str | None = None
     video: str | None = None
 
 
@@ -40,7 +44,7 @@ class Source:
     Args:
         schema: The keypoints.
         model: What the model is called.
-        folder: The folder that all photos are in, maybe deeper.
+        folder: The folder that all photos of files are in, maybe deeper.
     """
 
     schema: KeypointSchema

@@ -23,7 +23,7 @@ def coco_results(out: Path, _: Source) -> Iterator[Write]:
 
             def write(photo: Photo, people: People) -> None:
                 for result in people.to_coco(photo.number):
-                    add(json.dumps({"image_id": photo.number, "file_name": photo.path.name, **result}))
+                    add(json.dumps({"image_id": photo.number, "file_name": photo.name, **result}))
 
             yield write
         file.write("\n")
@@ -45,7 +45,7 @@ def coco_annotations(out: Path, source: Source) -> Iterator[Write]:
                 def write(photo: Photo, people: People) -> None:
                     nonlocal count
                     size = {"width": photo.width, "height": photo.height}
-                    add_image(json.dumps({"id": photo.number, "file_name": photo.path.name, **size}))
+                    add_image(json.dumps({"id": photo.number, "file_name": photo.name, **size}))
                     own = [categories(label) for label in people.labels]
                     entries = people.to_coco_annotations(photo.number, first_id=count + 1, category_ids=own)
                     for entry in entries:

@@ -33,7 +33,7 @@ def deeplabcut(out: Path, source: Source) -> Iterator[Write]:
             most = max(most, len(individuals.names))
             columns = people.to_columns()
             values = list(zip(*(columns[name] for name in ("x", "y", "score")), strict=True))
-            index = photo.path.name if photo.video is None else photo.number
+            index = photo.name if photo.video is None else photo.number
             rows.write(json.dumps([index, own, [[round(value, 4) for value in row] for row in values]]) + "\n")
 
         yield write

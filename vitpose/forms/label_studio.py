@@ -22,25 +22,33 @@ LOCAL_FILES = "/data/local-files/?d="  # where Label Studio serves the files of 
 def label_studio(out: Path, source: Source) -> Iterator[Write]:
     """`label_studio.json` with a task a photo, and `label_studio.xml`, the labeling configuration.
 
-    Photos are named as Label Studio serves local files: relative to the folder above the photos', which has to be its
-    document root, as it never serves the root itself.
+    Photos of addresses keep these. Others are named as Label Studio serves local files: relative to the folder above
+    the photos', which has to be its document root, as it never serves the root itself.
     """
-    labels, root = Numbers(first=0), source.folder.resolve().parent
+    labels, root = Numbers(first=0), source.folder.absolute().parent
     with text_file(out / "label_studio.json") as file:
         with json_list(file) as add:
 
             def write(photo: Photo, people: People) -> None:
                 for label in people.labels:
                     labels(label)
-                place = photo.path.resolve().relative_to(root).as_posix()
                 prediction = people.to_label_studio(photo.width, photo.height, model_version=source.model)
-                task = {"data": {"image": LOCAL_FILES + quote(place)}, "predictions": [prediction]}
+                task = {"data": {"image": _served(photo, root)}, "predictions": [prediction]}
                 add(json.dumps(task, ensure_ascii=False))
 
             yield write
         file.write("\n")
     with whole_file(out / "label_studio.xml") as path:
         path.write_text(labeling_config(source.schema, list(labels.names) or [source.schema.category]), "utf-8")
+
+
+def _served(photo: Photo, root: Path) -> str:
+    """The photo's address: its own, or that of Label Studio's local files."""
+    if isinstance(photo.place, str):
+        return photo.place
+    if photo.place is None:
+        raise ValueError("Label Studio has a task a photo, and frames of a video are none: save them as photos first.")
+    return LOCAL_FILES + quote(photo.place.absolute().relative_to(root).as_posix())
 
 
 def labeling_config(schema: KeypointSchema, labels: Sequence[str]) -> str:

@@ -11,16 +11,11 @@ from .base import Photo, Source, Write, text_file
 
 
 @contextmanager
-def openpose(out: Path, source: Source) -> Iterator[Write]:
-    """`openpose/NAME_keypoints.json`, bodies of 25 points.
-
-    Raises:
-        ValueError: The keypoints are not those of people with arms and legs; told before any work.
-    """
-    People.nobody(source.schema).to_openpose()
+def openpose(out: Path, _: Source) -> Iterator[Write]:
+    """`openpose/NAME_keypoints.json`, bodies of 25 points; for people with arms and legs alone."""
 
     def write(photo: Photo, people: People) -> None:
-        with text_file(out / "openpose" / f"{photo.path.stem}_keypoints.json") as file:
+        with text_file(out / "openpose" / f"{photo.stem}_keypoints.json") as file:
             json.dump(people.to_openpose(), file)
 
     yield write

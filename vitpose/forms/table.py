@@ -24,7 +24,7 @@ _ROWS_AT_ONCE = 100_000  # that a Parquet file has in a group
 
 
 def _columns(photo: Photo, people: People) -> dict[str, list[Any]]:
-    return people.to_columns(image_id=photo.number, image=photo.video or photo.path.name)
+    return people.to_columns(image_id=photo.number, image=photo.video or photo.name)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ def yolo(out: Path, source: Source) -> Iterator[Write]:
     classes = Numbers(first=0)
 
     def write(photo: Photo, people: People) -> None:
-        with text_file(out / "yolo" / "labels" / f"{photo.path.stem}.txt") as file:
+        with text_file(out / "yolo" / "labels" / f"{photo.stem}.txt") as file:
             own = [classes(label) for label in people.labels]
             file.write(people.to_yolo(photo.width, photo.height, class_ids=own))
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from vitpose.processing.people_vitpose import People
 
-from .forms.base import Photo
+from ..forms.base import Photo
 
 
 class Pick(NamedTuple):
