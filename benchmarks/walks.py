@@ -47,7 +47,7 @@ from vitpose.training.engine.objectives import PoseObjective
 from vitpose.training.samples.crops import materialize_crops
 from vitpose.training.samples.loaders import build_training_loader
 from vitpose.training.samples.settings import training_settings
-from vitpose.video.files import VideoWriter
+from vitpose.video.writer import VideoWriter
 from vitpose_cli.main import main as command_line
 
 CHECKOUT = Path(__file__).resolve().parent.parent

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vitpose.processing.people_vitpose import People, numbered_schema
-from vitpose.video.people import OneEuroFilter
+from vitpose.video.smoothing import OneEuroFilter
 
 RATE = 30.0
 SIZE = 200.0  # pixels of a person

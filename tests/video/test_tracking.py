@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -9,11 +10,14 @@ import torch
 
 from vitpose.processing.people_vitpose import Detections, People, numbered_schema
 from vitpose.video.detector import PeopleDetector
-from vitpose.video.people import Frame, PeopleTracker, follow
+from vitpose.video.following import follow
+from vitpose.video.frames import Frame
+from vitpose.video.tracking import PeopleTracker, TrackerName, make_tracker
 
 pytest.importorskip("trackers", reason="tracking comes with the video extra")
 
 MIN_SCORE = 0.3
+PIXELS = torch.zeros(3, 400, 640, dtype=torch.uint8)
 
 
 def paths(time: float) -> np.ndarray:
@@ -28,15 +32,16 @@ def run(tracker: PeopleTracker, boxes: np.ndarray, time: float, scores: list[flo
         scores=torch.tensor(scores or [0.9] * len(boxes)),
         labels=("person",) * len(boxes),
     )
-    rows, numbers = tracker.update(found, time)
+    rows, numbers = tracker.update(found, Frame(index=0, time=time, pixels=PIXELS))
     assert rows.tolist() == sorted(rows.tolist())
     by_row = dict(zip(rows.tolist(), numbers.tolist(), strict=True))
     return [by_row.get(row) for row in range(len(boxes))]
 
 
-@pytest.mark.parametrize("rate", [5, 10, 30, 60, 120])
-def test_numbers_are_stable_at_any_frame_rate(rate):
-    tracker, rng = PeopleTracker(min_score=MIN_SCORE), np.random.default_rng(0)
+@pytest.mark.parametrize("name", get_args(TrackerName))
+@pytest.mark.parametrize("rate", [10, 30, 120])
+def test_numbers_are_stable_at_any_frame_rate(name, rate):
+    tracker, rng = PeopleTracker(min_score=MIN_SCORE, name=name), np.random.default_rng(0)
     for index in range(3 * rate):
         boxes = paths(index / rate) + rng.normal(size=(3, 4))
         is_there = np.flatnonzero(boxes[:, 0] < 600)
@@ -44,8 +49,9 @@ def test_numbers_are_stable_at_any_frame_rate(rate):
         assert run(tracker, boxes[order], index / rate) == (order + 1).tolist()
 
 
-def test_everyone_has_a_number_from_their_first_frame_on():
-    tracker = PeopleTracker(min_score=MIN_SCORE)
+@pytest.mark.parametrize("name", get_args(TrackerName))
+def test_everyone_has_a_number_from_their_first_frame_on(name):
+    tracker = PeopleTracker(min_score=MIN_SCORE, name=name)
     assert run(tracker, paths(0.0)[:1], 0.0) == [1]
     assert run(tracker, paths(0.1), 0.1) == [1, 2, 3]
 
@@ -64,6 +70,68 @@ def test_someone_who_was_not_seen(pause, number):
     assert run(tracker, box, times[-1] + pause + 0.01) == [number]
 
 
+@pytest.mark.parametrize("name", get_args(TrackerName))
+def test_someone_who_was_seen_once_is_known_again(name):
+    tracker, boxes = PeopleTracker(min_score=MIN_SCORE, name=name), paths(0.0)[:2]
+    assert run(tracker, boxes[:1], 0.0) == [1]
+    assert run(tracker, boxes, 0.1) == [1, 2]
+    for time in (0.2, 0.3, 0.4):
+        assert run(tracker, boxes[:1], time) == [1]
+    assert run(tracker, boxes, 0.5) == [1, 2]
+    assert run(tracker, boxes[::-1].copy(), 0.6) == [2, 1]
+
+
+@pytest.mark.parametrize("name", get_args(TrackerName))
+def test_numbers_are_those_of_the_library(name):
+    """From the second frame on; whom it takes for one person has one number, from the first frame on."""
+    import trackers
+    from supervision import Detections as TrackedBoxes
+
+    ours, rng = PeopleTracker(min_score=MIN_SCORE, name=name), np.random.default_rng(1)
+    theirs = make_tracker(trackers, name, min_score=MIN_SCORE, reach=0.0)
+    pairs: dict[int, int] = {}
+    places = rng.uniform(0, 250, (8, 2))
+    for index in range(60):
+        places = places + rng.normal(0, 3, places.shape)
+        boxes = np.concatenate([places, np.tile([60.0, 120.0], (8, 1))], axis=1)[rng.uniform(size=8) > 0.1]
+        numbers = run(ours, boxes, index / 30)
+        tracked = theirs.update(
+            TrackedBoxes(
+                xyxy=np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1),
+                confidence=np.full(len(boxes), np.float32(0.9)).astype(float),
+                data={"row": np.arange(len(boxes))},
+            ),
+            timestamp=index / 30,
+        )
+        assert len(set(numbers)) == len(boxes)
+        for row, own in zip(tracked.data["row"], tracked.tracker_id, strict=True):
+            if own != -1:
+                assert pairs.setdefault(own, numbers[row]) == numbers[row]
+    assert len(set(pairs.values())) == len(pairs) > 7
+
+
+def test_botsort_knows_that_the_camera_moves():
+    """All of the picture jumps by more than a person's width; without the picture people would be others."""
+    rng = np.random.default_rng(0)
+    wall = torch.from_numpy(rng.integers(0, 255, (1, 3, 50, 80), np.uint8))
+    wall = torch.nn.functional.interpolate(wall.float(), scale_factor=10, mode="bicubic").clamp(0, 255).byte()[0]
+    numbers = {}
+    for name in ("bytetrack", "botsort"):
+        tracker = PeopleTracker(min_score=MIN_SCORE, name=name)
+        for index, left in enumerate([0, 0, 0, 35, 70]):
+            found = Detections.given(
+                torch.tensor([[300.0 - left, 100, 30, 90], [331.0 - left, 110, 30, 90]]).double(), ""
+            )
+            pixels = wall[:, :400, left : left + 640]
+            numbers[name] = tracker.update(found, Frame(index=index, time=index / 30, pixels=pixels))[1].tolist()
+    assert numbers["botsort"] == [1, 2] != numbers["bytetrack"]
+
+
+def test_an_unknown_tracker_is_named():
+    with pytest.raises(ValueError, match="tracker: expected one of bytetrack, ocsort, botsort, got 'deepsort'"):
+        PeopleTracker(min_score=MIN_SCORE, name="deepsort")
+
+
 def test_a_weak_detection_only_continues_someone():
     tracker, boxes = PeopleTracker(min_score=MIN_SCORE), paths(0.0)[:2]
     assert run(tracker, boxes, 0.0, [0.9, 0.2]) == [1, None]
@@ -80,7 +148,7 @@ def test_a_weak_detection_only_continues_someone():
 )
 def test_a_detector_gives_the_tracker_what_it_needs(threshold, expected, detector_that_scores):
     find_people = PeopleDetector(detector_that_scores([0.6, 0.4, 0.11, 0.09, 0.06, 0.04]), threshold=threshold)
-    found = find_people(Frame(index=0, time=0.0, pixels=torch.zeros(3, 48, 64, dtype=torch.uint8)))
+    (found,) = find_people([Frame(index=0, time=0.0, pixels=PIXELS[:, :48, :64])])
     assert sorted(found.scores.tolist(), reverse=True) == pytest.approx(expected, abs=1e-4)
 
 
@@ -154,8 +222,9 @@ def test_without_a_display_library_the_message_names_the_build_that_needs_none(m
 
 def test_the_extra_is_imported_only_where_it_is_used():
     code = (
-        "import sys, vitpose, vitpose_cli.predict, vitpose.photos, vitpose.video.people, vitpose.video.files\n"
-        "extra = {'av', 'cv2', 'trackers', 'supervision', 'rich'} & {name.split('.')[0] for name in sys.modules}\n"
+        "import sys, vitpose, vitpose_cli.predict, vitpose.photos.predicting\n"
+        "import vitpose.video.people, vitpose.video.files, vitpose.video.detector\n"
+        "extra = {'av', 'cv2', 'trackers', 'supervision'} & {name.split('.')[0] for name in sys.modules}\n"
         "assert not extra, extra"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)

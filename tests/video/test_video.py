@@ -1,10 +1,12 @@
 """Videos in, tracked people out: files of every kind of trouble, and memory that stays flat."""
 
+import copy
 import json
 import logging
 import os
 import signal
 import weakref
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -16,16 +18,21 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from vitpose import SyntheticPeople, get_keypoint_schema
+from vitpose import KeypointDetectionPipeline, SyntheticPeople, get_keypoint_schema
+from vitpose.base.files import TINY_CHECKPOINT
 from vitpose.processing.drawing import draw_poses
 from vitpose.processing.heatmaps_vitpose import encode_heatmaps
 from vitpose.processing.people_vitpose import Detections
 from vitpose.processing.prediction_vitpose import PosePredictor
 from vitpose.processing.processor_settings_vitpose import ProcessorSettings
-from vitpose.video.files import VideoReader, VideoWriter, predict_video
-from vitpose.video.people import MAX_WAITING, BoxesFile, Frame, VideoPredictor, find_whole_image
+from vitpose.video.files import predict_video
+from vitpose.video.finding import BoxesFile, find_whole_image
+from vitpose.video.frames import FindPeople, Frame
+from vitpose.video.interpolation import MAX_WAITING
+from vitpose.video.people import VideoPredictor
+from vitpose.video.reader import Clock, VideoReader
+from vitpose.video.writer import VideoWriter
 from vitpose_cli import main as cli
-from vitpose_cli.predict import video_source
 
 av = pytest.importorskip("av", reason="videos come with the video extra")
 pytest.importorskip("trackers", reason="tracking comes with the video extra")
@@ -63,6 +70,11 @@ def layout(trembling: float = 0.0) -> PosePredictor:
 
 def given(boxes: list[list[float]]) -> Detections:
     return Detections.given(torch.tensor(boxes, dtype=torch.float64).reshape(-1, 4), "person")
+
+
+def each(find: Callable[[Frame], Detections]) -> FindPeople:
+    """Finds people in one frame after another."""
+    return lambda frames: [find(frame) for frame in frames]
 
 
 def to_pixels(image: Image.Image) -> Tensor:
@@ -138,7 +150,7 @@ def test_people_keep_their_numbers_over_a_clip(clip, tmp_path):
 
 
 def predict(path: Path, out: Path, *arguments: object) -> int:
-    return cli.main(["predict", *map(str, (path, "--out", out, *arguments))])
+    return cli.main(["predict", *map(str, (path, "--model", "tiny", "--out", out, *arguments))])
 
 
 def test_the_command_predicts_a_clip(clip, tmp_path, caplog):
@@ -177,22 +189,9 @@ def test_the_command_finds_people_with_a_detector(clip, detector, tmp_path, caps
     assert "error: The detector has no class 'cat'" in capsys.readouterr().err
 
 
-MISUSES = [
-    (["clip.mp4", "--whole-image", "--detect-every", "2"], "--detect-every is for --detector"),
-    (["a.jpg", "--whole-image", "--smooth"], "--smooth and --detect-every are for videos"),
-    (["a.jpg", "--detector", "d", "--detect-every", "2"], "--smooth and --detect-every are for videos"),
-]
-
-
-@pytest.mark.parametrize(("arguments", "message"), MISUSES, ids=[row[1] for row in MISUSES])
-def test_an_argument_that_would_do_nothing_is_refused(arguments, message, capsys):
-    assert cli.main(["predict", *arguments]) == 2
-    assert f"error: {message}" in capsys.readouterr().err
-
-
-def test_a_line_is_like_a_result_of_coco(clip, tmp_path):
+def test_a_line_has_what_results_of_coco_have(clip, tmp_path):
     (person,) = run(clip, tmp_path / "out")[0]["people"]
-    assert set(person) == {"track_id", "bbox", "keypoints", "score"}
+    assert set(person) == {"label", "track_id", "bbox", "box_score", "keypoints", "score"}
     assert person["bbox"] == [0, 0, *SIZE]
     rows = np.reshape(person["keypoints"], (17, 3))
     expected = layout()(to_pixels(Image.new("RGB", SIZE)), given([[0, 0, *SIZE]]))
@@ -244,6 +243,43 @@ def remux(source: Path, target: Path, *, degrees: int | None = None) -> Path:
                 packet.stream = stream
                 new.mux(packet)
     return target
+
+
+KINDS = [
+    pytest.param(".webm", "libvpx-vp9", "yuv420p", {}, id="VP9"),
+    pytest.param(".mp4", "libsvtav1", "yuv420p", {}, id="AV1"),
+    pytest.param(".mp4", "libx265", "yuv420p10le", {"x265-params": "log-level=none"}, id="10 bits"),
+    pytest.param(".mp4", "libx264", "yuv444p", {}, id="colors at full size"),
+    pytest.param(".mkv", "libx264", "gray", {}, id="gray"),
+    pytest.param(".mp4", "libx264", "yuv420p", {"flags": "+ildct+ilme"}, id="interlaced"),
+    pytest.param(".mp4", "libx264", "yuv420p", {"bf": "3", "g": "12"}, id="frames out of order"),
+]
+
+
+@pytest.mark.parametrize(("suffix", "codec", "pixel_format", "options"), KINDS)
+@pytest.mark.parametrize("size", [SIZE, (254, 190)])
+def test_files_of_many_kinds(suffix, codec, pixel_format, options, size, figures, tmp_path):
+    """Their frames come in order, at their own uneven times, from the first one's on; the drawn video has them too."""
+    path, times = tmp_path / f"clip{suffix}", [0.0, 0.04, 0.08, 0.2, 0.24, 0.36, 0.4, 0.44, 0.48, 0.6]
+    try:
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream(codec, rate=25, width=size[0], height=size[1], options=options)
+            stream.pix_fmt, stream.codec_context.time_base = pixel_format, Fraction(1, 1000)
+            for index, time in enumerate(times):
+                encoded = av.VideoFrame.from_image(frame_of(figures, index, size)[0]).reformat(format=pixel_format)
+                encoded.pts, encoded.time_base = round(1000 * (3 + time)), Fraction(1, 1000)  # the clock begins at 3
+                container.mux(stream.encode(encoded))
+            container.mux(stream.encode(None))
+    except (av.codec.codec.UnknownCodecError, av.FFmpegError) as error:
+        pytest.skip(f"this build of PyAV cannot write the file: {error}")
+    lines = run(path, tmp_path / "out")
+    assert [line["time"] for line in lines] == pytest.approx(times, abs=2e-3)
+    drawn = read(tmp_path / "out" / "clip_pose.mp4")
+    assert [frame.time for frame in drawn] == pytest.approx(times, abs=2e-3)
+    assert {frame.size for frame in drawn} == {size}
+    for index, frame in enumerate(read(path)):
+        expected = np.asarray(frame_of(figures, index, size)[0].convert("L"), dtype=float)
+        assert np.abs(np.asarray(picture(frame).convert("L")) - expected).mean() < 8
 
 
 @pytest.mark.parametrize("degrees", [90, -90, 180])
@@ -301,7 +337,7 @@ def test_damaged_frames_are_left_out(clip, tmp_path, caplog):
 
 
 def test_a_clip_without_people_gives_a_video_and_empty_lists(clip, tmp_path):
-    lines = run(clip, tmp_path / "out", find_people=lambda frame: given([]))
+    lines = run(clip, tmp_path / "out", find_people=each(lambda frame: given([])))
     assert [line["people"] for line in lines] == [[]] * COUNT
     drawn, original = (picture(read(path)[0]) for path in (tmp_path / "out" / "street_pose.mp4", clip))
     assert np.abs(np.array(drawn, dtype=float) - np.array(original)).mean() < 3
@@ -310,12 +346,15 @@ def test_a_clip_without_people_gives_a_video_and_empty_lists(clip, tmp_path):
 def test_frames_of_other_sizes_keep_their_own_pixels(figures, tmp_path):
     """People keep their numbers, the keypoints are smoothed through the change, and the video stays one size."""
     sizes = [SIZE if index < 8 else (480, 360) for index in range(16)]
-    people_of = VideoPredictor(predictor=layout(), find_people=lambda frame: given(scaled_boxes(frame)), smooth=True)
+
+    def scaled(frame: Frame) -> Detections:
+        return given(scaled_boxes(frame))
 
     def scaled_boxes(frame: Frame) -> list[list[float]]:
         scale = frame.pixels.shape[2] / SIZE[0]
         return [[scale * value for value in box] for box in ([10, 20, 40, 90], [200, 100, 50, 110])]
 
+    people_of = VideoPredictor(predictor=layout(), find_people=each(scaled), smooth=True)
     frames = [
         Frame(index=index, time=index / 10, pixels=to_pixels(frame_of(figures, index, size)[0]))
         for index, size in enumerate(sizes)
@@ -354,8 +393,16 @@ def test_odd_sizes_are_completed(tmp_path):
     assert picture(frame).size == (102, 76)
 
 
-@pytest.mark.parametrize("detect_every", [1, 4, 100])
-def test_between_detections_people_are_followed(detect_every, figures):
+@pytest.mark.parametrize(
+    ("detect_every", "live", "expected"),
+    [
+        pytest.param(1, False, range(20), id="every frame"),
+        pytest.param(4, False, [*range(0, 20, 4), 19], id="boxes go from detection to detection, the last frame's too"),
+        pytest.param(4, True, range(0, 20, 4), id="a camera's people are followed"),
+        pytest.param(100, False, [0], id="so are people over many frames"),
+    ],
+)
+def test_people_are_located_between_detections(detect_every, live, expected):
     """A detector asked every so often; the keypoints move as the people do, and boxes and numbers with them."""
     asked = []
 
@@ -371,7 +418,7 @@ def test_between_detections_people_are_followed(detect_every, figures):
 
         def stream(self, photos, **settings):
             for item, _, found in photos:
-                index, pixels, people = item[0].index, item[0].pixels, []
+                index, pixels, people = item.frame.index, item.frame.pixels, []
                 for box in found.boxes_xywh:
                     own = min(truth(index), key=lambda own: (torch.tensor(own) - box).abs()[:2].sum())
                     assert abs(own[0] - box[0]) <= 3.001
@@ -379,12 +426,14 @@ def test_between_detections_people_are_followed(detect_every, figures):
                 yield item, replace(layout()(pixels, given(people)), boxes_xywh=found.boxes_xywh)
 
     scene = Scene(models=FixedMaps(), settings=SETTINGS, schema=COCO)
-    people_of = VideoPredictor(predictor=scene, find_people=find, detect_every=detect_every)
-    frames = (Frame(index=index, time=index / RATE, pixels=to_pixels(Image.new("RGB", SIZE))) for index in range(20))
-    for frame, people in people_of.stream(frames):
+    people_of = VideoPredictor(predictor=scene, find_people=each(find), detect_every=detect_every)
+    frames = (Frame(index=index, time=index / 30, pixels=to_pixels(Image.new("RGB", SIZE))) for index in range(20))
+    for frame, people in people_of.stream(frames, live=live):
         assert people.track_ids.tolist() == [1, 2]
-        assert people.boxes_xywh.numpy() == pytest.approx(np.array(truth(frame.index)), abs=3.01)
-    assert asked == list(range(0, 20, detect_every))
+        is_followed = live or detect_every == 100
+        error = 3.01 if is_followed else 1e-6  # pixels: a step, or nothing where people move straight on
+        assert people.boxes_xywh.numpy() == pytest.approx(np.array(truth(frame.index)), abs=error)
+    assert asked == list(expected)
 
 
 def test_smoothing_takes_the_trembling_out_of_a_video():
@@ -397,8 +446,8 @@ def test_smoothing_takes_the_trembling_out_of_a_video():
     assert spread(smooth=True) < spread(smooth=False) / 2
 
 
-@pytest.mark.parametrize(("detect_every", "calls"), [(1, 3), (2, 24)])
-def test_frames_share_batches_where_none_depends_on_the_one_before(detect_every, calls):
+@pytest.mark.parametrize(("detect_every", "live", "calls"), [(1, False, 3), (4, False, 3), (4, True, 24)])
+def test_frames_share_batches_where_none_depends_on_the_one_before(detect_every, live, calls):
     sizes = []
 
     class Counted(FixedMaps):
@@ -409,13 +458,13 @@ def test_frames_share_batches_where_none_depends_on_the_one_before(detect_every,
     predictor = PosePredictor(models=Counted(), settings=SETTINGS, schema=COCO)
     people_of = VideoPredictor(predictor=predictor, find_people=find_whole_image, detect_every=detect_every)
     frames = (Frame(index=index, time=index / 30, pixels=to_pixels(Image.new("RGB", SIZE))) for index in range(24))
-    assert [frame.index for frame, _ in people_of.stream(frames)] == list(range(24))
+    assert [frame.index for frame, _ in people_of.stream(frames, live=live)] == list(range(24))
     assert len(sizes) == calls and sum(sizes) == 24
 
 
-@pytest.mark.parametrize(("detect_every", "limit"), [(3, 2), (1, MAX_WAITING + 1)])
+@pytest.mark.parametrize(("detect_every", "limit"), [(3, 4), (2, 2 * MAX_WAITING + 3), (1, 2 * MAX_WAITING + 1)])
 def test_frames_are_not_kept(detect_every, limit, clip, tmp_path, monkeypatch):
-    """However long a video is, only the frames of a batch are alive, and the one after while that is being read."""
+    """However long a video is, only those frames are alive that are looked at together or wait for a batch."""
     seen, most = [], 0
     timed = VideoReader.__iter__
 
@@ -431,34 +480,72 @@ def test_frames_are_not_kept(detect_every, limit, clip, tmp_path, monkeypatch):
     assert len(seen) == COUNT and most <= limit
 
 
-@pytest.mark.parametrize("source", ["file", "webcam"])
+@pytest.mark.parametrize("source", ["file", "camera"])
 def test_ctrl_c_leaves_two_whole_files(source, clip, tmp_path, monkeypatch, caplog):
     def interrupt(frame: Frame) -> Detections:
-        if frame.index == 5:
+        if frame.index == 0:
             os.kill(os.getpid(), signal.SIGINT)
-        return find_whole_image(frame)
+        return find_whole_image([frame])[0]
 
     before, out = signal.getsignal(signal.SIGINT), tmp_path / "out"
     if source == "file":
-        with pytest.raises(
-            KeyboardInterrupt, match=r"street.mp4: interrupted after 6 frames \(to 0.5 s\) with 1 people"
-        ):
-            run(clip, out, find_people=interrupt)
+        message = r"street.mp4: interrupted after 9 frames \(to 0.8 s\) with 1 people"
+        with pytest.raises(KeyboardInterrupt, match=message):
+            run(clip, out, find_people=each(interrupt))
     else:  # which has no other end
-        monkeypatch.setattr("vitpose.video.files._open_webcam", lambda index: av.open(str(clip)))
+        monkeypatch.setattr("vitpose.video.opening._open_webcam", lambda index: av.open(str(clip)))
         with caplog.at_level(logging.INFO):
-            run(0, out, find_people=interrupt)
-        assert "6 frames (to 0.5 s) with 1 people" in caplog.text
+            run(0, out, find_people=each(interrupt))
+        assert "with 1 people" in caplog.text
     (drawn,) = out.glob("*_pose.mp4")
-    assert drawn.name == {"file": "street_pose.mp4", "webcam": "webcam0_pose.mp4"}[source]
-    assert len(read(drawn)) == len(read_lines(out)) == 6
+    assert drawn.name == {"file": "street_pose.mp4", "camera": "camera0_pose.mp4"}[source]
+    assert 0 < len(read(drawn)) == len(read_lines(out)) < COUNT
     assert len(list(out.iterdir())) == 2
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_a_program_is_told_of_each_frame_and_may_end_the_work(clip, tmp_path):
+    told = []
+
+    def note(done: int, total: int | None) -> bool:
+        told.append((done, total))
+        return done < 5
+
+    predictor = VideoPredictor(predictor=layout(), find_people=find_whole_image)
+    predict_video(predictor, clip, tmp_path / "out", progress=note)
+    assert told == [(done, COUNT) for done in range(1, 6)]
+    assert len(read(tmp_path / "out" / "street_pose.mp4")) == len(read_lines(tmp_path / "out")) == 5
+
+
+def test_a_program_may_interrupt(clip, tmp_path):
+    def interrupt(done: int, total: int | None) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    predictor = VideoPredictor(predictor=layout(), find_people=find_whole_image)
+    with pytest.raises(KeyboardInterrupt, match="interrupted after 3 frames"):
+        predict_video(predictor, clip, tmp_path / "out", progress=interrupt)
+    assert len(read(tmp_path / "out" / "street_pose.mp4")) == len(read_lines(tmp_path / "out")) == 3
+
+
+def test_without_a_drawing_there_are_lines_alone(clip, tmp_path):
+    predictor = VideoPredictor(predictor=layout(), find_people=find_whole_image)
+    predict_video(predictor, clip, tmp_path / "out", draw=False)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["predictions.jsonl"]
+
+
+def test_lines_are_there_as_they_come(clip, tmp_path):
+    """A run that is killed leaves them."""
+    partial, counts = tmp_path / "out" / "predictions.partial.jsonl", []
+    predictor = VideoPredictor(predictor=layout(), find_people=find_whole_image)
+    count = lambda done, total: counts.append(len(partial.read_text().splitlines()))  # noqa: E731
+    predict_video(predictor, clip, tmp_path / "out", progress=count)
+    assert counts == list(range(1, COUNT + 1)) and not partial.exists()
+
+
 def test_a_mistake_on_the_way_leaves_nothing_and_names_the_frame(clip, tmp_path):
     with pytest.raises(ValueError, match=r"Frame 0: boxes\[0\]\[0\] = .* lies wholly outside the image"):
-        run(clip, tmp_path / "out", find_people=lambda frame: given([[999, 0, 5, 5]]))
+        run(clip, tmp_path / "out", find_people=each(lambda frame: given([[999, 0, 5, 5]])))
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -468,35 +555,70 @@ def test_what_was_done_before_a_bad_box_is_kept(clip, tmp_path):
 
     message = r"Frame 6: boxes\[0\]\[0\] = .* Before that came 6 frames \(to 0.5 s\) with 1 people"
     with pytest.raises(ValueError, match=message):
-        run(clip, tmp_path / "out", find_people=find)
+        run(clip, tmp_path / "out", find_people=each(find))
     assert len(read(tmp_path / "out" / "street_pose.mp4")) == len(read_lines(tmp_path / "out")) == 6
+
+
+def test_half_precision_finds_the_same_keypoints(clip):
+    """As on a GPU, where the model takes half the memory."""
+    pipe = KeypointDetectionPipeline.from_pretrained(TINY_CHECKPOINT)
+    whole = pipe.predictor()
+    half = replace(whole, models=copy.deepcopy(whole.models).to(torch.bfloat16), dtype=torch.bfloat16)
+    found = [
+        list(VideoPredictor(predictor=own, find_people=BoxesFile(clip.with_suffix(".json"))).stream(read(clip)))
+        for own in (whole, half)
+    ]
+    for (_, expected), (_, people) in zip(*found, strict=True):
+        assert people.track_ids.tolist() == expected.track_ids.tolist()
+        assert people.keypoints_xy.dtype == people.scores.dtype == torch.float32
+        errors = (people.keypoints_xy - expected.keypoints_xy).norm(dim=-1)[expected.scores > 0.3]
+        assert errors.median() < 0.5 and (errors < 3).float().mean() > 0.95  # pixels, of people about 70 high
+
+
+def test_a_name_with_signs_of_addresses_is_a_file(clip, tmp_path):
+    path = tmp_path / "http:%03d?.mp4"
+    path.write_bytes(clip.read_bytes())
+    assert len(read(path)) == COUNT
+
+
+def test_a_clock_that_begins_anew_goes_on():
+    clock = Clock(0.1)
+    shown = [5.0, 5.1, 5.3, None, 5.35, 0.0, 0.2, 0.5]
+    assert [clock(time) for time in shown] == pytest.approx([0.0, 0.1, 0.3, 0.4, 0.5, 0.6, 0.8, 1.1])
+
+
+def test_who_vanishes_is_looked_for_where_they_went():
+    """Boxes go on at their last speed; whom no keypoints show there is left out, as is who is out of the picture."""
+    frames = [
+        Frame(index=index, time=index / 30, pixels=torch.zeros(3, *SIZE[::-1], dtype=torch.uint8))
+        for index in range(13)
+    ]
+
+    def find(frame: Frame) -> Detections:
+        there = [[20.0 + 2 * frame.index, 30, 40, 90], [265.0 + 5 * frame.index, 100, 40, 110]]
+        return given(there if frame.index < 8 else [])
+
+    def boxes(predictor: PosePredictor) -> list[list[list[float]]]:
+        people_of = VideoPredictor(predictor=predictor, find_people=each(find), detect_every=4)
+        return [people.boxes_xywh.tolist() for _, people in people_of.stream(frames)]
+
+    seen = boxes(layout())
+    assert [len(own) for own in seen] == [2] * 8 + [0] * 5
+    assert seen[6] == [pytest.approx([32.0, 30, 40, 90]), pytest.approx([295.0, 100, 40, 110])]
+    blind = replace(layout(), models=Blind())
+    assert [len(own) for own in boxes(blind)] == [2, 2, 2, 2, 2, 0, 0, 0, 0, 0, 0, 0, 0]
+
+
+class Blind(FixedMaps):
+    """A model that is sure of nothing."""
+
+    def forward(self, pixel_values: Tensor) -> SimpleNamespace:
+        return SimpleNamespace(heatmaps=0.1 * super().forward(pixel_values).heatmaps)
 
 
 def test_detect_every_is_checked():
     with pytest.raises(ValueError, match="detect_every: expected at least 1, which is every frame, got 0"):
         VideoPredictor(predictor=layout(), find_people=find_whole_image, detect_every=0)
-
-
-SOURCES = [
-    (["a.jpg", "b.png"], None),
-    (["photo"], None),
-    (["clip.mp4"], Path("clip.mp4")),
-    (["CLIP.MOV"], Path("CLIP.MOV")),
-    (["0"], 0),
-    ([Path("2")], 2),
-]
-
-
-@pytest.mark.parametrize(("names", "source"), SOURCES, ids=[str(row[0]) for row in SOURCES])
-def test_a_video_is_told_from_photos(names, source):
-    assert video_source(names) == source
-
-
-@pytest.mark.parametrize("names", [["clip.mp4", "a.jpg"], ["a.jpg", "clip.mp4"], ["a.mp4", "b.mp4"], ["0", "a.jpg"]])
-def test_a_video_comes_alone(names, capsys):
-    assert cli.main(["predict", *names, "--whole-image"]) == 2
-    shown = capsys.readouterr().err
-    assert f"Expected photos, or a single video or webcam, got {', '.join(names)}" in shown
 
 
 def not_a_video(folder: Path, kind: str) -> Path:
@@ -572,12 +694,12 @@ def test_a_webcam_goes_by_the_name_of_its_platform(platform, file, settings, cli
     monkeypatch.setattr("av.device.enumerate_input_devices", lambda kind: listed)
     monkeypatch.setattr("av.open", note)
     with VideoReader(1) as video:
-        assert video.name == "webcam 1"
+        assert video.name == "camera 1"
     assert opened == [(file, settings)]
 
 
 def test_a_missing_webcam_is_named():
-    with pytest.raises(FileNotFoundError, match="Webcam 99 cannot be opened: .* The first one is 0"):
+    with pytest.raises(FileNotFoundError, match="Camera 99 cannot be opened: .* The first one is 0"):
         VideoReader(99)
 
 
@@ -591,7 +713,9 @@ def test_a_video_is_written_in_the_forms_that_are_asked_for(clip, tmp_path):
     out = tmp_path / "out"
     predictor = VideoPredictor(predictor=layout(), find_people=find_whole_image)
     predict_video(predictor, clip, out, formats=["csv", "openpose", "deeplabcut"], style="openpose")
-    assert {path.name for path in out.iterdir()} == {"predictions.csv", "openpose", "deeplabcut.csv", "street_pose.mp4"}
+    assert {path.name for path in out.iterdir()} == {
+        *("predictions.jsonl", "predictions.csv", "openpose", "deeplabcut.csv", "street_pose.mp4")
+    }
     rows = (out / "predictions.csv").read_text().splitlines()
     assert len(rows) == 1 + 17 * COUNT and rows[-1].startswith(f"{COUNT - 1},street.mp4,0,person,1,")
     names = sorted(path.name for path in (out / "openpose").iterdir())
@@ -607,7 +731,7 @@ def test_a_video_is_written_in_the_forms_that_are_asked_for(clip, tmp_path):
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        (["--format", "csv", "yolo"], "'yolo' is one of photos: save the frames as pictures first"),
+        (["--save", "csv", "yolo"], "'yolo' is one of photos: save the frames as pictures first"),
         (["--pick", "3"], "--pick is for photos"),
     ],
 )

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 from transformers import Pipeline
 
-from vitpose.processing.detection_vitpose import as_detector, detect
+from vitpose.processing.detection_vitpose import as_detector, detect_all
 from vitpose.processing.keypoint_detection_pipeline import DETECTOR_THRESHOLD
 from vitpose.processing.people_vitpose import Detections
 
-from .people import LEAST_SCORE, Frame
+from .frames import Frame
+from .tracking import LEAST_SCORE
 
 
 class PeopleDetector:
@@ -28,6 +29,7 @@ class PeopleDetector:
         self.labels = labels
         self._detector = as_detector(detector)
 
-    def __call__(self, frame: Frame) -> Detections:
-        """The people that the detector finds in this frame."""
-        return detect(self._detector, frame.pixels, threshold=self.threshold, labels=self.labels)
+    def __call__(self, frames: Sequence[Frame]) -> list[Detections]:
+        """The people that the detector finds in these frames, which share a batch of it."""
+        pixels = [frame.pixels for frame in frames]
+        return detect_all(self._detector, pixels, threshold=self.threshold, labels=self.labels)
