@@ -7,6 +7,7 @@ ready for the Hub. `--help` lists the fields.
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from vitpose.training.engine.trainer import NonFiniteLossError
 from vitpose.training.results.run_words import command_words
 from vitpose.training.session import run_recipe
 
+INTERRUPTED = 130  # what shells expect of a command that Ctrl-C ended
+SECONDS_TO_BE_ENDED = 5
 CARD_WRITERS: dict[str, Callable[..., Path]] = {
     "pose": write_model_card,
     "knowledge_token": write_model_card,
@@ -32,7 +35,7 @@ CARD_WRITERS: dict[str, Callable[..., Path]] = {
 def main(arguments: list[str] | None = None) -> int:
     """Run a recipe; a mistake of the user ends with its message and status 2, without a traceback.
 
-    A run that SIGTERM ends saves itself, says how to go on, and has status 0.
+    A run that SIGTERM or one Ctrl-C ends saves itself, says how to go on, and has status 0.
     """
     _set_up_terminal()
     _use_all_cores()
@@ -40,11 +43,27 @@ def main(arguments: list[str] | None = None) -> int:
         recipe = parse_recipe(arguments)
         run_recipe(recipe, write_card=CARD_WRITERS[recipe.run.task])
     except (ValueError, OSError, ImportError, NonFiniteLossError) as error:
-        sys.stderr.write(f"error: {_message(error)}\n")
+        _tell_mistake(_message(error))
         return 2
     except PreemptedError as preemption:
-        sys.stderr.write(f"{preemption}\nGo on with: {command_words()} --resume\n")
+        if _rank() == 0:
+            sys.stderr.write(f"{preemption}\nGo on with: {command_words()} --resume\n")
+    except KeyboardInterrupt:
+        if _rank() == 0:
+            sys.stderr.write("Interrupted.\n")
+        return INTERRUPTED
     return 0
+
+
+def _rank() -> int:
+    return int(os.environ.get("RANK", "0"))
+
+
+def _tell_mistake(message: str) -> None:
+    """Write a mistake once: one that all processes meet, the first tells, at whose end the launcher ends the others."""
+    if _rank() > 0:
+        time.sleep(SECONDS_TO_BE_ENDED)
+    sys.stderr.write(f"error: {message}\n")
 
 
 def _set_up_terminal() -> None:

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
 
 from .config.recipe import Recipe
-from .engine.checkpoints import list_checkpoints, load_checkpoint
+from .engine.checkpoints import list_checkpoints
 from .engine.compilation import check_not_compiled, compile_blocks
 from .engine.optimizer import make_optimizer
 from .engine.profiling import profile_steps, synchronized_parts
@@ -26,7 +26,7 @@ from .engine.weight_average import WeightAverage
 from .results.best_model import BEST_FOLDER, log_best
 from .results.masked_image import masked_image_parts
 from .results.pose import pose_parts
-from .results.run_words import run_cost
+from .results.run_words import next_steps, run_cost
 
 logger = logging.getLogger(__name__)
 
@@ -84,13 +84,13 @@ def _run(recipe: Recipe, accelerator: Accelerator, parts: RunParts[M, E]) -> Non
         profile_steps(trainer, output)
         return
     if recipe.run.resume:
-        trainer.progress = load_checkpoint(accelerator, trainer.checkpoint_folder, recipe, trainer.average)
-        trainer.log.forget_after(trainer.progress, epochs=recipe.optimization.epochs)
-    _warn_of_long_warmup(recipe, trainer.total_steps)
+        trainer.resume()
+    if accelerator.is_main_process:
+        _warn_of_long_warmup(recipe, trainer.total_steps)
     evaluations = trainer.train()
     weights = accelerator.get_state_dict(trainer.result)  # from every process, should each hold a part
     if accelerator.is_main_process:
-        people = recipe.optimization.epochs * parts.sampler.epoch_length
+        people = trainer.progress.epoch * parts.sampler.epoch_length
         parts.write_outputs(
             FinishedRun(
                 model=accelerator.unwrap_model(trainer.result),
@@ -101,6 +101,9 @@ def _run(recipe: Recipe, accelerator: Accelerator, parts: RunParts[M, E]) -> Non
             )
         )
         log_best(output)
+        several = len(recipe.keypoint_schemas) > 1
+        for purpose, command in next_steps(recipe, output, several_datasets=several).items():
+            logger.info("%-9s%s", purpose, command)
 
 
 def build_trainer(recipe: Recipe, accelerator: Accelerator, parts: RunParts[M, E]) -> Trainer[E]:
@@ -129,6 +132,7 @@ def build_trainer(recipe: Recipe, accelerator: Accelerator, parts: RunParts[M, E
         log=RunLog(path=Path(recipe.run.output_dir) / LOG_FILE, accelerator=accelerator),
         evaluators=parts.evaluators,
         average=average,
+        on_start=parts.on_start,
         on_evaluation=parts.on_evaluation,
         part=synchronized_parts(accelerator.device) if recipe.run.profile else record_function,
     )
@@ -147,8 +151,8 @@ def _check_processes(accelerator: Accelerator) -> None:
     launched = int(os.environ.get("WORLD_SIZE", "1"))
     if launched != accelerator.num_processes:
         raise ValueError(
-            f"{launched} processes were launched, and accelerate joins {accelerator.num_processes}. Without GPUs, "
-            f"launch them with: accelerate launch --cpu --num_processes {launched} training/run.py"
+            f"{launched} processes were launched, and accelerate joins {accelerator.num_processes}. Launch them with: "
+            f"vitpose train --num-processes {launched}"
         )
 
 
@@ -172,7 +176,11 @@ def _check_output(output: Path, recipe: Recipe) -> None:
     """Raise before any work if the folder holds a run that is not to be resumed."""
     if recipe.run.resume or recipe.run.profile or int(os.environ.get("RANK", "0")) > 0:
         return
-    if (output / LOG_FILE).exists() or (output / BEST_FOLDER).exists() or list_checkpoints(output / "checkpoints"):
+    log, written = output / LOG_FILE, any(output.glob("model*.safetensors"))
+    if (log.exists() and written) or (output / BEST_FOLDER).exists() or list_checkpoints(output / "checkpoints"):
         raise FileExistsError(
             f"{output} already holds a run. Go on with --resume, choose another --output_dir, or delete the folder."
         )
+    if log.exists():
+        logger.warning("%s: a run was cut off here before its first checkpoint. It begins anew.", output)
+        log.unlink()

@@ -56,7 +56,7 @@ def make_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...
     """Makes the recipe of a small run in `tmp_path / "run"`; keywords change its fields. Runs draw no pictures."""
     monkeypatch.setitem(PRESETS, "tiny", SMALL)
     monkeypatch.setattr(outputs, "save_curves", lambda log, png: None)
-    monkeypatch.setattr(outputs, "draw_predictions", lambda evaluator, evaluation, path: path.touch())
+    monkeypatch.setattr(outputs, "draw_predictions", lambda evaluator, evaluation, path, start: path.touch())
 
     def make(**changes: Any) -> Recipe:
         fields = {
@@ -140,7 +140,7 @@ from vitpose.training.session import run_recipe
 
 folder, given = Path(sys.argv[1]), json.loads(sys.argv[2])
 PRESETS["tiny"] = given["small"]
-outputs.draw_predictions = lambda evaluator, evaluation, path: path.touch()
+outputs.draw_predictions = lambda evaluator, evaluation, path, start: path.touch()
 Accelerator.end_training = lambda self: None  # the processes stay together for the next run
 """
 

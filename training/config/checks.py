@@ -14,6 +14,8 @@ def check_recipe(recipe: Recipe) -> None:
     _require(recipe, "window_size", windowed or model.window_size is None, "null, since attention_kind is 'full'")
     boundaries = recipe.optimization.decay_epochs
     _require(recipe, "decay_epochs", boundaries == sorted(boundaries), "epochs in rising order")
+    every = recipe.evaluation.eval_every > 0
+    _require(recipe, "patience", every or recipe.evaluation.patience is None, "null, since eval_every is 0")
     _check_task(recipe)
     if recipe.dataset.mixture:
         _check_mixture(recipe)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ def load_recipe_file(path: str | Path) -> dict[str, Any]:
     """The fields of a YAML recipe by full name, such as `optimization.epochs`, those of its `base` included.
 
     Args:
-        path: A file, or the name of a recipe that ships with vitpose, such as `lspet.yaml`.
+        path: A file, or the name of a recipe that ships with vitpose, such as `lspet_small.yaml` or `lspet_small`.
 
     Raises:
         FileNotFoundError: There is no such file; the message lists the shipped recipes.
@@ -29,14 +30,20 @@ def load_recipe_file(path: str | Path) -> dict[str, Any]:
 
 def _load(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     """The fields of a recipe that those above build on."""
-    file = path if path.is_file() else RECIPES / path.name
+    file = path if path.is_file() else (RECIPES / path.name).with_suffix(".yaml")
     if not file.is_file():
-        shipped = ", ".join(sorted(recipe.name for recipe in RECIPES.glob("*.yaml")))
-        raise FileNotFoundError(f"No recipe {path}. Recipes that ship with vitpose: {shipped}.")
+        raise FileNotFoundError(_unknown_recipe(path))
     fields = _read_yaml(file)
     base = fields.pop("base", None)
     values = FIELDS.flatten(fields, f"Recipe {file}")
     return {**(_base_values(file, base, (*above, file.resolve())) if base is not None else {}), **values}
+
+
+def _unknown_recipe(path: Path) -> str:
+    shipped = sorted(recipe.name for recipe in RECIPES.glob("*.yaml"))
+    near = get_close_matches(path.with_suffix(".yaml").name, shipped, n=1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    return f"No recipe {path}.{hint} Recipes that ship with vitpose: {', '.join(shipped)}."
 
 
 def _base_values(file: Path, base: Any, above: tuple[Path, ...]) -> dict[str, Any]:

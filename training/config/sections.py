@@ -80,8 +80,9 @@ class TransferSection:
 
     init_from: str = setting(
         "tiny",
-        "Initial weights: 'tiny' (the checkpoint inside the package), 'none' (random), a folder or Hub id of a "
-        "pose model, the folder of a masked-image pre-training, or a DINOv2 or MAE checkpoint file for the backbone.",
+        "Initial weights: 'tiny' (the checkpoint inside the package), 'none' (random), 'small', 'base', 'large' or "
+        "'huge' (published, fetched once), a folder or Hub id of a pose model, the folder of a masked-image "
+        "pre-training, or a DINOv2 or MAE checkpoint file for the backbone.",
         resumable=True,
     )
     freeze: Literal["none", "attention", "ffn"] = setting("none", "Part of the backbone to freeze.", pose_only=True)
@@ -92,7 +93,7 @@ class TransferSection:
     )
     teacher: str | None = setting(
         None,
-        "Folder or Hub id of the teacher, or 'tiny'; for its token the output of a run with task 'knowledge_token'.",
+        "Folder, Hub id or short name of the teacher; for its token the output of a run with task 'knowledge_token'.",
     )
     teacher_dtype: Literal["float32", "bfloat16"] = setting("float32", "Precision of the teacher.")
 
@@ -222,8 +223,16 @@ class EvaluationSection:
 
     eval_every: int = setting(
         1,
-        "Epochs between evaluations; the last epoch is always evaluated. 0: only the last.",
+        "Epochs between evaluations; the model that training starts from and the last epoch are always evaluated. 0: "
+        "only the last epoch.",
         ZERO_OR_MORE,
+        resumable=True,
+    )
+    patience: int | None = setting(
+        None,
+        "Stop after so many evaluations in a row without a better one, by the data's primary metric, of a mixture "
+        "their mean, in pre-training by the loss; null: train all epochs. The learning rate falls as for all epochs.",
+        ONE_OR_MORE,
         resumable=True,
     )
     eval_batch_size: int = setting(32, "People in a batch of one process, in evaluation.", ONE_OR_MORE, resumable=True)

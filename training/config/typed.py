@@ -13,9 +13,11 @@ from .fields import FieldIndex, FieldInfo
 def make_parser(index: FieldIndex) -> ArgumentParser:
     """A parser of full and unambiguous bare names, whose help has a group for each section."""
     parser = ArgumentParser(
-        prog="training/run.py",
-        usage="%(prog)s [RECIPE.yaml] [--field value ...]",
-        description="Each field is also a line of a recipe file, by its bare name or below its section.",
+        prog="vitpose train",
+        usage="%(prog)s [--num-processes N] [RECIPE] [--field value ...]",
+        description="RECIPE is a file, or the name of one that ships, such as lspet_small. Each field is also a line "
+        "of a recipe file, by its bare name or below its section. N processes train together, each on a GPU of its "
+        "own, or on CPUs; one if not given.",
         exit_on_error=False,
     )
     groups = {name: parser.add_argument_group(name, kind.__doc__) for name, kind in index.sections.items()}

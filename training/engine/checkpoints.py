@@ -1,6 +1,7 @@
 """Checkpoints of a run: written beside and renamed, so that the newest folder in place is always whole."""
 
 import json
+import math
 import re
 import shutil
 from dataclasses import asdict, dataclass
@@ -24,12 +25,23 @@ class Progress:
         samples: Samples of that epoch that every process together has trained on.
         step: Optimizer steps taken since the start.
         seconds: Wall-clock time spent, over all parts of the run.
+        best_merit: The highest merit of its evaluations, of those after an epoch; None before the first.
+        stale_evaluations: Evaluations since that one.
     """
 
     epoch: int = 0
     samples: int = 0
     step: int = 0
     seconds: float = 0.0
+    best_merit: float | None = None
+    stale_evaluations: int = 0
+
+    def note_merit(self, merit: float) -> None:
+        """Count an evaluation; only a higher merit is an improvement, and a value that is no number never is."""
+        if merit > (-math.inf if self.best_merit is None else self.best_merit):
+            self.best_merit, self.stale_evaluations = merit, 0
+        else:
+            self.stale_evaluations += 1
 
 
 def save_checkpoint(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from vitpose.base.files import resolve_model
+from vitpose.base.published import resolve_model
 from vitpose.modeling.configuration_vitpose import ViTPoseConfig
 from vitpose.modeling.convert.complete import load_complete
 from vitpose.modeling.keypoint_sides import same_keypoints

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import torch
 
-from vitpose.base.files import resolve_model
 from vitpose.modeling.configuration_vitpose import STOCK_MODEL_TYPE, ViTPoseConfig
 from vitpose.modeling.convert.pretrained_backbones import load_pretrained_backbone
 from vitpose.modeling.keypoint_sides import same_keypoints, unify_names
 from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
 
 from ..config.recipe import Recipe
+from ..samples.settings import initial_model
 from .distillation import check_keypoints
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def with_initial_weights(config: ViTPoseConfig, recipe: Recipe) -> ViTPoseForPos
     Raises:
         ValueError: `init_from` is a model of another architecture or other keypoints than the recipe's.
     """
-    source = resolve_model(recipe.transfer.init_from)
+    source = initial_model(recipe)
     if source == "none":
         return ViTPoseForPoseEstimation(config)
     if is_backbone_checkpoint(source):

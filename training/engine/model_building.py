@@ -4,13 +4,13 @@ from typing import Any
 
 import torch
 
-from vitpose.base.files import resolve_model
 from vitpose.modeling.configuration_vitpose import ViTPoseConfig
 from vitpose.modeling.configuration_vitpose_mim import ViTPoseMaskedImageModelingConfig
 from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
 from vitpose.modeling.modeling_vitpose_mim import ViTPoseForMaskedImageModeling
 
 from ..config.recipe import Recipe
+from ..samples.settings import initial_model
 from .distillation import check_same_maps, copy_token
 from .initial_weights import is_backbone_checkpoint, with_initial_weights
 
@@ -80,7 +80,7 @@ def _knowledge_token_size(recipe: Recipe, teacher: ViTPoseForPoseEstimation | No
         return build_config(recipe).backbone_config.hidden_size
     if teacher is not None and recipe.transfer.distillation != "output":
         return teacher.config.backbone_config.knowledge_token_size
-    source = resolve_model(recipe.transfer.init_from)
+    source = initial_model(recipe)
     if source == "none" or is_backbone_checkpoint(source):
         return None
     return ViTPoseConfig.from_pretrained(source).backbone_config.knowledge_token_size

@@ -35,11 +35,15 @@ class RunLog:
         metrics = {**entry, **entry.get("eval", {})}
         self.accelerator.log({k: v for k, v in metrics.items() if isinstance(v, (int, float))}, step=entry["step"])
 
-    def forget_after(self, progress: Progress, *, epochs: int) -> None:
-        """Drop the lines that a resumed run of so many epochs writes again, and a line that a kill cut short."""
+    def forget_after(self, progress: Progress, *, evaluates_again: bool) -> None:
+        """Drop the lines that a resumed run writes again, and a line that a kill cut short.
+
+        Args:
+            progress: Of the checkpoint that the run goes on from.
+            evaluates_again: Whether it begins by the evaluation of that step.
+        """
         if not self.accelerator.is_main_process or not self.path.exists():
             return
-        evaluates_again = progress.samples > 0 or progress.epoch == epochs
         last = (progress.step, not evaluates_again)
         kept = [line for line in self.path.read_text(encoding="utf-8").splitlines() if _place_of(line) <= last]
         partial = self.path.with_suffix(".partial")

@@ -48,8 +48,9 @@ class RunParts(Generic[M, E]):
         loader: The loader of training batches.
         sampler: The sampler below the loader.
         evaluators: Evaluate the prepared model, each on a dataset.
-        on_evaluation: Called with the prepared model, the progress and the evaluations after each evaluation, by every
-            process.
+        on_start: Called with the evaluations of the model that training starts from, by the main process.
+        on_evaluation: Called with the prepared model, the progress and the evaluations after each later evaluation, by
+            every process.
         write_outputs: Writes the folder of the finished run.
     """
 
@@ -59,5 +60,6 @@ class RunParts(Generic[M, E]):
     loader: "DataLoader[Any]"
     sampler: EpochSampler
     evaluators: Mapping[str, Callable[[nn.Module], E]]
+    on_start: Callable[[Mapping[str, E]], None] | None = None
     on_evaluation: Callable[[nn.Module, Progress, Mapping[str, E]], None] | None = None
     write_outputs: Callable[[FinishedRun[M, E]], None]

@@ -26,11 +26,12 @@ from tqdm.auto import tqdm
 
 from ..config.recipe import Recipe
 from ..evaluation.evaluator import joined_metrics
+from ..evaluation.measured import mean_merit
 from ..evaluation.predict import share_buffers
 from ..metrics.primary import PRIMARY_METRICS
 from ..samples.crops import materialize_crops
 from ..samples.loaders import EpochSampler
-from .checkpoints import Progress, save_checkpoint
+from .checkpoints import Progress, load_checkpoint, save_checkpoint
 from .objectives import Objective
 from .optimizer import learning_rate_factor, set_learning_rate
 from .preemption import PreemptedError, TerminationNotice
@@ -78,7 +79,8 @@ class Trainer(Generic[E]):
         log: Where losses and metrics go.
         evaluators: Evaluate the model as it is, each on a dataset.
         average: Of the weights, where the recipe asks for it; it is what is evaluated and saved.
-        on_evaluation: Called with the result, the progress and the evaluations after each of them, by every process.
+        on_start: Called with the evaluations of the model that training starts from, by the main process.
+        on_evaluation: Called with the result, the progress and the evaluations after each later one, by every process.
         part: Marks the parts of a step: "data", "forward", "backward", "optimizer".
         progress: Where to begin.
     """
@@ -93,6 +95,7 @@ class Trainer(Generic[E]):
     log: RunLog
     evaluators: Mapping[str, Callable[[nn.Module], E]]
     average: WeightAverage | None = None
+    on_start: Callable[[Mapping[str, E]], None] | None = None
     on_evaluation: Callable[[nn.Module, Progress, Mapping[str, E]], None] | None = None
     part: Callable[[str], AbstractContextManager[object]] = record_function
     progress: Progress = field(default_factory=Progress)
@@ -126,8 +129,23 @@ class Trainer(Generic[E]):
         """Optimizer steps of the whole run."""
         return self.recipe.optimization.epochs * self.steps_per_epoch
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether no step is left: all epochs are done, or the recipe's patience is spent."""
+        patience = self.recipe.evaluation.patience
+        return self.progress.epoch >= self.recipe.optimization.epochs or (
+            patience is not None and self.progress.stale_evaluations >= patience
+        )
+
+    def resume(self) -> None:
+        """Go on from the newest checkpoint."""
+        self.progress = load_checkpoint(self.accelerator, self.checkpoint_folder, self.recipe, self.average)
+        self.log.forget_after(self.progress, evaluates_again=self.progress.samples > 0 or self.is_finished)
+
     def train(self) -> Mapping[str, E]:
         """Train to the last epoch, listening for a request to end; returns the evaluations of the final weights.
+
+        A run that is not resumed begins by an evaluation, so that its log shows what was there before.
 
         Raises:
             PreemptedError: The run was asked to end, and is saved after the step that was under way.
@@ -140,14 +158,37 @@ class Trainer(Generic[E]):
         evaluations = None
         started = time.perf_counter() - self.progress.seconds
         epochs, every = self.recipe.optimization.epochs, self.recipe.evaluation.eval_every
-        for epoch in range(self.progress.epoch, epochs):
+        if every and self.progress == Progress():
+            self._evaluate_start()
+        while not self.is_finished:
+            epoch = self.progress.epoch
             self._train_epoch(epoch, started)
             if epoch + 1 == epochs or (every and (epoch + 1) % every == 0):
                 # a run that is killed now goes on with its evaluation
                 self._save(replace(self.progress, epoch=epoch, samples=self.sampler.epoch_length))
-                evaluations = self._evaluate()
+                evaluations = self._evaluate_epoch()
+                self.progress.note_merit(mean_merit(evaluations))
             self._save(self.progress)
-        return evaluations or self._evaluate()  # a finished run that is resumed has only its evaluation left
+        self._tell_if_stopped_early()
+        return evaluations or self._evaluate_epoch()  # a finished run that is resumed has only its evaluation left
+
+    def _evaluate_start(self) -> None:
+        evaluations = self._evaluate()
+        if self.on_start is not None and self.accelerator.is_main_process:
+            self.on_start(evaluations)
+
+    def _evaluate_epoch(self) -> Mapping[str, E]:
+        evaluations = self._evaluate()
+        if self.on_evaluation is not None:
+            self.on_evaluation(self.result, self.progress, evaluations)
+        return evaluations
+
+    def _tell_if_stopped_early(self) -> None:
+        if self.progress.epoch < self.recipe.optimization.epochs:
+            logger.info(
+                "Stopped after epoch %d of %d: none of the last %d evaluations was better than the best before them.",
+                *(self.progress.epoch, self.recipe.optimization.epochs, self.progress.stale_evaluations),
+            )
 
     def _train_epoch(self, epoch: int, started: float) -> None:
         """The steps of an epoch that are still to come, with their log and checkpoints."""
@@ -284,9 +325,8 @@ class Trainer(Generic[E]):
             shown = (metric for metric in _SHOWN_METRICS if metric in evaluation.metrics)
             metrics = "  ".join(f"{metric} {evaluation.metrics[metric]:.4f}" for metric in shown)
             where = f"{name}, " if len(evaluations) > 1 else ""
-            logger.info("%safter epoch %d, step %d: %s", where, self.progress.epoch, self.progress.step, metrics)
-        if self.on_evaluation is not None:
-            self.on_evaluation(self.result, self.progress, evaluations)
+            when = f"after epoch {self.progress.epoch}, step {self.progress.step}"
+            logger.info("%s%s: %s", where, when if self.progress.step else "before training", metrics)
         return evaluations
 
     def _save(self, progress: Progress) -> None:

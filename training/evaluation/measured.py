@@ -1,5 +1,7 @@
 """What all evaluations have in common, whatever they measure."""
 
+from collections.abc import Mapping
+from statistics import fmean
 from typing import Protocol
 
 
@@ -9,3 +11,12 @@ class Measured(Protocol):
     @property
     def metrics(self) -> dict[str, float]:
         """The metrics by name."""
+
+    @property
+    def merit(self) -> float:
+        """The number that evaluations of a run are compared by, higher is better."""
+
+
+def mean_merit(evaluations: Mapping[str, Measured]) -> float:
+    """The merit of an evaluation of several datasets: their mean."""
+    return fmean(evaluation.merit for evaluation in evaluations.values())

@@ -147,7 +147,7 @@ def _gallery(evaluator: Evaluator, analysis: EvaluationAnalysis) -> Image.Image:
         photos,
         [person.found for person in analysis.worst],
         targets=[person.target for person in analysis.worst],
-        captions=[person.words for person in analysis.worst],
+        captions=[f"predicted, {person.words}" for person in analysis.worst],
         columns=GALLERY_COLUMNS,
         min_score=UNSURE,
     )

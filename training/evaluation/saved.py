@@ -9,6 +9,7 @@ import torch
 from accelerate import Accelerator
 
 from vitpose.base.files import whole_file
+from vitpose.base.published import resolve_model
 from vitpose.modeling.configuration_vitpose import ViTPoseConfig
 from vitpose.modeling.keypoint_schemas import KeypointSchema
 from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
@@ -66,7 +67,7 @@ def evaluate_model(model_source: str, recipe: Recipe, *, ensemble: Sequence[str]
     """Evaluate a saved model on the evaluation people of a recipe.
 
     Args:
-        model_source: Folder or Hub id.
+        model_source: As for [`resolve_model`].
         recipe: Its data and evaluation fields count; it has no mixture.
         ensemble: More models, whose heatmaps are averaged with the first one's.
 
@@ -119,20 +120,21 @@ def _evaluate(sources: Sequence[str], recipe: Recipe, accelerator: Accelerator) 
         raise ValueError(f"The recipe mixes {names}: evaluate one dataset at a time, --dataset NAME --data DIR.")
     if accelerator.is_fsdp2:
         raise ValueError("An evaluation has the whole model in each process: launch it without FSDP.")
-    models = [ViTPoseForPoseEstimation.from_pretrained(source, dtype=torch.float32) for source in sources]
+    places = [resolve_model(source) for source in sources]
+    models = [ViTPoseForPoseEstimation.from_pretrained(place, dtype=torch.float32) for place in places]
     if len(models) > 1:
         models = [_of_one_dataset(model, recipe.keypoint_schema) for model in models]
         _check_together([model.config for model in models], sources)
-    settings = _common_settings(sources, models, recipe)
+    settings = _common_settings(sources, places, models, recipe)
     evaluator = Evaluator.build(recipe, accelerator, models[0].config, settings)
     return evaluator, evaluator([accelerator.prepare_model(model, evaluation_mode=True) for model in models])
 
 
 def _common_settings(
-    sources: Sequence[str], models: Sequence[ViTPoseForPoseEstimation], recipe: Recipe
+    sources: Sequence[str], places: Sequence[str], models: Sequence[ViTPoseForPoseEstimation], recipe: Recipe
 ) -> ProcessorSettings:
     """The settings of the processors beside the models, which must agree with each other and with the recipe."""
-    found = [saved_settings(source, model.config) for source, model in zip(sources, models, strict=True)]
+    found = [saved_settings(place, model.config) for place, model in zip(places, models, strict=True)]
     for source, settings in zip(sources[1:], found[1:], strict=True):
         if settings != found[0]:
             raise ValueError(

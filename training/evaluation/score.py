@@ -45,6 +45,11 @@ class Evaluation:
         """Name and value of the metric that the dataset is known by, such as AP or PCKh."""
         return next(iter(self.metrics.items()))
 
+    @property
+    def merit(self) -> float:
+        """The primary metric's value: of each of them a higher one is better."""
+        return self.primary[1]
+
 
 def score(
     people: People,

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from vitpose.base.files import whole_file
 
@@ -23,6 +23,8 @@ INK, LOSS_COLOR, LR_COLOR = "#2b2f38", "#1f6fd0", "#8a8f99"
 METRIC_COLORS = ("#e06c00", "#1f6fd0", "#4f9d2f", "#8d4fc4")
 PART_COLORS = ("#e06c00", "#4f9d2f", "#8d4fc4", "#c2385a", "#0f9aa7", "#9a7a1c")
 LOG_SCALE_RATIO = 5.0  # loss curves that span more than this are drawn in log scale
+LOG_SCALE_LINES = 50  # of shorter runs the fall itself is what there is to see
+LABEL_GAP = 0.05  # least distance of two labels, in heights of the chart
 
 
 def save_curves(log_path: str | os.PathLike[str], png_path: str | os.PathLike[str]) -> None:
@@ -55,9 +57,29 @@ def draw_curves(training: Sequence[Mapping[str, Any]], evaluations: Sequence[Map
     rate = figure.add_subplot(grid[1, 0], sharex=loss)
     _draw_loss(loss, training)
     _draw_rate(rate, training)
+    steps = max(training[-1]["step"], evaluations[-1]["step"] if evaluations else 0)
+    words = _step_words(training)
+    _style_steps(rate, steps, words=words)
     if evaluations:
-        _draw_metrics(figure.add_subplot(grid[:, 1]), evaluations)
+        metrics = figure.add_subplot(grid[:, 1])
+        _draw_metrics(metrics, evaluations)
+        _style_steps(metrics, steps, words=words, room=0.36)  # for the labels
     return figure
+
+
+def _step_words(training: Sequence[Mapping[str, Any]]) -> str:
+    """Title of the axis of steps, with the length of an epoch where the log tells it."""
+    last = training[-1]
+    if not last.get("epoch"):
+        return "step"
+    return f"step, {round(last['step'] / last['epoch']):,} an epoch"
+
+
+def _style_steps(axes: Axes, steps: int, *, words: str, room: float = 0.0) -> None:
+    """An axis of whole steps from the start of a run to its end, and a share of its length beyond."""
+    axes.set_xlim(0, (1 + room) * steps)
+    axes.set_xticks([tick for tick in MaxNLocator(6, integer=True).tick_values(0, steps) if 0 <= tick <= steps])
+    axes.set_xlabel(words, color=INK)
 
 
 def read_log(log_path: str | os.PathLike[str]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -108,8 +130,11 @@ def _draw_loss(axes: Axes, training: Sequence[Mapping[str, Any]]) -> None:
         axes.plot(_series(own, "step"), losses_of_part, color=color, linewidth=1.1, label=label)
     if parts:
         axes.legend(fontsize=8, frameon=False, labelcolor=INK)
-    if np.nanmin(losses) > 0 and np.nanmax(smoothed) > LOG_SCALE_RATIO * np.nanmin(smoothed):
+    falls_far = np.nanmin(losses) > 0 and np.nanmax(smoothed) > LOG_SCALE_RATIO * np.nanmin(smoothed)
+    if falls_far and len(losses) >= LOG_SCALE_LINES:
         axes.set_yscale("log")
+        axes.yaxis.set_minor_formatter(FuncFormatter(_plain))
+    axes.yaxis.set_major_formatter(FuncFormatter(_plain))
     axes.tick_params(labelbottom=False)
     style_axes(axes, "training loss")
 
@@ -123,23 +148,46 @@ def _draw_rate(axes: Axes, training: Sequence[Mapping[str, Any]]) -> None:
     axes.plot(_series(training, "step"), _series(training, "lr"), color=LR_COLOR, linewidth=1.2)
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_locator(MaxNLocator(2))
-    axes.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
-    axes.set_xlabel("step", color=INK)
+    axes.yaxis.set_major_formatter(FuncFormatter(_plain))
     style_axes(axes, "learning rate", size="small")
+
+
+def _plain(value: float, place: object = None) -> str:
+    """A number of an axis in full, without an offset or a factor elsewhere."""
+    return f"{value:g}"
 
 
 def _draw_metrics(axes: Axes, evaluations: Sequence[Mapping[str, Any]]) -> None:
     """Draw a line for each metric, with its last value at the end."""
+    ends: list[tuple[float, float, str, str]] = []  # step, value, label, color
     for name, color in zip(_metric_names(evaluations), METRIC_COLORS, strict=False):
         rows = [(entry["step"], entry["eval"][name]) for entry in evaluations if name in entry["eval"]]
         steps, values = zip(*rows, strict=True)
-        axes.plot(steps, values, color=color, linewidth=1.8, marker="o", markersize=4, label=name)
-        end, shift = (steps[-1], values[-1]), (6, 0)
-        label = f"{name} {values[-1]:.3f}"
-        axes.annotate(label, end, xytext=shift, textcoords="offset points", color=color, va="center", fontsize=9)
-    axes.margins(x=0.18)
-    axes.set_xlabel("step", color=INK)
+        axes.plot(steps, values, color=color, linewidth=1.8, marker="o", markersize=4, label=name, clip_on=False)
+        change = f"{values[0]:.3f} to {values[-1]:.3f}" if len(values) > 1 else f"{values[-1]:.3f}"
+        ends.append((steps[-1], values[-1], f"{name} {change}", color))
+    axes.margins(y=0.08)
+    _label_ends(axes, ends)
+    axes.yaxis.set_major_formatter(FuncFormatter(_plain))
     style_axes(axes, "evaluation")
+
+
+def _label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
+    """Write each line's label to the right of its end, from the lowest up, none over another."""
+    low, high = axes.get_ylim()
+    lowest = -np.inf
+    for step, value, label, color in sorted(ends, key=lambda end: end[1]):
+        height = max((value - low) / (high - low), lowest + LABEL_GAP)
+        axes.annotate(
+            label,
+            (step, value),
+            xytext=(6, (height - (value - low) / (high - low)) * axes.bbox.height * 72 / axes.figure.dpi),
+            textcoords="offset points",
+            color=color,
+            va="center",
+            fontsize=9,
+        )
+        lowest = height
 
 
 def _metric_names(evaluations: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -158,7 +206,6 @@ def style_axes(axes: Axes, title: str, size: str = "medium") -> None:
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(which="both", colors=INK, labelsize=8)
-    axes.yaxis.get_offset_text().set_fontsize(8)
 
 
 def _series(entries: Sequence[Mapping[str, Any]], key: str) -> np.ndarray:

@@ -23,7 +23,9 @@ def predictions_sheet(
     people: Sequence[People],
     targets: Sequence[People] | None = None,
     *,
+    before: Sequence[People] | None = None,
     captions: Sequence[str] | None = None,
+    before_captions: Sequence[str] | None = None,
     columns: int = 4,
     tile: tuple[int, int] = (320, 240),
     min_score: float = CONFIDENCE_THRESHOLD,
@@ -34,12 +36,15 @@ def predictions_sheet(
         images: Photos or crops.
         people: For each image its predicted people.
         targets: For each image its labeled people, drawn to the left of the prediction; None draws predictions alone.
-        captions: One for each image, such as `"OKS 0.93"`.
+        before: For each image its people as they were predicted before, drawn to the left of the prediction.
+        captions: One for each image, such as `"predicted, OKS 0.93"`.
+        before_captions: The same for `before`.
         columns: Images in a row.
         tile: Height and width in pixels that each picture is brought to.
         min_score: Keypoints with a lower score are not drawn.
     """
-    for name, values in (("people", people), ("targets", targets), ("captions", captions)):
+    texts = {"captions": captions, "before_captions": before_captions}
+    for name, values in {"people": people, "targets": targets, "before": before, **texts}.items():
         if values is not None and len(values) != len(images):
             raise ValueError(f"expected one entry of {name} an image, got {len(values)} for {len(images)} images.")
     tiles, labels = [], []
@@ -49,9 +54,13 @@ def predictions_sheet(
         if truth is not None:
             tiles.append(_drawn_tile(image, truth, window, tile, min_score))
             labels.append("annotated")
+        if before is not None:
+            tiles.append(_drawn_tile(image, before[index], window, tile, min_score))
+            labels.append("before" if before_captions is None else before_captions[index])
         tiles.append(_drawn_tile(image, people[index], window, tile, min_score))
-        labels.append("predicted" if captions is None else f"predicted, {captions[index]}")
-    return contact_sheet(tiles, columns=columns * (1 if targets is None else 2), captions=labels, tile=tile)
+        labels.append("predicted" if captions is None else captions[index])
+    tiles_an_image = 1 + (targets is not None) + (before is not None)
+    return contact_sheet(tiles, columns=columns * tiles_an_image, captions=labels, tile=tile)
 
 
 def _window(image: Image.Image, people: People, tile: tuple[int, int]) -> Window:

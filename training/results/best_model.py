@@ -3,7 +3,6 @@
 import json
 import logging
 import math
-import shlex
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from vitpose.processing.processor_settings_vitpose import ProcessorSettings
 from ..config.recipe import Recipe
 from ..engine.checkpoints import Progress
 from ..evaluation.files import measured_metrics
+from ..evaluation.measured import mean_merit
 from ..evaluation.score import Evaluation
 from .run_words import dataset_words
 from .save_model import save_model
@@ -28,12 +28,6 @@ from .save_model import save_model
 logger = logging.getLogger(__name__)
 
 BEST_FOLDER = "best"
-
-
-def primary_metric(evaluations: Mapping[str, Evaluation]) -> float:
-    """The number that models of a run are compared by, higher is better: the primary metric, of a mixture the mean."""
-    values = [evaluation.primary[1] for evaluation in evaluations.values()]
-    return sum(values) / len(values)
 
 
 @dataclass(kw_only=True)
@@ -67,7 +61,7 @@ class BestModel:
             return
         folder = Path(self.recipe.run.output_dir) / BEST_FOLDER
         _finish_replacement(folder)
-        place = {"main": primary_metric(evaluations), "step": progress.step, "epoch": progress.epoch}
+        place = {"main": mean_merit(evaluations), "step": progress.step, "epoch": progress.epoch}
         measured = measured_metrics(evaluations, {**place, "dataset": dataset_words(self.recipe)})
         if folder.exists():
             _move_aside_if_measured_otherwise(folder, measured)
@@ -121,10 +115,9 @@ def best_metric(folder: Path) -> float:
 
 
 def log_best(output: Path) -> None:
-    """Say where the best model of a finished run is, and how to publish the run's folder, which has the card."""
+    """Say where the best model of a finished run is."""
     folder = output / BEST_FOLDER
     if not folder.exists():
         return  # no evaluation gave a number
     best = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     logger.info("best     %s, %.4f after epoch %d, step %d", folder, best["main"], best["epoch"], best["step"])
-    logger.info("publish  %s", shlex.join(["vitpose", "publish", str(output), "--repo", f"YOUR_NAME/{output.name}"]))

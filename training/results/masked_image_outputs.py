@@ -43,6 +43,11 @@ class PretrainingEvaluation:
 
     metrics: dict[str, float]
 
+    @property
+    def merit(self) -> float:
+        """Higher where the loss is lower."""
+        return -self.metrics["reconstruction_loss"]
+
 
 def write_pretraining_outputs(
     finished: FinishedRun[ViTPoseForMaskedImageModeling, PretrainingEvaluation],

@@ -20,6 +20,7 @@ from ..samples.loaders import build_training_loader
 from ..samples.settings import training_settings
 from .best_model import BestModel
 from .run_outputs import write_outputs
+from .start_people import save_start
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ def pose_parts(
         loader=loader,
         sampler=sampler,
         evaluators=evaluators,
+        on_start=partial(save_start, folder=Path(recipe.run.output_dir)),
         on_evaluation=best if recipe.run.keep_best else None,
         write_outputs=partial(
             write_outputs, recipe=recipe, settings=settings, evaluators=evaluators, write_card=write_card

@@ -23,6 +23,7 @@ from ..pictures.sheets import predictions_sheet
 from ..samples.crops import read_image
 from .run_words import base_words, command_words, dataset_words, limits_words, training_words
 from .save_model import save_model
+from .start_people import StartPeople, read_start
 
 logger = logging.getLogger(__name__)
 
@@ -53,10 +54,10 @@ def write_outputs(
     save_model(finished.model, output, finished.weights, settings)
     write_metrics(output, evaluations)
     save_curves(finished.log, output / "curves.png")
-    pictures = []
+    start, pictures = read_start(output, evaluations), []
     for name, evaluation in evaluations.items():
         pictures.append(output / file_name("predictions.png", name, evaluations))
-        draw_predictions(evaluators[name], evaluation, pictures[-1])
+        draw_predictions(evaluators[name], evaluation, pictures[-1], start.get(name))
     if write_card is not None:
         card = write_card(
             output,
@@ -85,24 +86,50 @@ def _card_metrics(evaluations: Mapping[str, Evaluation]) -> dict[str, float]:
     return {name: value for name, value in metrics.items() if not name.endswith("people_excluded")}
 
 
-def draw_predictions(evaluator: Evaluator, evaluation: Evaluation, path: Path) -> None:
-    """Draw people from the worst to the best of the evaluation, evenly spread, beside their annotation."""
-    source, similarity = evaluator.source, evaluation.similarity
-    ranking = np.argsort(np.nan_to_num(similarity), kind="stable")
-    chosen = ranking[np.linspace(0, len(ranking) - 1, min(PICTURED_PEOPLE, len(ranking))).round().astype(int)]
-    rows = [source.people[int(index)] for index in chosen]
+def draw_predictions(
+    evaluator: Evaluator, evaluation: Evaluation, path: Path, start: StartPeople | None = None
+) -> None:
+    """Draw people from the worst to the best of the evaluation, evenly spread, beside their annotation.
+
+    Args:
+        evaluator: Has the photos.
+        evaluation: Of the trained model.
+        path: Picture to write.
+        start: The same people before the run, drawn between the two; None draws no third picture.
+    """
+    source = evaluator.source
+    chosen = _pictured(evaluation, start)
+    rows = [source.people[index] for index in chosen]
     pixels = [
-        read_image(row["image"], row=int(index), size=(row["width"], row["height"]))
+        read_image(row["image"], row=index, size=(row["width"], row["height"]))
         for row, index in zip(rows, chosen, strict=True)
     ]
+    found = [(evaluation.people[[index]], float(evaluation.similarity[index])) for index in chosen]
+    before = (
+        None if start is None else [start.person(index, after) for index, (after, _) in zip(chosen, found, strict=True)]
+    )
     sheet = predictions_sheet(
         [Image.fromarray(image.permute(1, 2, 0).round().byte().numpy()) for image in pixels],
-        [evaluation.people[[index]] for index in chosen.tolist()],
+        [person for person, _ in found],
         targets=[People.annotated(np.array([row["keypoints"]]), evaluator.schema) for row in rows]
         if source.annotated_boxes
         else None,
-        captions=None if np.isnan(similarity[chosen]).any() else [f"OKS {similarity[i]:.2f}" for i in chosen],
+        before=None if before is None else [person for person, _ in before],
+        captions=[_similarity_words("predicted" if before is None else "after", own) for _, own in found],
+        before_captions=None if before is None else [_similarity_words("before", own) for _, own in before],
         columns=2,
     )
     with whole_file(path) as file:
         sheet.save(file)
+
+
+def _pictured(evaluation: Evaluation, start: StartPeople | None) -> list[int]:
+    """Rows from the worst to the best, evenly spread; of those that are known from before the run, if any are."""
+    known = np.arange(len(evaluation.people)) if start is None else start.rows
+    ranking = known[np.argsort(np.nan_to_num(evaluation.similarity[known]), kind="stable")]
+    chosen = np.linspace(0, len(ranking) - 1, min(PICTURED_PEOPLE, len(ranking))).round().astype(int)
+    return [int(row) for row in ranking[chosen]]
+
+
+def _similarity_words(name: str, similarity: float) -> str:
+    return name if np.isnan(similarity) else f"{name}, OKS {similarity:.2f}"

@@ -1,6 +1,6 @@
 """Crops of annotated people: read as the parts of photos that they show, cut where it is fastest.
 
-The loader's workers cut, or the device that trains: cutting takes a third of a worker's time (benchmarks/README.md),
+The loader's workers cut, or the device that trains: cutting takes a third of a worker's time (docs/benchmarks.md),
 and the pixels that crops of a common photo are cut from are fewer bytes to move than normalized crops are. So where a
 GPU trains it cuts, and the workers only decode.
 """

@@ -1,5 +1,6 @@
 """The data of a recipe: whom it trains and evaluates on, in which order, and the loaders of their crops."""
 
+import signal
 from collections.abc import Callable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from itertools import repeat
@@ -254,4 +255,11 @@ def loading(
         "pin_memory": accelerator.device.type == "cuda",
         # its own generator: building an iterator must not draw from the one that training draws from
         "generator": torch.Generator(),
+        "worker_init_fn": _leave_signals_to_the_run,
     }
+
+
+def _leave_signals_to_the_run(worker: int) -> None:
+    """A terminal sends Ctrl-C, and a launcher SIGTERM, to all processes of a group: a run that saves needs its data."""
+    for request in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(request, signal.SIG_IGN)

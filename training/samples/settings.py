@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from vitpose.base.files import resolve_model
+from vitpose.base.published import ANY, resolve_model
 from vitpose.modeling.configuration_vitpose import ViTPoseConfig
 from vitpose.modeling.configuration_vitpose_mim import ViTPoseMaskedImageModelingConfig
 from vitpose.processing.image_processing_vitpose import ViTPoseImageProcessor
@@ -13,6 +13,12 @@ from vitpose.processing.processor_settings_vitpose import ProcessorSettings
 from ..config.recipe import Recipe
 
 PROCESSOR_FILE = "preprocessor_config.json"
+
+
+def initial_model(recipe: Recipe) -> str:
+    """Where the recipe's `init_from` lies on this machine: a folder or a file of weights; `none` stays `none`."""
+    source = recipe.transfer.init_from
+    return source if source == "none" else resolve_model(source, ANY)
 
 
 def saved_settings(source: str, config: ViTPoseConfig) -> ProcessorSettings:
@@ -43,7 +49,7 @@ def training_settings(recipe: Recipe, config: ViTPoseConfig | ViTPoseMaskedImage
     They go on from those of the model that the weights come from; size, stride and padding are those of the model and
     of its first dataset.
     """
-    source = resolve_model(recipe.transfer.init_from)
+    source = initial_model(recipe)
     base = ProcessorSettings()
     if Path(source, PROCESSOR_FILE).is_file():
         base = ViTPoseImageProcessor.from_pretrained(source).settings

@@ -22,7 +22,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from vitpose.training import run
 from vitpose.training.config.recipe import Recipe
 from vitpose.training.data.images import ImageReadError
-from vitpose.training.engine.checkpoints import list_checkpoints
+from vitpose.training.engine.checkpoints import Progress, list_checkpoints
 from vitpose.training.engine.objectives import PoseObjective
 from vitpose.training.engine.preemption import PreemptedError
 from vitpose.training.engine.trainer import NonFiniteLossError, Trainer
@@ -68,7 +68,7 @@ def training_lines(log: list[dict]) -> list[dict]:
             8,
         ),
         # in an evaluation, when the epoch's last checkpoint holds all of its samples
-        ({"checkpoint_every": 3}, "_evaluate", 0),
+        ({"checkpoint_every": 3}, "_evaluate", 1),
         # while the checkpoint after an evaluation is written
         ({"checkpoint_every": 3}, "_save", 1),
         # a decoder with batch norm, whose statistics are part of the state
@@ -89,6 +89,75 @@ def test_an_interrupted_run_equals_an_unbroken_one(
     assert [(line["step"], "eval" in line) for line in ours] == [(line["step"], "eval" in line) for line in theirs]
     losses = [[line["loss"] for line in training_lines(log)] for log in (ours, theirs)]
     assert losses[0] == losses[1]
+    figures = [[line["eval"] for line in log if "eval" in line] for log in (ours, theirs)]
+    assert figures[0] == figures[1]
+
+
+@pytest.mark.parametrize(("method", "call"), [("_evaluate", 0), ("_train_batch", 1)])
+def test_a_run_that_was_cut_off_before_its_first_checkpoint_begins_anew(make_recipe, read_log, caplog, method, call):
+    recipe = make_recipe()
+    with power_cut(method, call):
+        run_recipe(recipe)
+    with pytest.raises(FileNotFoundError, match="Leave --resume out to start"):
+        run_recipe(recipe.replace(resume=True))
+    run_recipe(recipe)
+    assert [line["step"] for line in read_log(recipe.run.output_dir)] == [0, 1, 2, 3, 3]
+
+
+def pretend_merits(monkeypatch, *merits: float) -> None:
+    """Give the evaluations after each epoch merits of one's own."""
+    note = Progress.note_merit
+    monkeypatch.setattr(Progress, "note_merit", lambda self, merit: note(self, merits[self.epoch - 1]))
+
+
+def evaluated_steps(log: list[dict]) -> list[int]:
+    return [line["step"] for line in log if "eval" in line]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "merits", "epochs"),
+    [
+        ("the best of the second, and two that are not better", [0.1, 0.3, 0.3, 0.2, 0.9], 4),
+        ("a better one begins the count anew", [0.1, 0.0, 0.2, 0.1, 0.3], 5),
+        ("what is no number is no improvement", [float("nan"), float("nan"), 0.2, 0.3, 0.4], 2),
+    ],
+)
+def test_a_run_ends_when_its_patience_is_spent(make_recipe, monkeypatch, read_log, caplog, sentence, merits, epochs):
+    pretend_merits(monkeypatch, *merits)
+    recipe = make_recipe(epochs=5, patience=2)
+    with caplog.at_level("INFO", logger="vitpose"):
+        run_recipe(recipe)
+    assert evaluated_steps(read_log(recipe.run.output_dir)) == [3 * epoch for epoch in range(epochs + 1)]
+    assert ("Stopped after epoch" in caplog.text) == (epochs < 5)
+    assert Path(recipe.run.output_dir, "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(("method", "call"), [("_train_batch", 11), ("_evaluate", 4), ("_save", 8)])
+def test_patience_is_spent_alike_in_an_interrupted_run(
+    tmp_path, make_recipe, monkeypatch, read_log, assert_same_weights, method, call
+):
+    pretend_merits(monkeypatch, 0.1, 0.3, 0.2, 0.2, 0.1, 0.1)
+    unbroken, resumed = (
+        make_recipe(epochs=6, patience=3, output_dir=str(tmp_path / name)) for name in ("unbroken", "resumed")
+    )
+    run_recipe(unbroken)
+    with power_cut(method, call):
+        run_recipe(resumed)
+    run_recipe(resumed.replace(resume=True))
+    logs = [read_log(recipe.run.output_dir) for recipe in (unbroken, resumed)]
+    assert evaluated_steps(logs[0]) == evaluated_steps(logs[1]) == [0, 3, 6, 9, 12, 15]
+    assert_same_weights(tmp_path / "unbroken", tmp_path / "resumed")
+
+
+def test_a_run_that_stopped_is_finished_and_goes_on_with_more_patience(make_recipe, monkeypatch, read_log):
+    pretend_merits(monkeypatch, 0.3, 0.1, 0.2, 0.4)
+    recipe = make_recipe(epochs=4, patience=1)
+    run_recipe(recipe)
+    log = read_log(recipe.run.output_dir)
+    run_recipe(recipe.replace(resume=True))
+    assert read_log(recipe.run.output_dir) == log and evaluated_steps(log) == [0, 3, 6]
+    run_recipe(recipe.replace(resume=True, patience=3))
+    assert evaluated_steps(read_log(recipe.run.output_dir)) == [0, 3, 6, 9, 12]
 
 
 def test_a_finished_run_can_be_resumed(tmp_path, make_recipe, read_log, read_weights):
@@ -199,7 +268,7 @@ def test_a_notice_in_the_last_step_or_in_an_evaluation_loses_nothing(
     original, steps = getattr(Trainer, method), itertools.count(1)
 
     def with_notice(self, *arguments):
-        if next(steps) == (3 if method == "_log" else 1):  # 12 people in batches of 4
+        if next(steps) == (3 if method == "_log" else 2):  # 12 people in batches of 4
             os.kill(os.getpid(), signal.SIGTERM)
             if method == "_evaluate":  # and a scheduler that does not wait for its end
                 raise PowerCutError
@@ -252,12 +321,12 @@ def test_the_log_says_what_a_step_was(make_recipe, read_log):
     assert [line["lr"] for line in lines] == pytest.approx([1e-3 * 0.5005, 1e-3, 1e-3, 1e-3])
     assert all(math.isfinite(line["loss"]) and line["images_per_s"] > 0 for line in lines)
     evaluations = [line for line in log if "eval" in line]
-    assert [line["step"] for line in evaluations] == [3, 6]
+    assert [line["step"] for line in evaluations] == [0, 3, 6]
     assert {"AP", "ARl", "PCK"} <= set(evaluations[0]["eval"])
 
 
-@pytest.mark.parametrize(("eval_every", "evaluated"), [(1, [3, 6, 9]), (2, [6, 9]), (0, [9])])
-def test_the_last_epoch_is_always_evaluated(make_recipe, read_log, eval_every, evaluated):
+@pytest.mark.parametrize(("eval_every", "evaluated"), [(1, [0, 3, 6, 9]), (2, [0, 6, 9]), (0, [9])])
+def test_the_first_weights_and_the_last_epoch_are_evaluated(make_recipe, read_log, eval_every, evaluated):
     recipe = make_recipe(epochs=3, eval_every=eval_every)
     run_recipe(recipe)
     assert [line["step"] for line in read_log(recipe.run.output_dir) if "eval" in line] == evaluated

@@ -59,7 +59,7 @@ def runs(tmp_path_factory, fields, launch_two) -> Runs:
 
 def test_the_losses_are_those_of_one_process(runs, fields, tmp_path, monkeypatch, read_log):
     monkeypatch.setitem(PRESETS, "tiny", SMALL)
-    monkeypatch.setattr(outputs, "draw_predictions", lambda evaluator, evaluation, path: path.touch())
+    monkeypatch.setattr(outputs, "draw_predictions", lambda evaluator, evaluation, path, start: path.touch())
     run_recipe(Recipe.from_fields(**fields, batch_size=4, output_dir=str(tmp_path / "one")))
     AcceleratorState._reset_state()
     PartialState._reset_state()

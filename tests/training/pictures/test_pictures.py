@@ -75,15 +75,16 @@ def test_each_dataset_of_a_mixture_has_its_own_smoothed_loss_where_it_had_sample
 
 
 @pytest.mark.parametrize(
-    ("sentence", "last", "scale"),
+    ("sentence", "last", "lines", "scale"),
     [
-        ("a loss that spans more than a factor of five", 0.01, "log"),
-        ("one that does not", 0.3, "linear"),
-        ("one that touches zero, which has no logarithm", 0.0, "linear"),
+        ("a loss that spans more than a factor of five", 0.01, 200, "log"),
+        ("one of a short run, where the fall is what there is to see", 0.01, 20, "linear"),
+        ("one that does not", 0.3, 200, "linear"),
+        ("one that touches zero, which has no logarithm", 0.0, 200, "linear"),
     ],
 )
-def test_a_loss_that_falls_far_is_drawn_in_log_scale(sentence, last, scale):
-    training = [{"step": step, "loss": loss, "lr": 1.0} for step, loss in enumerate(np.linspace(1.0, last, 200))]
+def test_a_loss_that_falls_far_is_drawn_in_log_scale(sentence, last, lines, scale):
+    training = [{"step": step, "loss": loss, "lr": 1.0} for step, loss in enumerate(np.linspace(1.0, last, lines))]
     assert chart(draw_curves(training, []), "training loss").get_yscale() == scale
 
 
@@ -96,7 +97,37 @@ def test_primary_metrics_are_drawn_over_the_steps_with_their_last_value_in_words
     lines = {line.get_label(): points(line) for line in axes.lines}
     assert lines == {"AP": [(50, 0.1), (120, 0.3456)], "PCK": [(50, 0.4), (120, 0.6)]}
     words = {text.get_text(): text.xy for text in axes.texts}
-    assert words == {"AP 0.346": (120, 0.3456), "PCK 0.600": (120, 0.6)}
+    assert words == {"AP 0.100 to 0.346": (120, 0.3456), "PCK 0.400 to 0.600": (120, 0.6)}
+
+
+def test_the_axis_of_steps_begins_at_the_start_and_has_whole_steps_to_the_end_of_the_run():
+    training = [{"step": step, "epoch": step / 2, "loss": 1.0, "lr": 0.1} for step in (1, 2, 3)]
+    evaluations = [{"step": step, "eval": {"AP": 0.1 * step}} for step in (0, 2, 3)]
+    figure = draw_curves(training, evaluations)
+    for title in ("learning rate", "evaluation"):
+        axes = chart(figure, title)
+        assert axes.get_xlim()[0] == 0 and axes.get_xticks().tolist() == [0, 1, 2, 3]
+        assert axes.get_xlabel() == "step, 2 an epoch"
+    (line,) = chart(figure, "evaluation").lines
+    assert points(line)[0] == (0, 0) and not line.get_clip_on()  # the marker at the start is whole
+
+
+def test_numbers_of_axes_are_written_out():
+    training = [entry | {"loss": 1e-3 + 1e-6 * entry["step"], "lr": 3e-4} for entry in TRAINING]
+    figure = draw_curves(training, [])
+    figure.canvas.draw()
+    for title, shown in (("training loss", "0.001"), ("learning rate", "0.000")):
+        axes = chart(figure, title)
+        assert axes.yaxis.get_offset_text().get_text() == ""
+        assert any(label.get_text().startswith(shown) for label in axes.get_yticklabels())
+
+
+def test_labels_of_lines_that_end_close_together_lie_above_each_other():
+    evaluations = [{"step": step, "eval": {"AP": 0.5 + 0.1 * step, "AR": 0.5 + 0.1002 * step}} for step in (0, 1)]
+    figure = draw_curves(TRAINING, evaluations)
+    figure.canvas.draw()
+    low, high = sorted((text.get_window_extent() for text in chart(figure, "evaluation").texts), key=lambda box: box.y0)
+    assert high.y0 >= low.y1 - 1
 
 
 @pytest.mark.parametrize(
@@ -231,7 +262,7 @@ def test_annotated_people_stand_left_of_the_predicted_ones_in_the_same_window(dr
         [photo, photo],
         [person_at(found), person_at(found)],
         [labeled_at(there, (200, 220))] * 2,
-        captions=["OKS 0.93", "OKS 0.95"],
+        captions=["predicted, OKS 0.93", "predicted, OKS 0.95"],
         columns=3,
         tile=(160, 120),
     )
@@ -277,6 +308,18 @@ def test_people_at_the_edge_are_shown_with_the_window_moved_into_the_photo(drawn
     x, y = person.keypoints_xy[0, 0].round().int().tolist()
     assert picture.getpixel((x, y))[0] > 200
     assert np.asarray(picture)[..., 1].max() == 0  # nothing but the photo, which has no green
+
+
+def test_people_before_stand_between_the_annotated_and_the_predicted_ones(drawn):
+    photo, spots = spotted_photo((150, 100)), [(150, 100), (140, 90), (145, 95)]
+    target, before, after = labeled_at(spots[0], (200, 220)), *(person_at(spot) for spot in spots[1:])
+    predictions_sheet(
+        [photo], [after], [target], before=[before], captions=["after"], before_captions=["before, OKS 0.10"]
+    )
+    _, layout = drawn["sheet"]
+    assert (layout["columns"], layout["captions"]) == (12, ["annotated", "before, OKS 0.10", "after"])
+    people = [person.keypoints_xy[0, 0].tolist() for _, person, _ in drawn["tiles"]]
+    assert people[1] < people[2] < people[0]  # each in the same window, by where its first keypoint lies
 
 
 def test_a_sheet_has_a_tile_for_each_picture():

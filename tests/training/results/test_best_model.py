@@ -9,9 +9,10 @@ import torch
 
 from vitpose import ViTPoseForPoseEstimation, ViTPoseImageProcessor
 from vitpose.training.engine.trainer import Trainer
+from vitpose.training.evaluation.measured import mean_merit
 from vitpose.training.evaluation.score import Evaluation
 from vitpose.training.results import best_model
-from vitpose.training.results.best_model import best_metric, primary_metric
+from vitpose.training.results.best_model import best_metric
 from vitpose.training.session import run_recipe
 
 
@@ -23,15 +24,14 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[float]], None
         def evaluate(self: Trainer) -> dict[str, Evaluation]:
             figure = figures[self.progress.epoch - 1]
             measured = {name: evaluator.measured() for name, evaluator in self.evaluators.items()}
-            evaluations = {
+            return {
                 name: Evaluation(metrics={"AP": figure}, results=[], people=None, similarity=None, measured=own)
                 for name, own in measured.items()
             }
-            self.on_evaluation and self.on_evaluation(self.result, self.progress, evaluations)
-            return evaluations
 
         monkeypatch.setattr(Trainer, "_evaluate", evaluate)
-        monkeypatch.setattr("vitpose.training.results.pose.write_outputs", lambda *arguments, **named: None)
+        for name in ("write_outputs", "save_start"):
+            monkeypatch.setattr(f"vitpose.training.results.pose.{name}", lambda *arguments, **named: None)
 
     return install
 
@@ -152,7 +152,7 @@ def test_a_mixture_is_judged_by_the_mean():
         name: Evaluation(metrics=metrics, results=[], people=None, similarity=None)
         for name, metrics in (("coco", {"AP": 0.7, "AP50": 0.9}), ("mpii", {"PCKh": 0.9, "PCKh_head": 1.0}))
     }
-    assert primary_metric(evaluations) == pytest.approx(0.8)
+    assert mean_merit(evaluations) == pytest.approx(0.8)
 
 
 def test_the_summary_names_the_folder_and_the_command(make_recipe, caplog):

@@ -21,7 +21,7 @@ def predicted(tmp_path, monkeypatch):
     (tmp_path / "photos").mkdir()
     Image.fromarray(astronaut()).save(tmp_path / "photos" / "a.png")
     words = ["predict", str(tmp_path / "photos" / "a.png"), "--model", "tiny", "--whole-image"]
-    assert main([*words, "--format", "yolo", "label-studio", "coco-annotations", "--out", str(tmp_path / "out")]) == 0
+    assert main([*words, "--save", "yolo", "label-studio", "coco-annotations", "--out", str(tmp_path / "out")]) == 0
     return tmp_path
 
 
