@@ -6,7 +6,7 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("source", help="file of weights, folder or Hub id; 'tiny' is the one inside the package")
+    parser.add_argument("source", help="file of weights, folder or Hub id; small, base, large, huge or tiny")
     parser.add_argument("--out", type=Path, required=True, help="folder to write; with --to authors or mmpose a file")
     formats = ("transformers", "authors", "mmpose")
     parser.add_argument("--to", choices=formats, default=formats[0], help="format to write; mmpose is its version 1.x")

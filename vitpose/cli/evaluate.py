@@ -21,7 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--num_workers 4. How crops are cut and heatmaps decoded, the image processor beside the model says. "
         "Several processes: accelerate launch --num_processes 2 -m vitpose evaluate ..."
     )
-    parser.add_argument("--model", default="tiny", help="folder or Hub id; 'tiny' is the one inside the package")
+    parser.add_argument(
+        "--model",
+        default="tiny",
+        help="small, base, large, huge or tiny; a folder or Hub id",
+    )
     parser.add_argument("--ensemble", nargs="+", default=[], metavar="MODEL", help="more models, to be averaged")
     parser.add_argument(
         "--dataset", metavar="NAME", help="such as coco or mpii, or a tool such as yolo; all its people"
@@ -66,13 +70,11 @@ def evaluation_recipe(chosen: argparse.Namespace) -> "Recipe":
 
 def run(chosen: argparse.Namespace) -> None:
     """Evaluate the model and print the table."""
-    from vitpose.base.files import resolve_model
     from vitpose.training.evaluation.saved import report_model
 
     if int(os.environ.get("RANK", "0")) > 0:  # one process of several speaks
         logging.getLogger("vitpose").setLevel(logging.WARNING)
     recipe = evaluation_recipe(chosen)
-    ensemble = [resolve_model(name) for name in chosen.ensemble]
-    report = report_model(resolve_model(chosen.model), recipe, ensemble=ensemble, out=chosen.out)
+    report = report_model(chosen.model, recipe, ensemble=chosen.ensemble, out=chosen.out)
     if report is not None:
         sys.stdout.write(report.table())
