@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import ModelCard, ModelCardData, hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError
+from huggingface_hub import ModelCard, ModelCardData
 
+from vitpose.base.published import repository_of, resolve_model
 from vitpose.export.model import ViTPoseExportedConfig
 
-from .card import CARD, TASK, is_hub_id, write_card
+from .card import CARD, TASK, write_card
 from .model_context import model_context, model_schemas
 from .user_edits import CardParts
 
@@ -65,20 +65,15 @@ def write_exported_card(
 
 
 def read_source_metadata(source: str) -> dict[str, Any]:
-    """Read licence, datasets and Hub id of a model, as `write_exported_card` takes them, from its card and its name.
+    """Read license, datasets and Hub id of a model, as `write_exported_card` takes them, from its card and its name.
 
     Args:
-        source: Folder or Hub id.
+        source: As for [`resolve_model`].
 
     Raises:
         ValueError: The metadata of its card cannot be read.
     """
-    path = Path(source) / CARD
-    if not os.path.isdir(source):
-        try:
-            path = Path(hf_hub_download(source, CARD))
-        except EntryNotFoundError:  # also where the Hub is out of reach, and the model lies in the cache
-            path = Path()
+    path = Path(resolve_model(source)) / CARD
     metadata = CardParts.parse(path.read_text(encoding="utf-8")).metadata if path.is_file() else {}
     known: dict[str, Any] = {key: metadata[key] for key in ("license", "datasets") if key in metadata}
-    return {**known, "base_model": source if is_hub_id(source) else None}
+    return {**known, "base_model": repository_of(source)}

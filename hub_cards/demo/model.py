@@ -2,95 +2,95 @@
 
 from __future__ import annotations
 
-import csv
-import json
-import math
 import shutil
 import tempfile
+import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from PIL import Image
+from transformers import Pipeline
 
-from vitpose.base.files import resolve_model
+from vitpose.base.published import TINY, resolve_model
+from vitpose.modeling.keypoint_schemas import KeypointSchema
 from vitpose.processing.detection_vitpose import as_detector
-from vitpose.processing.drawing import draw_poses
-from vitpose.processing.images_vitpose import to_rgb_photo
 from vitpose.processing.keypoint_detection_pipeline import DETECTOR_THRESHOLD, KeypointDetectionPipeline
+from vitpose.processing.people_forms_vitpose import CONFIDENCE_THRESHOLD
 from vitpose.processing.people_vitpose import People
 
-from .examples import write_examples
+from .answers import Found, Look, draw_full, write_csv, write_json
+from .boxes import Box, check_boxes
+from .examples import Example, photograph, write_clip, write_examples
+from .knowledge import describe_model
+from .photos import Photo, open_photo, read_photo
+from .videos import DrawnVideo, Progress, drawn_video, predict_clip
 from .zero_gpu import on_gpu
 
 Source = Literal["detector", "whole image", "boxes"]
 
 SOURCES: tuple[Source, ...] = get_args(Source)  # the first that is possible is chosen at first
-MAX_PIXELS = 50_000_000  # of a photo; a small file can hold a huge one
-MAX_PEOPLE = 100  # boxes of a photo
 KEPT_ANSWERS = 50  # whose files stay; the interface has copied those of older ones
 GPU_SECONDS = 120  # that a video may take on ZeroGPU
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
-    """The people of one photo with all of their keypoints, so that another threshold needs no other prediction.
+class Choice:
+    """Which model finds whose keypoints in which people.
 
     Args:
-        image: RGB, upright.
-        people: their keypoints, in image pixels.
-        model: name of the model that found them.
-        dataset: whose keypoints they are.
+        model: One of [`Demo.models`].
+        dataset: One of the model's [`Demo.datasets`].
+        source: Where people come from.
+        boxes: The people, where the source is "boxes".
+        detector_threshold: Least score of a person, where the source is "detector".
     """
 
-    image: Image.Image
-    people: People
     model: str
     dataset: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """The answer for a photo: a picture, a sentence, and files to download."""
-
-    picture: Image.Image
-    summary: str
-    json_file: Path
-    csv_file: Path
+    source: Source
+    boxes: tuple[Box, ...] = ()
+    detector_threshold: float = DETECTOR_THRESHOLD
 
 
 class Demo:
     """Models that are ready to answer.
 
     Args:
-        models: folders or Hub ids, "tiny" for the checkpoint inside the package; the first one is chosen at first.
-        detector: folder or Hub id of an object-detection model of transformers; None: people come from boxes, or one
-            fills the image.
+        models: Folders, published names, Hub ids, or "tiny"; the first one is chosen at first.
+        detector: Object-detection model of transformers, "light" and "accurate" are published ones; None: people come
+            from boxes, or one fills the image.
 
     Raises:
-        OSError, ValueError: a model cannot be loaded.
+        OSError, ValueError: A model cannot be loaded.
     """
 
-    def __init__(self, models: Sequence[str], *, detector: str | None = None) -> None:
+    def __init__(self, models: Sequence[str], *, detector: str | Pipeline | None = None) -> None:
         if not models:
             raise ValueError("models: expected at least one folder or Hub id, got none.")
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        names = dict(zip(_short_names(models), models, strict=True))
+        self._folders = {name: Path(resolve_model(given)) for name, given in names.items()}
         self._pipelines = {
-            name: KeypointDetectionPipeline.from_pretrained(resolve_model(name), device=device) for name in models
+            name: KeypointDetectionPipeline.from_pretrained(str(folder), device=device)
+            for name, folder in self._folders.items()
         }
         self._detector = None if detector is None else as_detector(detector, device=device)
         self._folder = tempfile.TemporaryDirectory(prefix="vitpose-demo-")
-        self.examples = write_examples(Path(self._folder.name))
+        self.examples = self._write_examples()
+        self._solved: dict[tuple[int, str, str], Found] = {}
         self._answers: deque[Path] = deque()
+        self._lock = threading.Lock()
         self._find_keypoints = on_gpu(self._predict)
         self._draw_video = on_gpu(self._predict_video, seconds=GPU_SECONDS)
 
     @property
     def models(self) -> list[str]:
-        """Their names."""
+        """Their names; those of folders are their last two parts."""
         return list(self._pipelines)
 
     @property
@@ -105,106 +105,135 @@ class Demo:
             return [config.keypoint_schemas[0]["name"]]
         return list(config.named_datasets) or [str(index) for index in range(config.num_datasets)]
 
-    def find(
-        self,
-        photo: str | Path | None,
-        *,
-        model: str,
-        dataset: str,
-        source: Source,
-        boxes: Sequence[Sequence[Any]] = (),
-        detector_threshold: float = DETECTOR_THRESHOLD,
-    ) -> Found:
+    def schema(self, model: str, dataset: str) -> KeypointSchema:
+        """The keypoints of one of a model's datasets."""
+        schema: KeypointSchema = self._pipeline(model).predictor(self._index(model, dataset)).schema
+        return schema
+
+    def describe(self, model: str, dataset: str) -> str:
+        """What a model knows, as HTML."""
+        return describe_model(model, self._folders[model], self.schema(model, dataset))
+
+    def find(self, photo: str | Path | Photo | None, choice: Choice) -> Found:
         """Find the people of a photo.
 
         Args:
-            photo: path of an image file.
-            model: one of `models`.
-            dataset: one of the model's `datasets`.
-            source: where people come from.
-            boxes: x, y, width, height in image pixels, where the source is "boxes"; empty rows do not count.
-            detector_threshold: least score of a person, where the source is "detector".
+            photo: Path of an image file, or a photo that was opened.
+            choice: What finds them.
 
         Raises:
-            ValueError: something about these; the message is for the one who chose them.
+            ValueError: Something about these; the message is for the one who chose them.
         """
-        image = read_photo(photo)
-        table = None
-        if source == "boxes":
-            table = check_boxes(boxes, image.size)
-        elif source not in self.sources:
-            raise ValueError(f"People may come from {', '.join(self.sources)} here, got {source!r}.")
-        self._check_dataset(model, dataset)
-        people = self._find_keypoints(image, model, dataset, table, source == "detector", detector_threshold)
-        return Found(image=image, people=people, model=model, dataset=dataset)
+        opened = photo if isinstance(photo, Photo) else open_photo(photo)
+        if choice.source == "boxes":
+            if not choice.boxes:
+                raise ValueError("There is no box yet: drag one around each person in the photo.")
+            check_boxes(choice.boxes, opened.size)
+        elif choice.source not in self.sources:
+            raise ValueError(f"People may come from {', '.join(self.sources)} here, got {choice.source!r}.")
+        self._check_dataset(choice.model, choice.dataset)
+        people = self._find_keypoints(read_photo(opened.path), choice)
+        return Found(photo=opened, people=people, model=choice.model, dataset=choice.dataset)
 
-    def answer(self, found: Found, *, threshold: float) -> Answer:
-        """Show the keypoints that score above a threshold."""
-        people = found.people.to_dicts(threshold)
-        folder = self._new_folder()
-        return Answer(
-            picture=draw_poses(found.image, people, found.people.schema, min_score=0.0, boxes=True),
-            summary=_summary(found, people, threshold),
-            json_file=_write_json(folder / "people.json", found, people, threshold),
-            csv_file=_write_csv(folder / "people.csv", people),
-        )
+    def solve(self, number: int, *, model: str, dataset: str) -> Found:
+        """The people of an example; those of the last ones are remembered."""
+        key = (number, model, dataset)
+        if key not in self._solved:
+            example = self.examples[number]
+            choice = Choice(model=model, dataset=dataset, source=self.source_of(number), boxes=example.boxes or ())
+            self._solved[key] = self.find(example.path, choice)
+        return self._solved[key]
+
+    def source_of(self, number: int) -> Source:
+        """Where the people of an example come from."""
+        return self.sources[0] if self.examples[number].boxes is None else "boxes"
+
+    def write_files(self, found: Found) -> tuple[Path, Path]:
+        """JSON and CSV files of all that was found."""
+        name = found.photo.path.stem
+        with self._new_folder() as folder:
+            return write_json(found, folder / f"{name}_people.json"), write_csv(found, folder / f"{name}_people.csv")
+
+    def write_picture(self, found: Found, look: Look) -> Path:
+        """A file of the drawn photo in its full size.
+
+        Raises:
+            ValueError: The photo is no longer there.
+        """
+        with self._new_folder() as folder:
+            return draw_full(found, look, folder / f"{found.photo.path.stem}_pose.png")
+
+    def example_clip(self) -> Path | None:
+        """A clip to start from; None without the extra `video`."""
+        path = Path(self._folder.name) / "example.mp4"
+        try:
+            return path if path.exists() else write_clip(path)
+        except ImportError:
+            return None
 
     def video(
-        self, clip: str | Path | None, *, model: str, dataset: str, source: Source, detect_every: int, smooth: bool
-    ) -> tuple[Path, Path]:
+        self,
+        clip: str | Path | None,
+        choice: Choice,
+        *,
+        detect_every: int = 1,
+        smooth: bool = False,
+        threshold: float = CONFIDENCE_THRESHOLD,
+        stop: threading.Event | None = None,
+    ) -> Iterator[Progress | DrawnVideo | None]:
         """Find the people of every frame.
 
         Args:
-            clip: path of a video.
-            model: one of `models`.
-            dataset: one of the model's `datasets`.
-            source: "detector" or "whole image".
-            detect_every: look for people in every so many frames, and follow them in between.
+            clip: Path of a video.
+            choice: What finds them; not boxes.
+            detect_every: Look for people in every so many frames, and follow them in between.
             smooth: Smooth the keypoints over time (One Euro filter).
+            threshold: Keypoints that score below it are not drawn.
+            stop: Ends it once it is set, with what was done until then.
 
         Returns:
-            The drawn video, and a file of a line of JSON a frame.
+            An iterator over its progress, whose last item is the drawn video: None if there is no frame of it.
 
         Raises:
-            ValueError: as [`find`].
-            ModuleNotFoundError: the extra `video` is not installed.
+            ValueError: As [`find`].
+            ModuleNotFoundError: The extra `video` is not installed.
         """
         if clip is None:
-            raise ValueError("There is no video yet: upload one.")
-        if source == "boxes" or source not in self.sources:
-            raise ValueError(f"The people of a video come from a detector or the whole image, got {source!r}.")
-        self._check_dataset(model, dataset)
-        folder = self._new_folder()
-        self._draw_video(Path(clip), folder, model, dataset, source == "detector", int(detect_every), smooth)
-        (drawn,) = folder.glob("*_pose.mp4")
-        return drawn, folder / "predictions.jsonl"
+            raise ValueError("There is no video yet: upload one, or take the example.")
+        if choice.source == "boxes" or choice.source not in self.sources:
+            raise ValueError(f"The people of a video come from a detector or the whole image, got {choice.source!r}.")
+        self._check_dataset(choice.model, choice.dataset)
+        with self._new_folder() as folder:
+            progress = self._draw_video(Path(clip), folder, choice, int(detect_every), smooth, threshold)
+            with closing(progress):
+                try:
+                    for step in progress:
+                        yield step
+                        if stop is not None and stop.is_set():
+                            break
+                except ValueError as error:
+                    drawn = drawn_video(folder, mistake=str(error).partition(" Before that came ")[0])
+                    if drawn is None:
+                        raise
+                    yield drawn
+                    return
+            yield drawn_video(folder)
 
-    def _predict(
-        self,
-        image: Image.Image,
-        model: str,
-        dataset: str,
-        boxes: list[list[float]] | None,
-        detect: bool,
-        detector_threshold: float,
-    ) -> People:
-        detector = {"detector": self._detector, "detector_threshold": detector_threshold} if detect else {}
-        return self._pipeline(model).find_people(image, boxes=boxes, dataset=self._index(model, dataset), **detector)
+    def _predict(self, image: Image.Image, choice: Choice) -> People:
+        boxes = [list(box) for box in choice.boxes] if choice.source == "boxes" else None
+        detector = {"detector": self._detector, "detector_threshold": choice.detector_threshold}
+        index = self._index(choice.model, choice.dataset)
+        people: People = self._pipeline(choice.model).find_people(
+            image, boxes=boxes, dataset=index, **(detector if choice.source == "detector" else {})
+        )
+        return people
 
     def _predict_video(
-        self, clip: Path, folder: Path, model: str, dataset: str, detect: bool, detect_every: int, smooth: bool
-    ) -> None:
-        from vitpose.video.detector import PeopleDetector  # these need the extra `video`
-        from vitpose.video.files import predict_video
-        from vitpose.video.people import VideoPredictor, find_whole_image
-
-        predictor = VideoPredictor(
-            predictor=self._pipeline(model).predictor(self._index(model, dataset)),
-            find_people=PeopleDetector(self._detector) if detect and self._detector else find_whole_image,
-            detect_every=detect_every if detect else 1,
-            smooth=smooth,
-        )
-        predict_video(predictor, clip, folder)
+        self, clip: Path, folder: Path, choice: Choice, detect_every: int, smooth: bool, threshold: float
+    ) -> Generator[Progress, None, None]:
+        predictor = self._pipeline(choice.model).predictor(self._index(choice.model, choice.dataset))
+        detector = self._detector if choice.source == "detector" else None
+        yield from predict_clip(predictor, detector, clip, folder, detect_every, smooth, threshold)
 
     def _pipeline(self, model: str) -> KeypointDetectionPipeline:
         if model not in self._pipelines:
@@ -219,97 +248,25 @@ class Demo:
         if dataset not in known:
             raise ValueError(f"{model} finds the keypoints of {', '.join(known)}, choose one; got {dataset!r}.")
 
-    def _new_folder(self) -> Path:
-        """A folder for the files of an answer, in place of that of an old one."""
-        if len(self._answers) == KEPT_ANSWERS:
-            shutil.rmtree(self._answers.popleft())
-        self._answers.append(Path(tempfile.mkdtemp(dir=self._folder.name)))
-        return self._answers[-1]
+    def _write_examples(self) -> list[Example]:
+        """Generated people, after a photograph where a model has seen some."""
+        generated, real = write_examples(Path(self._folder.name)), photograph()
+        return [real, *generated] if real and self.models[0] != TINY else generated
+
+    @contextmanager
+    def _new_folder(self) -> Iterator[Path]:
+        """A folder for the files of an answer, in place of that of an old one once they are written."""
+        folder = Path(tempfile.mkdtemp(dir=self._folder.name))
+        try:
+            yield folder
+        finally:
+            with self._lock:  # visitors have threads of their own
+                self._answers.append(folder)
+                while len(self._answers) > KEPT_ANSWERS:
+                    shutil.rmtree(self._answers.popleft(), ignore_errors=True)
 
 
-def read_photo(path: str | Path | None) -> Image.Image:
-    """A photo as RGB, turned upright as its EXIF data says.
-
-    Raises:
-        ValueError: There is no file, it is not an image, or it is larger than the demo takes.
-    """
-    if path is None:
-        raise ValueError("There is no photo yet: upload one, take one with the webcam, or choose an example.")
-    name = Path(path).name
-    try:
-        with Image.open(path) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise ValueError(
-                    f"{name} has {image.width} x {image.height} pixels, the demo takes {MAX_PIXELS:,}: make it smaller."
-                )
-            return to_rgb_photo(image)
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{name} cannot be read as a photo: upload a JPEG, PNG or WebP file.") from error
-
-
-def check_boxes(rows: Sequence[Sequence[Any]], size: tuple[int, int]) -> list[list[float]]:
-    """Boxes x, y, width, height in image pixels as they were typed into a table, without the empty rows.
-
-    Raises:
-        ValueError: Invalid box, a box outside the photo of this width and height, or no box.
-    """
-    filled = [list(row) for row in rows if any(cell not in ("", None) for cell in row)]
-    if not filled:
-        raise ValueError("There is no box yet: click two opposite corners in the photo, or type one into the table.")
-    if len(filled) > MAX_PEOPLE:
-        raise ValueError(f"Expected at most {MAX_PEOPLE} boxes, got {len(filled)}.")
-    return [_check_box(number, row, size) for number, row in enumerate(filled, start=1)]
-
-
-def _check_box(number: int, row: list[Any], size: tuple[int, int]) -> list[float]:
-    try:
-        x, y, width, height = map(float, row)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"Box {number}: expected four numbers x, y, width, height, got {row}.") from error
-    box = [x, y, width, height]
-    if not all(map(math.isfinite, box)) or width <= 0 or height <= 0:
-        raise ValueError(f"Box {number}: expected x, y and a width and height above 0, in pixels, got {row}.")
-    if x >= size[0] or y >= size[1] or x + width <= 0 or y + height <= 0:
-        raise ValueError(f"Box {number}, {row}, lies outside the photo of {size[0]} x {size[1]} pixels.")
-    return box
-
-
-def box_of_corners(first: Sequence[float], second: Sequence[float]) -> list[float]:
-    """Box x, y, width, height between two opposite corners x, y in image pixels."""
-    (left, right), (top, bottom) = (sorted(pair) for pair in zip(first, second, strict=True))
-    return [left, top, right - left, bottom - top]
-
-
-def _summary(found: Found, people: list[dict[str, Any]], threshold: float) -> str:
-    if len(found.people) == 0:
-        return "**No people found.** Lower the detector's threshold, or mark them with boxes."
-    count, total = sum(len(person["keypoints"]) for person in people), found.people.scores.numel()
-    if not count:
-        best = found.people.scores.max().item()
-        advice = "Lower the threshold, or check the boxes."
-        return f"**No keypoint scores above {threshold:.2f}**, the best {best:.2f}. {advice}"
-    persons = "1 person" if len(people) == 1 else f"{len(people)} people"
-    return f"**{persons}**, {count} of {total} keypoints score above {threshold:.2f}."
-
-
-def _write_json(path: Path, found: Found, people: list[dict[str, Any]], threshold: float) -> Path:
-    content = {
-        "model": found.model,
-        "dataset": found.dataset,
-        "image": {"width": found.image.width, "height": found.image.height},
-        "threshold": threshold,
-        "people": people,
-    }
-    path.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    return path
-
-
-def _write_csv(path: Path, people: list[dict[str, Any]]) -> Path:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["person", "keypoint", "x", "y", "score"])
-        for number, person in enumerate(people):
-            rows.writerows(
-                [number, *(point[name] for name in ("label", "x", "y", "score"))] for point in person["keypoints"]
-            )
-    return path
+def _short_names(models: Sequence[str]) -> list[str]:
+    """Names of models for the page: of folders the last two parts, unless they are alike."""
+    short = ["/".join(Path(name).parts[-2:]) for name in models]
+    return short if len(set(short)) == len(set(models)) else list(models)

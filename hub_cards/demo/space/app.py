@@ -10,5 +10,5 @@ from vitpose.hub_cards.demo.interface import launch
 from vitpose.hub_cards.demo.model import Demo
 
 if __name__ == "__main__":
-    models = os.environ.get("VITPOSE_MODELS", "tiny").split()
-    launch(Demo(models, detector=os.environ.get("VITPOSE_DETECTOR")))
+    models = os.environ.get("VITPOSE_MODELS", "base").split()
+    launch(Demo(models, detector=os.environ.get("VITPOSE_DETECTOR", "light") or None))
