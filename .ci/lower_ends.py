@@ -5,7 +5,7 @@ from pathlib import Path
 
 setup = configparser.ConfigParser()
 setup.read(Path(__file__).resolve().parent.parent / "setup.cfg")
-blocks = [setup["options"]["install_requires"], setup["options.extras_require"]["test"]]
-for line in sorted({line for block in blocks for line in block.split("\n") if line}):
+blocks = [setup["options"]["install_requires"], *dict(setup["options.extras_require"]).values()]
+for line in sorted({line for block in blocks for line in block.split("\n") if ">=" in line}):
     name, _, lowest = line.partition(">=")
     print(f"{name}=={lowest}")

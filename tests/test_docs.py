@@ -6,6 +6,7 @@ photograph of a person, `photo.jpg`.
 
 import json
 import re
+import runpy
 import shlex
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +15,7 @@ import pytest
 from PIL import Image
 from skimage.data import astronaut
 
+import vitpose
 from vitpose import get_keypoint_schema
 from vitpose.training.config.parsing import parse_recipe
 from vitpose_cli.evaluate import evaluation_recipe
@@ -21,7 +23,8 @@ from vitpose_cli.main import COMMANDS, parse
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PAGES = [path for path in (CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("**/*.md"))) if path.exists()]
-GLOSSARY = "glossary.md"  # words alone
+GLOSSARY = "glossary.md"
+WITHOUT_BLOCKS = {GLOSSARY, "benchmarks.md"}  # words alone, and figures of scripts
 BLOCK = re.compile(r"(?P<excuse><!-- not run: .+? -->\s*)?^```python\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -46,7 +49,9 @@ def test_the_blocks_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "__main__"}
     blocks = _blocks(page.read_text("utf-8"))
-    assert blocks or page.name == GLOSSARY, "a page shows how something is done: at least one block of it can run here"
+    assert blocks or page.name in WITHOUT_BLOCKS, (
+        "a page shows how something is done: at least one block of it can run here"
+    )
     for block in blocks:
         # blank lines in front, so that a traceback gives the line of the page
         exec(compile("\n" * (block.line - 1) + block.code, str(page), "exec"), names)
@@ -57,6 +62,33 @@ def test_the_glossary_is_linked_and_defines_each_term_once() -> None:
     words = [word for term in terms for word in term.split(", ")]
     assert len(terms) >= 40 and len(set(words)) == len(words)
     assert f"(docs/{GLOSSARY})" in (CHECKOUT / "README.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
+def test_tables_are_those_of_the_code(page: Path) -> None:
+    made = runpy.run_path(str(CHECKOUT / "docs" / "tables.py"))["filled"]
+    text = page.read_text("utf-8")
+    assert made(text) == text, "python docs/tables.py writes them anew"
+
+
+def test_every_page_has_a_place_on_the_site() -> None:
+    navigation = (CHECKOUT / "mkdocs.yml").read_text("utf-8").partition("\nnav:")[2]
+    listed = re.findall(r"(\w+\.md)$", navigation, re.MULTILINE)
+    assert sorted(listed) == sorted(page.name for page in PAGES if page.parent == CHECKOUT / "docs")
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    described = set(re.findall(r"^::: (\S+)$", (CHECKOUT / "docs" / "reference.md").read_text("utf-8"), re.MULTILINE))
+    for module in (vitpose, vitpose.data, vitpose.metrics):
+        for name in module.__all__:
+            if callable(value := getattr(module, name)):
+                homes = {f"vitpose.{name}", f"{module.__name__}.{name}"}
+                assert described & homes, f"docs/reference.md lacks {value}"
+
+
+def test_links_of_the_readme_lead_somewhere() -> None:
+    for link in re.findall(r"\]\((?!https?:)([^)#]+)", (CHECKOUT / "README.md").read_text("utf-8")):
+        assert (CHECKOUT / link).exists(), link
 
 
 def test_blocks_are_found_by_line_and_excused_by_reason() -> None:

@@ -2,6 +2,8 @@
 
 import ast
 import configparser
+import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from vitpose_cli.main import COMMANDS
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 ROOMS = ("modeling", "processing", "training", "hub_cards")
+ARCHIVED = (".ci", "benchmarks", "docs", "tests")  # beside the rooms in the source archive, which so can run its tests
 
 
 def _in_fresh_process(code: str, folder: Path) -> str:
@@ -31,9 +34,12 @@ def _copy_of_the_tree(folder: Path) -> Path:
     """A copy, so that building leaves nothing lying in the checkout."""
     for name in (*ROOMS, "vitpose"):
         shutil.copytree(CHECKOUT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
-    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+    for name in ARCHIVED:
         if (CHECKOUT / name).exists():
-            shutil.copy2(CHECKOUT / name, folder / name)
+            shutil.copytree(CHECKOUT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in CHECKOUT.iterdir():
+        if path.is_file() and path.name != ".git":
+            shutil.copy2(path, folder / path.name)
     return folder
 
 
@@ -56,6 +62,9 @@ def test_a_wheel_built_from_the_source_archive_holds_every_file_and_the_command(
     with tarfile.open(tmp_path / archive) as source:
         source.extractall(tmp_path / "unpacked", filter="data")
     (unpacked,) = (tmp_path / "unpacked").iterdir()
+    beside = {path.relative_to(tree) for name in ARCHIVED for path in (tree / name).rglob("*") if path.is_file()}
+    assert {path for path in beside if not (unpacked / path).is_file()} == set()
+    assert (unpacked / "constraints.txt").is_file()
     wheel_name = _in_fresh_process(build.format("wheel", str(tmp_path)), unpacked).splitlines()[-1]
     with zipfile.ZipFile(tmp_path / wheel_name) as wheel:
         names = {name for name in wheel.namelist() if ".dist-info/" not in name}
@@ -107,13 +116,15 @@ def test_importing_vitpose_does_not_load_what_only_training_and_drawing_need(tmp
     assert _in_fresh_process(code, tmp_path) == ""
 
 
-def test_constraints_pin_every_requirement_within_its_range() -> None:
+def _extras() -> dict[str, list[Requirement]]:
     setup = configparser.ConfigParser()
     setup.read(CHECKOUT / "setup.cfg")
-    extras = dict(setup["options.extras_require"])
-    del extras["demo"]  # gradio wants an older Pillow than the rest was tested with: it is installed without this file
-    lines = [setup["options"]["install_requires"], *extras.values()]
-    wanted = [Requirement(line) for block in lines for line in block.split("\n") if line]
+    sections = {"": setup["options"]["install_requires"], **setup["options.extras_require"]}
+    return {name: [Requirement(line) for line in lines.split("\n") if line] for name, lines in sections.items()}
+
+
+def test_constraints_pin_every_requirement_within_its_range() -> None:
+    wanted = [want for lines in _extras().values() for want in lines if want.name != "vitpose"]
     pinned = {}
     for line in (CHECKOUT / "constraints.txt").read_text("utf-8").splitlines():
         if line and not line.startswith("#"):
@@ -123,6 +134,34 @@ def test_constraints_pin_every_requirement_within_its_range() -> None:
     assert [
         str(want) for want in wanted if not want.specifier.contains(pinned.get(canonicalize_name(want.name), unpinned))
     ] == []
+
+
+def test_extras_refer_to_extras_and_all_has_those_of_users() -> None:
+    extras = _extras()
+    referred = {
+        name: {extra for want in wants if want.name == "vitpose" for extra in want.extras}
+        for name, wants in extras.items()
+    }
+    assert set().union(*referred.values()) <= extras.keys()
+    assert referred["all"] == extras.keys() - {"", "all", "dev", "docs", "test"}
+
+
+def test_the_description_for_the_index_has_no_link_into_the_repository() -> None:
+    describe = runpy.run_path(str(CHECKOUT / "setup.py"), run_name="setup")["long_description"]
+    readme = (CHECKOUT / "README.md").read_text("utf-8")
+    links = re.compile(r"\]\((?!https:)[^)]*\)")
+    assert len(links.findall(readme)) > 10
+    assert links.findall(describe(readme, None)) == []
+    assert "![" not in describe(readme, None)
+    absolute = describe(readme, "https://example.org/vitpose")
+    assert links.findall(absolute) == []
+    assert "](https://example.org/vitpose/raw/HEAD/docs/images/people.png)" in absolute
+    assert "](https://example.org/vitpose/blob/HEAD/docs/glossary.md)" in absolute
+
+
+def test_places_that_name_the_version_agree() -> None:
+    assert f"\nversion: {vitpose.__version__}\n" in (CHECKOUT / "CITATION.cff").read_text("utf-8")
+    assert f"\n## [{vitpose.__version__}]\n" in (CHECKOUT / "CHANGELOG.md").read_text("utf-8")
 
 
 def test_an_endpoint_asks_for_the_same_lower_ends() -> None:

@@ -12,6 +12,8 @@ import pytest
 pytest.importorskip("mypy", reason="the type checker comes with the dev extra")
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+if not (CHECKOUT / ".types").exists():
+    pytest.skip("a source archive has no links, which mypy needs; a clone has them", allow_module_level=True)
 ROOMS = ("modeling", "processing", "training", "hub_cards", "vitpose")
 MOST_IGNORED = 12  # lines in the whole product
 # Each line that ends in a comment is a mistake of that code.

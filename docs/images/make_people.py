@@ -20,7 +20,7 @@ def main() -> None:
             people = pipe.find_people(row["image"], boxes=[row["bbox"]])
             pictures.append(vitpose.draw_poses(row["image"], people))
     sheet = contact_sheet(pictures, columns=PEOPLE_A_STYLE, tile=(280, 200))
-    sheet.save(Path(__file__).with_name("people.png"))
+    sheet.quantize(200, dither=0).save(Path(__file__).with_name("people.png"), optimize=True)
 
 
 if __name__ == "__main__":

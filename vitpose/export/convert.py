@@ -12,7 +12,8 @@ from vitpose.modeling.keypoint_schemas import KeypointSchema
 from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
 from vitpose.processing.image_processing_vitpose import ViTPoseImageProcessor
 
-from ..base.files import resolve_model, whole_file, whole_folder
+from ..base.files import whole_file, whole_folder
+from ..base.published import ANY, resolve_model
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ def convert(
         with whole_file(out) as path:
             torch.save({"state_dict": state_dict}, path)
     else:
-        _save(model, load_processor(resolve_model(source), model), out)
+        _save(model, load_processor(resolve_model(source, ANY), model), out)
     logger.info("%s: %s", out, describe(model))
 
 

@@ -22,7 +22,8 @@ from vitpose.modeling.modeling_vitpose import ViTPoseForPoseEstimation
 from vitpose.processing.image_processing_vitpose import ViTPoseImageProcessor
 from vitpose.processing.processor_settings_vitpose import ViTPoseImageProcessorKwargs
 
-from ..base.files import resolve_model, whole_folder
+from ..base.files import whole_folder
+from ..base.published import resolve_model
 from .check import BOUNDS, Precision, measure_difference
 from .convert import load_processor
 from .model import ViTPoseExportedConfig
@@ -72,7 +73,7 @@ def export_model(
     name = resolve_model(os.fspath(source))
     whole = load_complete(ViTPoseForPoseEstimation, name, dtype=torch.float32).eval()
     model = _traceable(_of_one_dataset(whole, dataset))
-    facts = read_source_metadata(name)
+    facts = read_source_metadata(os.fspath(source))
     processor = load_processor(name, model)
     _check_size(name, model, processor)
     with whole_folder(out) as folder:

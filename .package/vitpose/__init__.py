@@ -1,0 +1,1 @@
+../../vitpose/__init__.py

@@ -1,0 +1,1 @@
+../../vitpose/data.py

@@ -1,0 +1,1 @@
+../../vitpose/estimator.py
