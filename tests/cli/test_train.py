@@ -91,7 +91,6 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path, processes):
     process = start(tmp_path, *several, *fields(Path("run")))
     interrupt_after_step(process, tmp_path / "run" / "log.jsonl", 2, times=2)
     assert process.wait(timeout=60) == 130, shown(tmp_path)
-    assert "Traceback" not in shown(tmp_path)
 
 
 @pytest.mark.parametrize("processes", ["1", "2"])
