@@ -47,8 +47,8 @@ def parse_image_boxes(boxes: Any, image_index: int = 0) -> Tensor:
         )
     if table.ndim != 2 or table.shape[1] != 4:
         raise PlacedError(
-            f"must be rows of 4 numbers [x, y, width, height], got shape {tuple(table.shape)}: leave scores and labels "
-            f"out.",
+            f"must be rows of 4 numbers [x, y, width, height], got shape {tuple(table.shape)}"
+            + (": leave scores and labels out." if table.shape[-1:] > (4,) else "."),
             place,
             " ",
         )

@@ -163,3 +163,8 @@ def test_a_video_gives_its_frames_with_people_who_keep_their_number(tiny, photos
     assert [(origin.place, origin.frame) for origin, _ in found[1:]] == [(path, number) for number in range(5)]
     assert [origin.time for origin, _ in found[1:]] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
     assert {tuple(people.track_ids.tolist()) for _, people in found[1:]} == {(1,)}
+
+
+def test_a_folder_is_no_photo(tiny, tmp_path) -> None:
+    with pytest.raises(ValueError, match="expected a photo, got the folder .* Go through it with stream"):
+        tiny(tmp_path)

@@ -64,4 +64,4 @@ def test_first_contact_prints_no_warning(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     lines = [line for line in done.stderr.replace("\r", "\n").splitlines() if line.strip() and "%|" not in line]
     hint = "--model tiny has seen drawn people only; one person fills each photo. Name a --detector to find people."
-    assert lines == [hint, "1 people in 1 of 1 photos: poses"]
+    assert lines == [hint, "1 person in 1 of 1 photos: poses"]

@@ -198,6 +198,8 @@ class PoseEstimator:
         Raises:
             TypeError, ValueError: A photo cannot be read, or a box is outside; the message names it by its place.
         """
+        if isinstance(photos, (str, Path)) and Path(photos).is_dir():
+            raise ValueError(f"photos: expected a photo, got the folder {photos}. Go through it with stream.")
         found: People | list[People] = self.pipe.find_people(photos, boxes)
         return found
 

@@ -142,7 +142,8 @@ def predict_photos(
         num_people, num_photos = _write_forms(sources, journal, predictor, wanted, failures)
     facts = {"photos": len(sources.photos), "failed": failures.count, "keypoints": list(predictor.schema.keypoints)}
     journal.tell(finished=True, **facts)
-    logger.info("%d people in %d of %d photos: %s", num_people, num_photos, len(sources.photos), out)
+    people = "1 person" if num_people == 1 else f"{num_people} people"
+    logger.info("%s in %d of %d photos: %s", people, num_photos, len(sources.photos), out)
     if failures.count:
         logger.warning("%d of %d photos failed: %s", failures.count, len(sources.photos), out / FAILURES)
     return failures.count

@@ -60,12 +60,11 @@ def predict_video(
 
     A line of `predictions.jsonl` is a frame: `frame` (its number, from 0), `time` (seconds since the first frame) and
     `people`, as the lines of photos have them, with `track_id`. All is in the frame's own pixels. Each line is written
-    when its frame is done; a run that is killed leaves them in `predictions.partial.jsonl`.
+    when its frame is done; a run that is killed leaves them in `predictions.partial.jsonl`. The drawn video is
+    `NAME_pose.mp4`, with the sound of the video.
 
-    The drawn video is `NAME_pose.mp4`, with the sound of the video.
-
-    Ctrl-C ends a camera or a stream. A video that has an end of its own and is interrupted before leaves what was done
-    until then, complete up to a frame; so does a mistake in a later frame, such as a box outside.
+    Ctrl-C ends a camera or a stream. Another video that it interrupts leaves what was done until then, complete up to a
+    frame; so does a mistake in a later frame, such as a box outside.
 
     Args:
         predictor: Finds the people; a new one for each video.
@@ -83,18 +82,13 @@ def predict_video(
         KeyboardInterrupt: Ctrl-C interrupted a video; the message says how far it came.
         ValueError: Something about the video, a box in it or a form; the message says how far it came.
     """
-    schema = predictor.predictor.schema
-    _check_forms(formats)
-    if style == "openpose":  # whether it can draw these keypoints
-        People.nobody(schema).to_openpose()
-    done = _Done()
+    schema, done = predictor.predictor.schema, _Done()
+    _check_forms(formats, style, schema)
     with ExitStack() as stack:
         video = stack.enter_context(VideoReader(source, keep_sound=draw))  # before anything is written
-        writes = [
-            stack.enter_context(_open_lines(out)),
-            stack.enter_context(_open_others(video, out, formats, schema)),
-            *([stack.enter_context(_open_drawing(video, out, style, min_score))] if draw else []),
-        ]
+        outputs = [_open_lines(out), _open_others(video, out, formats, schema)]
+        outputs += [_open_drawing(video, out, style, min_score)] if draw else []
+        writes = [stack.enter_context(output) for output in outputs]
         interrupted = stack.enter_context(_interruption())
         frames = stack.enter_context(_frames_until(video, interrupted, has_bar=progress is None))
         try:
@@ -144,8 +138,10 @@ class _Done:
         logger.info("%s: %s", done, out)
 
 
-def _check_forms(formats: Sequence[FormName]) -> None:
-    """Raise where a form has no place for a video."""
+def _check_forms(formats: Sequence[FormName], style: DrawingStyle, schema: KeypointSchema) -> None:
+    """Raise where a form has no place for a video, or a style cannot draw these keypoints."""
+    if style == "openpose":
+        People.nobody(schema).to_openpose()
     of_photos = [name for name in formats if name in FORMS_OF_PHOTOS]
     if of_photos:
         raise ValueError(
