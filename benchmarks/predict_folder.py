@@ -200,7 +200,8 @@ def main() -> None:
     for number, part in enumerate(parts):
         ended = "SIGKILL" if number < len(parts) - 1 else "its end"
         sizes = [size / 2**20 for _, size in part.memory]
-        halves = max(sizes[: len(sizes) // 2]), max(sizes[len(sizes) // 2 :])
+        middle = len(sizes) // 2
+        halves = max(sizes[:middle], default=0), max(sizes[middle:], default=0)  # a short part may have no sample
         print(f"| {ended} | {part.done} | {part.seconds:.0f} | {halves[0]:.0f} | {halves[1]:.0f} |")
     draw(parts, chosen.folder / "memory.png")
     found = mistakes(out, whole, damaged)

@@ -219,7 +219,7 @@ def _check_float_range(low: float, high: float, do_rescale: bool) -> None:
     if low >= 0 and 0 < high <= 1:
         raise ValueError(
             f"a float image must hold 0..255 with do_rescale=True, but this one spans {low:g}..{high:g} and looks "
-            f"rescaled already: pass do_rescale=False, or multiply it by 255."
+            f"rescaled already: multiply it by 255, or in Python pass do_rescale=False."
         )
     if low < 0 or high > 255:
         raise ValueError(

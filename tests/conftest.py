@@ -30,10 +30,9 @@ sys.path.insert(0, str(CHECKOUT / "tests" / "hub_help"))
 @pytest.fixture(autouse=True)
 def levels_of_the_log() -> Iterator[None]:
     """A command sets how much vitpose logs, for its process: the next test starts as if there had been none."""
-    logger = logging.getLogger("vitpose")
-    level = logger.level
+    logging.getLogger("vitpose").setLevel(logging.NOTSET)  # a fixture of the whole file may have run one too
     yield
-    logger.setLevel(level)
+    logging.getLogger("vitpose").setLevel(logging.NOTSET)
 
 
 def _shared_folder(name: str) -> Path:

@@ -31,6 +31,7 @@ from vitpose.video.frames import FindPeople, Frame
 from vitpose.video.interpolation import MAX_WAITING
 from vitpose.video.people import VideoPredictor
 from vitpose.video.reader import Clock, VideoReader
+from vitpose.video.turning import turned
 from vitpose.video.writer import VideoWriter
 from vitpose_cli import main as cli
 
@@ -292,6 +293,26 @@ def test_a_phone_held_upright_is_turned(degrees, clip, tmp_path):
     lines = run(tmp_path / "turned.mp4", tmp_path / "out")
     assert lines[0]["people"][0]["bbox"] == [0, 0, *expected.size]
     assert picture(read(tmp_path / "out" / "turned_pose.mp4")[0]).size == expected.size
+
+
+MATRICES = [  # rows of FFmpeg's display matrix, and what Pillow calls the change
+    pytest.param([[1, 0], [0, 1]], None, id="as it is"),
+    pytest.param([[0, -1], [1, 0]], Image.Transpose.ROTATE_90, id="a quarter to the left"),
+    pytest.param([[-1, 0], [0, -1]], Image.Transpose.ROTATE_180, id="a half"),
+    pytest.param([[0, 1], [-1, 0]], Image.Transpose.ROTATE_270, id="a quarter to the right"),
+    pytest.param([[-1, 0], [0, 1]], Image.Transpose.FLIP_LEFT_RIGHT, id="mirrored"),
+    pytest.param([[1, 0], [0, -1]], Image.Transpose.FLIP_TOP_BOTTOM, id="upside down"),
+    pytest.param([[0, 1], [1, 0]], Image.Transpose.TRANSPOSE, id="turned and mirrored"),
+    pytest.param([[0, -1], [-1, 0]], Image.Transpose.TRANSVERSE, id="turned and mirrored the other way"),
+]
+
+
+@pytest.mark.parametrize(("matrix", "change"), MATRICES)
+def test_pictures_are_turned_and_mirrored_as_the_file_says(matrix, change):
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8))
+    expected = image if change is None else image.transpose(change)
+    shown = turned(np.asarray(image), np.array(matrix) * 65536)
+    assert np.array_equal(shown, np.asarray(expected))
 
 
 def encode(clip: Path, target: Path, codec: str) -> Path:

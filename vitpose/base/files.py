@@ -7,11 +7,13 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 # A tiny ViTPose trained on generated people, which ships inside the package.
 TINY_CHECKPOINT = str(Path(__file__).resolve().parent.parent / "checkpoints" / "tiny")
+_LONG_NAME = 220  # bytes of a file's name; file systems take 255
 WEIGHT_FILES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
 
 
@@ -67,12 +69,18 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     final = Path(path)
     final.parent.mkdir(parents=True, exist_ok=True)
-    partial = final.with_name(f".{final.stem}.{os.getpid()}.partial{final.suffix}")
+    partial = partial_path(final)
     try:
         yield partial
         os.replace(partial, final)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def partial_path(final: Path) -> Path:
+    """Where a process writes a file before it is whole: beside it, hidden, of the same ending, in a name that fits."""
+    stem = final.stem if len(os.fsencode(final.name)) < _LONG_NAME else sha256(os.fsencode(final.stem)).hexdigest()[:32]
+    return final.with_name(f".{stem}.{os.getpid()}.partial{final.suffix}")
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Tasks of Label Studio with predictions to correct, and the labeling configuration that shows them."""
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,7 +49,7 @@ def _served(photo: Photo, root: Path) -> str:
         return photo.place
     if photo.place is None:
         raise ValueError("Label Studio has a task a photo, and frames of a video are none: save them as photos first.")
-    return LOCAL_FILES + quote(photo.place.absolute().relative_to(root).as_posix())
+    return LOCAL_FILES + quote(os.fsencode(photo.place.absolute().relative_to(root).as_posix()))
 
 
 def labeling_config(schema: KeypointSchema, labels: Sequence[str]) -> str:

@@ -217,7 +217,7 @@ def _draw(source: PhotoSource, people: People, out: Path, style: DrawingStyle, m
     picture = out / f"{source.stem}{PICTURE_ENDING}"
     picture.parent.mkdir(parents=True, exist_ok=True)
     # of the same name in every run, which thus takes the place of what a kill left
-    partial = picture.with_name(f".{picture.stem}.partial{picture.suffix}")
+    partial = picture.with_name(f".{source.stem.rpartition('/')[2]}.partial{picture.suffix}")
     canvas.save(partial, compress_level=_COMPRESSION)
     os.replace(partial, picture)
     return None

@@ -1,5 +1,6 @@
 """Photos read ahead in threads, in their order; one that cannot be read costs itself and no other."""
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +18,8 @@ from torch import Tensor
 from vitpose.processing.images_vitpose import to_rgb_photo, to_rgb_tensor
 
 from .sources import PhotoSource
+
+logger = logging.getLogger(__name__)
 
 READERS = 4  # threads that read; files are waited for as well as decoded
 MAX_BYTES = 256 * 1024**2  # of a photo at an address
@@ -60,16 +63,24 @@ def read_ahead(photos: Iterable[PhotoSource], *, do_rescale: bool = True) -> Ite
         photos: Which.
         do_rescale: As of `to_rgb_tensor`.
     """
+    several: list[PhotoSource] = []
 
     def read(source: PhotoSource) -> Pixels | Unreadable:
         try:
             with open_photo(source.place) as image:
+                if getattr(image, "is_animated", False) and image.format != "MPO":  # a phone's photo and its preview
+                    several.append(source)
                 return Pixels(source=source, pixels=to_rgb_tensor(image, do_rescale=do_rescale))
         except UnreadablePhotoError as error:
             return Unreadable(source=source, reason=str(error))
 
     with threads(READERS) as executor:
         yield from in_order(executor, read, photos, ahead=READERS)
+    if several:
+        logger.warning(
+            "%d photos have further frames or pages, such as %s: the first was taken. Save them as a video or photos.",
+            *(len(several), several[0].place),
+        )
 
 
 @contextmanager
@@ -176,10 +187,10 @@ def _regular_file(path: Path) -> Path:
 def _reason(error: Exception) -> str:
     """What is wrong, in a line, without the photo's name."""
     if isinstance(error, Image.UnidentifiedImageError):
-        return "not an image"
+        return "not an image that can be read here"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     if isinstance(error, Image.DecompressionBombError):
-        return f"too large: {error}".rstrip(".")
+        return "too large: more than twice PIL.Image.MAX_IMAGE_PIXELS, make it smaller"
     text = " ".join(str(error).split()).rstrip(".")
     return text or type(error).__name__

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
+LONGEST_STEM = 200  # bytes of a file's name without what we add, such as _keypoints.json; file systems take 255
 _LONGEST_NAME = 120  # characters of a part of an address that becomes the name of a file
 
 
@@ -31,7 +32,12 @@ def name_below(path: str, folder: str | None) -> str:
     else:
         drive, rest = os.path.splitdrive(path)
         name = drive.strip(":\\/") + Path(rest).as_posix()
-    return os.fsencode(name).decode("utf-8", "replace").lstrip("/")
+    return as_text(name).lstrip("/")
+
+
+def as_text(name: str) -> str:
+    """A file's name, which may have bytes that are no text, as one that can be written into files."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def address_names(addresses: Sequence[str]) -> dict[str, str]:
@@ -53,10 +59,22 @@ def numbered(names: Sequence[str]) -> list[str]:
 
 def stems_of(names: Sequence[str]) -> list[str]:
     """The names without their endings; those that would be alike then, for Windows and macOS too, keep them."""
+    names = [short_name(name) for name in names]
     short = [str(PurePosixPath(name).with_suffix("")) for name in names]
     count = Counter(stem.casefold() for stem in short)
     own = [stem if count[stem.casefold()] == 1 else name for name, stem in zip(names, short, strict=True)]
     return _apart(own, str.casefold)
+
+
+def short_name(name: str) -> str:
+    """A path whose parts leave room for what is added to them; of a long one the beginning and the ending are kept."""
+    return "/".join(part if len(part.encode()) <= LONGEST_STEM else _shortened(part) for part in name.split("/"))
+
+
+def _shortened(part: str) -> str:
+    stem, ending = os.path.splitext(part)
+    ending = ending if len(ending.encode()) < LONGEST_STEM else ""
+    return stem.encode()[: LONGEST_STEM - len(ending.encode())].decode("utf-8", "ignore") + ending
 
 
 def _apart(names: Sequence[str], key: Callable[[str], str]) -> list[str]:

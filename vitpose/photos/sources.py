@@ -22,8 +22,9 @@ SourceName: TypeAlias = str | Path | int
 """A path, a glob, an address, or the number of a camera."""
 
 VIDEO_SUFFIXES = frozenset(
-    [".3gp", ".avi", ".flv", ".h264", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"]
-    + [".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv"]
+    [".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".h264", ".h265", ".hevc", ".insv", ".lrv"]
+    + [".m2ts", ".m2v", ".m4v", ".mjpeg", ".mjpg", ".mk3d", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf"]
+    + [".ogv", ".qt", ".ts", ".vob", ".webm", ".wmv", ".y4m"]
 )
 STREAM_SCHEMES = frozenset(["rtmp", "rtmps", "rtsp", "rtsps", "srt", "tcp", "udp"])
 STREAM_SUFFIXES = frozenset([".m3u8", ".mpd"])  # lists of parts, of HLS and DASH
@@ -125,7 +126,7 @@ def photo_suffixes() -> frozenset[str]:
         suffix
         for suffix, kind in Image.registered_extensions().items()
         if kind in Image.OPEN and kind not in _NO_PHOTOS and suffix not in VIDEO_SUFFIXES and not _is_stub(kind)
-    )
+    ) | {".mpo"}  # JPEG files of several photos, which Pillow has no opener of their own for
 
 
 def _is_stub(kind: str) -> bool:
@@ -290,4 +291,5 @@ def _nothing(names: Sequence[SourceName], finder: _Finder) -> str:
     if finder.left_out:
         text += f", but other files: {_counted(finder.left_out)}"
     hint = f"--recursive looks into its folders: {finder.num_folders}." if finder.num_folders else ""
-    return f"{text}. {hint or 'Photos are known by endings such as .jpg and .png.'}"
+    known = "Photos are known by endings such as .jpg and .png, videos by .mp4 and .mov: convert others, such as .heic."
+    return f"{text}. {hint or known}"

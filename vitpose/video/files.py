@@ -28,6 +28,7 @@ from ..base.files import whole_file
 from ..forms import FORMS_OF_PHOTOS, FormName, open_forms
 from ..forms.base import Photo, Source
 from ..forms.lines import people_to_line
+from ..photos.source_names import as_text
 from ..photos.sources import JOURNAL
 from .frames import Frame
 from .live import newest_frames
@@ -182,7 +183,7 @@ def _open_others(
 
         def write(frame: Frame, people: People) -> None:
             (width, height), name = frame.size, f"{video.stem}_{frame.index:012d}"
-            video_name = Path(video.name).name
+            video_name = as_text(Path(video.name).name)
             photo = Photo(number=frame.index, name=name, stem=name, width=width, height=height, video=video_name)
             write_photo(photo, people)
 

@@ -8,6 +8,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from ..photos.source_names import as_text, short_name
+
 if TYPE_CHECKING:
     from av.container import InputContainer
 
@@ -42,9 +44,9 @@ def source_stem(source: Source) -> str:
     if isinstance(source, int):
         return f"camera{source}"
     if isinstance(source, Path):
-        return source.stem
+        return short_name(as_text(source.stem))
     parts = urlsplit(source)
-    return Path(parts.path).stem or parts.hostname or "stream"
+    return short_name(Path(parts.path).stem) or parts.hostname or "stream"
 
 
 def sends_on(source: Source) -> bool:

@@ -11,12 +11,12 @@ from contextlib import AbstractContextManager
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from .frames import Frame
 from .opening import Source, import_av, open_source, sends_on, source_name, source_stem
 from .sound import SoundPacket
+from .turning import display_matrix, turned
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -114,8 +114,7 @@ class VideoReader(AbstractContextManager["VideoReader"]):
         """Frames with their seconds since the first."""
         read = 0
         for picture in self._pictures():
-            # degrees, counter-clockwise for both
-            upright = np.rot90(picture.to_ndarray(format="rgb24"), round(picture.rotation / 90))
+            upright = turned(picture.to_ndarray(format="rgb24"), display_matrix(picture))
             pixels = torch.from_numpy(upright.copy()).permute(2, 0, 1)
             yield Frame(index=read, time=self._clock(picture.time), pixels=pixels)
             read += 1
