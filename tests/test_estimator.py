@@ -114,7 +114,7 @@ def test_a_damaged_photo_costs_itself_and_a_line(tiny, photos, tmp_path, caplog,
         photo.save(tmp_path / f"{number}.png")
     (tmp_path / "1.png").write_bytes(b"no photo")
     assert [origin.place.name for origin, _ in tiny.stream(tmp_path)] == ["0.png", "2.png"]
-    assert caplog.messages == [f"Left out {tmp_path / '1.png'}: not an image."]
+    assert caplog.messages == [f"Left out {tmp_path / '1.png'}: not an image that can be read here."]
 
 
 def test_what_is_not_there_is_told_at_once(tiny, tmp_path) -> None:

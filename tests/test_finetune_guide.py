@@ -63,14 +63,14 @@ def test_every_command_of_the_guide_runs(checkout, workplace, monkeypatch):
     done = []
     for line in commands(checkout):
         words = [match for word in shlex.split(line) for match in (sorted(glob.glob(word)) if "*" in word else [word])]
-        if words[0] == "accelerate":
-            script = [sys.executable, str(checkout / "training" / "run.py"), *words[3:], "--num_workers", "0"]
+        if words[1] == "train":
+            script = [sys.executable, "-m", "vitpose", *words[1:], "--num_workers", "0"]
             result = subprocess.run(script, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
             assert result.returncode == 0, result.stderr[-2000:]
         else:
             assert main(words[1:]) == 0, line
         done.append(words[1])
-    assert done == ["schema", "launch", "evaluate", "predict", "publish"]
+    assert done == ["schema", "train", "evaluate", "predict", "publish"]
     model = ViTPoseForPoseEstimation.from_pretrained("runs/mine")
     assert list(model.config.get_schema().keypoints) == NAMES
     assert model.config.get_schema().flip_pairs == ((1, 2), (3, 4))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
@@ -13,8 +12,9 @@ from typing import Any, overload
 import torch
 from transformers import Pipeline
 
+from .base.files import read_json
 from .base.hub import CONFIG
-from .base.published import POSE_TYPES, resolve_model
+from .base.published import EXPORTED, resolve_model
 from .photos.crops import cut_photos
 from .photos.reading import Unreadable
 from .photos.sources import PhotoSource, SourceName, VideoSource, find_sources
@@ -26,7 +26,6 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_MODEL = "base"
 DEFAULT_DETECTOR = "accurate"
-_EXPORTED = POSE_TYPES[-1]
 
 
 def load(
@@ -146,7 +145,7 @@ def check_device(name: str | torch.device) -> torch.device:
 
 def _is_exported(folder: str) -> bool:
     config = Path(folder, CONFIG)
-    return config.is_file() and json.loads(config.read_text(encoding="utf-8")).get("model_type") == _EXPORTED
+    return config.is_file() and read_json(config).get("model_type") == EXPORTED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,19 +233,19 @@ class PoseEstimator:
             yield from self._stream_video(video, predictor)
 
     def _stream_video(self, video: VideoSource, predictor: PosePredictor) -> Iterator[tuple[Origin, People]]:
-        from .video.detector import PeopleDetector  # video reading is an extra
-        from .video.finding import find_whole_image
-        from .video.frames import FindPeople, Frame
+        from .video.detector import people_finder  # video reading is an extra
+        from .video.frames import Frame
         from .video.live import newest_frames
         from .video.people import VideoPredictor
         from .video.reader import VideoReader
 
         options = self.pipe.options()
-        find_people: FindPeople = find_whole_image
-        if options.detector is not None:
-            find_people = PeopleDetector(
-                options.detector, threshold=options.detector_threshold, labels=options.detector_labels
-            )
+        find_people = people_finder(
+            options.detector,
+            threshold=options.detector_threshold,
+            labels=options.detector_labels,
+            category=predictor.schema.category,
+        )
         tracked = VideoPredictor(predictor=predictor, find_people=find_people, min_score=options.detector_threshold)
         with ExitStack() as stack:
             reader = stack.enter_context(VideoReader(video.place))

@@ -233,7 +233,8 @@ class Demo:
     ) -> Generator[Progress, None, None]:
         predictor = self._pipeline(choice.model).predictor(self._index(choice.model, choice.dataset))
         detector = self._detector if choice.source == "detector" else None
-        yield from predict_clip(predictor, detector, clip, folder, detect_every, smooth, threshold)
+        least = choice.detector_threshold
+        yield from predict_clip(predictor, detector, clip, folder, detect_every, smooth, threshold, least)
 
     def _pipeline(self, model: str) -> KeypointDetectionPipeline:
         if model not in self._pipelines:

@@ -90,5 +90,5 @@ def _reading(file: Path) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise ValueError(f"{file.name} is no longer here: upload it again.") from error
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except Exception as error:
         raise ValueError(f"{file.name} cannot be read as a photo: upload a JPEG, PNG or WebP file.") from error

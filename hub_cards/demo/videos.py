@@ -41,21 +41,32 @@ def predict_clip(
     detect_every: int,
     smooth: bool,
     threshold: float,
+    detector_threshold: float,
 ) -> Generator[Progress, None, None]:
     """Predict a video into a folder; closing the iterator ends it early, with whole files up to there.
+
+    Args:
+        predictor: Finds keypoints.
+        detector: Finds people; without one, one person fills each frame.
+        clip: The video.
+        folder: Where the files go.
+        detect_every: Look for people in every so many frames.
+        smooth: Smooth keypoints over time.
+        threshold: Keypoints that score below it are not drawn.
+        detector_threshold: Least score of a person.
 
     Raises:
         ValueError: It is no video, or damaged.
         ModuleNotFoundError: The extra `video` is not installed.
     """
-    from vitpose.video.detector import PeopleDetector  # these need the extra `video`
+    from vitpose.video.detector import people_finder  # these need the extra `video`
     from vitpose.video.files import predict_video
-    from vitpose.video.finding import find_whole_image
     from vitpose.video.people import VideoPredictor
 
     people = VideoPredictor(
         predictor=predictor,
-        find_people=PeopleDetector(detector) if detector else find_whole_image,
+        find_people=people_finder(detector, threshold=detector_threshold, category=predictor.schema.category),
+        min_score=detector_threshold,
         detect_every=detect_every if detector else 1,
         smooth=smooth,
     )

@@ -45,12 +45,15 @@ class EndpointHandler:
 
     Args:
         path: Folder or Hub id of the model.
+        settings: Further ones of `transformers.pipeline`; without any the code that lies beside the model is run, which
+            is how an endpoint works without vitpose installed.
     """
 
-    def __init__(self, path: str = "") -> None:
+    def __init__(self, path: str = "", **settings: Any) -> None:
         detector = os.environ.get("VITPOSE_DETECTOR")
-        settings: dict[str, Any] = {} if detector is None else {"detector": detector}
-        self._pipeline = pipeline(TASK, model=path, trust_remote_code=True, **settings)
+        if detector is not None:
+            settings["detector"] = detector
+        self._pipeline = pipeline(TASK, model=path, **{"trust_remote_code": True, **settings})
 
     def __call__(self, data: dict[str, Any]) -> list[Any]:
         """Find the people.

@@ -17,6 +17,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl, urlsplit
 
+from vitpose.processing.keypoint_detection_pipeline import KeypointDetectionPipeline
+
 from .handler import EndpointHandler
 
 logger = logging.getLogger(__name__)
@@ -187,7 +189,9 @@ def serve(folder: str, *, host: str = "127.0.0.1", port: int = 8000) -> None:
         host: Address to listen on; `0.0.0.0` lets other machines in.
         port: Port to listen on.
     """
-    with EndpointServer(EndpointHandler(folder), host=host, port=port) as server:
+    # vitpose is here: the code beside a model is neither needed nor run
+    handler = EndpointHandler(folder, trust_remote_code=False, pipeline_class=KeypointDetectionPipeline)
+    with EndpointServer(handler, host=host, port=port) as server:
         logger.info("listening on http://%s:%d; Ctrl-C ends it", host, server.server_port)
         server.serve_forever()
 

@@ -240,3 +240,50 @@ def test_a_folder_may_be_called_by_a_number(tree):
     tree("2024/a.png")
     assert [photo.name for photo in find_sources("2024").photos] == ["a.png"]
     assert [video.place for video in find_sources(["2025", 2024]).videos] == [2025, 2024]
+
+
+def test_a_glob_leaves_out_folders_of_predictions(tree):
+    """Their other pictures too, wherever the results of this run go."""
+    folder = tree("a.png", "old/b.png", "old/deep/c.png")
+    (folder / "old" / "predictions.jsonl").touch()
+    assert [photo.name for photo in find_sources("**/*.png", out=folder / "new").photos] == ["a.png"]
+    assert [photo.name for photo in find_sources("old/*.png", out=folder / "new").photos] == ["b.png"]
+
+
+def test_photos_of_stereo_cameras_are_found_in_folders(tree):
+    assert [photo.name for photo in find_sources(tree("left_and_right.MPO")).photos] == ["left_and_right.MPO"]
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "名"])
+@pytest.mark.parametrize("forms", ["pictures,json", "openpose,yolo,csv,label-studio"])
+def test_a_name_may_be_as_long_as_file_systems_take(letter, forms, tree):
+    name = letter * (251 // len(letter.encode()))
+    photos = tree(f"photos/{name}.png", f"photos/{name[:-1]}.png", "photos/z.png") / "photos"
+    assert predict([photos], *WHOLE, "--out", "out", "--save", forms) == 0
+    assert not (Path("out") / "failed.csv").exists()
+
+
+def test_names_that_are_no_text_go_into_every_form(tree):
+    photos = tree("photos/z.png") / "photos"
+    try:
+        os.rename(photos / "z.png", photos / os.fsdecode(b"a\x80b.png"))
+    except OSError:
+        pytest.skip("file systems of this machine take text alone")
+    forms = "pictures,json,coco-annotations,label-studio,yolo,openpose,deeplabcut,csv,parquet"
+    assert predict([photos], *WHOLE, "--out", "out", "--save", forms) == 0
+
+
+def test_photos_of_several_frames_are_told(tree, caplog):
+    photos = tree("photos/one.png") / "photos"
+    frames = [Image.new("RGB", (40, 60), (30 * number, 0, 0)) for number in range(3)]
+    for name in ("clip.gif", "pages.tiff", "moving.webp"):
+        frames[0].save(photos / name, save_all=True, append_images=frames[1:])
+    assert predict([photos], *WHOLE, "--out", "out") == 0
+    (told,) = (record.message for record in caplog.records if record.levelname == "WARNING")
+    assert told.startswith("3 photos have further frames or pages, such as ")
+
+
+def test_resume_is_refused_where_there_are_only_videos(tree, capsys):
+    tree("street.mp4")
+    assert predict(["street.mp4"], *WHOLE, "--resume") == 2
+    assert "--resume is for photos" in capsys.readouterr().err

@@ -54,7 +54,8 @@ DETECTORS: dict[str, Published] = {
 
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 TINY = "tiny"
-POSE_TYPES = ("vitpose", "vitpose_plus", "vitpose_exported")
+EXPORTED = "vitpose_exported"
+POSE_TYPES = ("vitpose", "vitpose_plus", EXPORTED)
 
 
 @dataclass(frozen=True, kw_only=True)

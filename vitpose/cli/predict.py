@@ -154,6 +154,8 @@ def _check_options(chosen: argparse.Namespace, sources: Sources) -> None:
 
     if chosen.threshold is not None and not 0 <= chosen.threshold <= 1:
         raise ValueError(f"threshold: expected a score from 0 to 1, got {chosen.threshold:g}.")
+    if chosen.resume and not sources.photos:
+        raise ValueError("--resume is for photos: a video is predicted from its beginning. Leave it out.")
     if sources.videos and chosen.pick is not None:
         raise ValueError("--pick is for photos; leave it out for a video.")
     if not sources.videos and (chosen.smooth or chosen.tracker or chosen.detect_every is not None):
@@ -268,15 +270,17 @@ def _predict_video(
 
 def _find_people(chosen: argparse.Namespace, load: Callable[[], KeypointDetectionPipeline]) -> FindPeople:
     """What finds people in frames; a file of boxes is read before the model is loaded."""
-    from vitpose.video.detector import PeopleDetector
-    from vitpose.video.finding import BoxesFile, find_whole_image
+    from vitpose.video.detector import people_finder
+    from vitpose.video.finding import BoxesFile
 
     if chosen.boxes is not None:
         return BoxesFile(chosen.boxes)
-    detector = load().options().detector
-    if detector is None:
-        return find_whole_image
-    return PeopleDetector(detector, threshold=chosen.detector_threshold, labels=chosen.detector_labels)
+    return people_finder(
+        load().options().detector,
+        threshold=chosen.detector_threshold,
+        labels=chosen.detector_labels,
+        category=load().predictor().schema.category,
+    )
 
 
 def _video_predictor(chosen: argparse.Namespace, predictor: PosePredictor, find_people: FindPeople) -> VideoPredictor:

@@ -1,6 +1,7 @@
 """The people of a video's frames, found by an object-detection model."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from transformers import Pipeline
 
@@ -8,8 +9,29 @@ from vitpose.processing.detection_vitpose import as_detector, detect_all
 from vitpose.processing.keypoint_detection_pipeline import DETECTOR_THRESHOLD
 from vitpose.processing.people_vitpose import Detections
 
-from .frames import Frame
+from .finding import find_whole_image
+from .frames import FindPeople, Frame
 from .tracking import LEAST_SCORE
+
+
+def people_finder(
+    detector: str | Pipeline | None,
+    *,
+    threshold: float = DETECTOR_THRESHOLD,
+    labels: Sequence[str] = ("person",),
+    category: str = "person",
+) -> FindPeople:
+    """What finds people in frames: a detector, or without one, one person who fills each frame.
+
+    Args:
+        detector: As of [`PeopleDetector`]; None for the whole image.
+        threshold: As of [`PeopleDetector`].
+        labels: As of [`PeopleDetector`].
+        category: What fills the frames, where there is no detector.
+    """
+    if detector is None:
+        return partial(find_whole_image, category=category)
+    return PeopleDetector(detector, threshold=threshold, labels=labels)
 
 
 class PeopleDetector:

@@ -11,10 +11,10 @@ from ..base.files import read_boxes
 from .frames import Frame
 
 
-def find_whole_image(frames: Sequence[Frame]) -> list[Detections]:
-    """One person, who fills each frame."""
+def find_whole_image(frames: Sequence[Frame], *, category: str = "person") -> list[Detections]:
+    """One person, or other being of this category, who fills each frame."""
     boxes = [torch.tensor([[0.0, 0.0, *frame.size]], dtype=torch.float64) for frame in frames]
-    return [Detections.given(box, "person") for box in boxes]
+    return [Detections.given(box, category) for box in boxes]
 
 
 class BoxesFile:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,7 +17,7 @@ def display_matrix(picture: VideoFrame) -> np.ndarray:
 
     Of FFmpeg's display matrix, 3 x 3 fixed-point numbers, without its scale and translation.
     """
-    data = picture.side_data.get("DISPLAYMATRIX")
+    data: Any = picture.side_data.get("DISPLAYMATRIX")  # a buffer, which its types do not say
     return _AS_IT_IS if data is None else np.frombuffer(bytes(data), dtype=np.int32).reshape(3, 3)[:2, :2]
 
 

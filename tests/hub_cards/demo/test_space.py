@@ -67,6 +67,17 @@ def test_people_in_boxes_are_found_and_written_in_full(demo, example):
     ]
 
 
+def test_files_have_the_keypoints_that_are_too_weak_to_be_drawn(demo, tmp_path):
+    """Of a picture of nobody, where all are."""
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 60, 3), dtype=np.uint8))
+    noise.save(tmp_path / "noise.png")
+    found = demo.find(tmp_path / "noise.png", choice(source="whole image"))
+    json_file, csv_file = demo.write_files(found)
+    (person,) = json.loads(json_file.read_text())["people"]
+    scores = [point["score"] for point in person["keypoints"]]
+    assert len(scores) == len(list(csv.DictReader(csv_file.open()))) == 17 and min(scores) < 0.2
+
+
 def test_the_tiny_model_finds_the_people_of_the_examples(demo):
     """They are there to be looked at: most keypoints are sure."""
     for number, shown in enumerate(demo.examples):

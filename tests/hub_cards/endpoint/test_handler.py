@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import io
 import json
+import shutil
 import socket
 import sys
 import threading
@@ -22,7 +23,7 @@ from skimage.data import astronaut
 
 import vitpose.hub_cards.endpoint.handler as handler_module
 from vitpose.hub_cards.endpoint.handler import EndpointHandler, fetch, read_image
-from vitpose.hub_cards.endpoint.serve import MAX_BODY_BYTES, EndpointServer
+from vitpose.hub_cards.endpoint.serve import MAX_BODY_BYTES, EndpointServer, serve
 from vitpose.processing.images_vitpose import to_rgb_tensor
 
 BOX = [20, 10, 60, 100]
@@ -365,3 +366,17 @@ def test_connections_beyond_the_limit_are_turned_away(handler, monkeypatch):
             status, content = ask(small, b"")
             assert status == 503 and "try again later" in content["error"]
         small.shutdown()
+
+
+def test_serving_a_folder_runs_none_of_its_code(saved_model, tmp_path, monkeypatch):
+    """Neither does it need any, such as of a repository whose code was not fetched."""
+    folder = shutil.copytree(saved_model, tmp_path / "model")
+    for code in folder.glob("*.py"):
+        code.write_text("raise SystemExit('code of a stranger')")
+    answers = []
+    monkeypatch.setattr(EndpointServer, "serve_forever", lambda server: answers.append(server.server_port))
+    serve(str(folder), port=0)
+    for code in folder.glob("*.py"):
+        code.unlink()
+    serve(str(folder), port=0)
+    assert len(answers) == 2
