@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from PIL import Image
 
@@ -19,7 +19,7 @@ from .model import Choice, Demo
 from .photos import Photo, open_photo
 from .widgets import HALF_PHONE_WIDTH, QUIET, RAW, download, file_path, legend, source_radio, threshold_slider
 
-WAYS = ["upload", "webcam", "clipboard"]
+WAYS: list[Literal["upload", "webcam", "clipboard"]] = ["upload", "webcam", "clipboard"]
 UPLOAD_HEIGHT = 190  # pixels
 HINT = "Upload a photo, take one, or choose an example."
 BUSY = "Looking for people and their keypoints …"

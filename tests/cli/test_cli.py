@@ -3,13 +3,20 @@
 import json
 import subprocess
 import sys
+from typing import get_args
 
 import pytest
 import torch
 
 import vitpose
 from vitpose import ViTPoseForPoseEstimation, ViTPoseImageProcessor
+from vitpose.base.published import TINY
+from vitpose.estimator import DEFAULT_MODEL
+from vitpose.processing.drawing import DrawingStyle
+from vitpose.processing.keypoint_detection_pipeline import PipelineOptions
 from vitpose_cli import main as cli
+from vitpose_cli.main import parse
+from vitpose_cli.predict import WEAK_MODEL
 
 
 @pytest.mark.parametrize(
@@ -135,3 +142,13 @@ def test_schema_tells_of_a_side_that_has_no_other(tmp_path, caplog):
     file.write_text(json.dumps({"images": [], "annotations": [], "categories": [category]}))
     assert cli.main(["schema", str(file), "--out", str(tmp_path / "schema.json")]) == 0
     assert "LEFT AND RIGHT: of 'x' these have no other side: left_eye. Correct the names in the tool" in caplog.text
+
+
+def test_predict_has_the_defaults_of_the_library():
+    """Which the command writes out, as it may not import the library before it runs."""
+    chosen = parse(["predict", "a.jpg"])
+    options = PipelineOptions()
+    assert chosen.model == DEFAULT_MODEL and WEAK_MODEL == TINY
+    assert chosen.detector_threshold == options.detector_threshold
+    assert tuple(chosen.detector_labels) == tuple(options.detector_labels)
+    assert all(parse(["predict", "a.jpg", "--style", style]) for style in get_args(DrawingStyle))
