@@ -13,6 +13,7 @@ from transformers import ViTImageProcessor
 
 import vitpose.photos.crops
 from vitpose import ViTPoseConfig, ViTPoseForPoseEstimation, ViTPoseImageProcessor
+from vitpose.processing.people_vitpose import Detections
 
 
 def test_a_whole_image_is_one_person(photos, model, tmp_path):
@@ -214,3 +215,21 @@ def test_keypoints_below_a_threshold_are_not_drawn(photos, tmp_path):
     assert read_results(tmp_path / "all") == read_results(tmp_path / "none")
     pixels = [np.array(Image.open(tmp_path / name / "street_pose.png")) for name in ("all", "none")]
     assert np.array_equal(pixels[1], np.array(Image.open(photos[1]))) and not np.array_equal(*pixels)
+
+
+def test_each_photo_of_a_batch_has_its_own_people(model, detector, tmp_path, monkeypatch):
+    """A stand-in for the detector finds one person in each, who is as large as half of the photo."""
+
+    def find(own, images, **settings):
+        halves = [torch.tensor([[0.0, 0.0, image.shape[2] / 2, image.shape[1] / 2]]) for image in images]
+        return [Detections.given(half.double(), "person") for half in halves]
+
+    monkeypatch.setattr("vitpose.photos.crops.detect_all", find)
+    monkeypatch.setattr("vitpose.photos.crops._together", lambda *_: 3)
+    sizes = [(40, 60), (50, 80), (64, 90), (70, 100), (80, 120)]
+    for number, size in enumerate(sizes):
+        Image.new("RGB", size, (90, 120, 60)).save(tmp_path / f"{number}.png")
+    photos = sorted(tmp_path.glob("*.png"))
+    assert predict(photos, "--model", model, "--detector", detector, "--out", tmp_path / "out") == 0
+    found = {result["file_name"]: result["bbox"][2:] for result in read_results(tmp_path / "out")}
+    assert found == {f"{number}.png": [width / 2, height / 2] for number, (width, height) in enumerate(sizes)}
